@@ -1,0 +1,269 @@
+"""Architectures: what a network is made of, as data.
+
+An `Architecture` is a stem, inverted-residual blocks, a head and the rules its
+family rounds and pads by. The same dataclasses with open fields (`Follow`) are
+the layer table of a search space, so whatever reads one reads the other.
+
+The rules are those of the published networks (mobile-vision's FBNet, FBNetV2
+and FBNetV3), fixed by reproducing their published counts:
+
+* mid channels = `divisible(channels_in * expansion, divisor)`;
+* squeeze channels = `divisible(int(mid / 4), divisor)`, in FBNetV3
+  `divisible(int(mid / 4 / expansion), divisor)`;
+* depthwise padding is `kernel // 2` unless a block says otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+ACTIVATIONS = ("relu", "hswish")
+OPS = ("inverted_residual", "skip")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stem:
+  """The first convolution, followed by BN and an activation."""
+
+  channels: int
+  kernel: int = 3
+  stride: int = 2
+  activation: str = "hswish"
+  bias: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+  """One block of the trunk.
+
+  An `inverted_residual` expands by a 1x1 convolution, convolves each channel
+  and projects; a `skip` is the identity, or a 1x1 convolution with BN and ReLU
+  where the shape changes. With `groups` above one, both 1x1 convolutions are
+  grouped and the channels are shuffled in front of the depthwise one.
+
+  `stage` and the order within it name the block (`stage2.block0`).
+  `padding` is the depthwise padding in pixels, None for `kernel // 2`.
+  `present` is open in spaces with a searched depth only.
+  """
+
+  channels: int
+  stage: int
+  op: str = "inverted_residual"
+  kernel: int = 3
+  expansion: float = 1.0
+  stride: int = 1
+  squeeze_excite: bool = False
+  activation: str = "relu"
+  groups: int = 1
+  padding: int | None = None
+  present: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+  """What follows the trunk.
+
+  `expansion` 0: 1x1 convolution to `channels`, BN, activation, average pool,
+  classifier. Otherwise the efficient last stage: 1x1 convolution to
+  `divisible(channels_in * expansion, divisor)`, BN, activation, with `kernel`
+  above 1 a depthwise convolution, BN and activation, average pool, 1x1
+  convolution to `channels` without BN or bias, activation, classifier.
+  """
+
+  channels: int
+  expansion: float = 6.0
+  kernel: int = 1
+  activation: str = "hswish"
+  bias: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+  """A whole network. Hashable; `to_json` and `from_json` exchange it.
+
+  Attributes:
+    resolution: height and width of the input image, pixels.
+    stem: the first convolution.
+    blocks: the trunk.
+    head: the end.
+    input_channels: channels of the input image.
+    divisor: widths between the named ones are rounded to a multiple of it.
+    squeeze_from_input: squeeze widths are divided by the expansion (FBNetV3).
+    block_bias: the trunk's 1x1 and depthwise convolutions are biased.
+    expand_at_one: the expanding convolution exists also where it changes
+      nothing in width (timm's fbnetc_100).
+    zero_last_gamma: the last BN of a residual block starts at 0.
+    bn_epsilon: epsilon of every BN.
+  """
+
+  resolution: int
+  stem: Stem
+  blocks: tuple[Block, ...]
+  head: Head
+  input_channels: int = 3
+  divisor: int = 8
+  squeeze_from_input: bool = False
+  block_bias: bool = False
+  expand_at_one: bool = False
+  zero_last_gamma: bool = True
+  bn_epsilon: float = 1e-5
+
+  @property
+  def block_names(self) -> tuple[str, ...]:
+    """`stage<s>.block<i>` for each block, `i` counted within its stage."""
+    counts: dict[int, int] = {}
+    names = []
+    for block in self.blocks:
+      index = counts.get(block.stage, 0)
+      counts[block.stage] = index + 1
+      names.append(f"stage{block.stage}.block{index}")
+    return tuple(names)
+
+  def to_json(self) -> str:
+    """The architecture as a JSON object in one line."""
+    return json.dumps(dataclasses.asdict(self))
+
+  @classmethod
+  def from_json(cls, text: str) -> Architecture:
+    """Reads what `to_json` wrote.
+
+    Raises:
+      ValueError: the text is no JSON object, a key is missing or unknown, or a
+        value is outside what a network can be built from; the key is named.
+    """
+    try:
+      data = json.loads(text)
+    except ValueError as error:
+      raise ValueError(f"architecture is not valid JSON: {error}") from error
+    data = _fields(cls, data, "architecture")
+    data["stem"] = Stem(**_fields(Stem, data["stem"], "stem"))
+    data["head"] = Head(**_fields(Head, data["head"], "head"))
+    if not isinstance(data["blocks"], list):
+      raise ValueError(f"blocks must be a list, found {data['blocks']!r}")
+    data["blocks"] = tuple(
+      Block(**_fields(Block, b, f"blocks[{i}]"))
+      for i, b in enumerate(data["blocks"])
+    )
+    architecture = cls(**data)
+    validate(architecture)
+    return architecture
+
+
+def divisible(value: float, divisor: int) -> int:
+  """`value` rounded to a multiple of `divisor`, half up, never under 95%."""
+  if value % divisor == 0:
+    return int(value)
+  rounded = max(math.floor(value / divisor + 0.5) * divisor, divisor)
+  return rounded + divisor if rounded < 0.95 * value else rounded
+
+
+def out_size(size: int, kernel: int, stride: int, padding: int | None) -> int:
+  """Pixels along one side after a convolution; padding None is kernel // 2."""
+  if padding is None:
+    return -(-size // stride)
+  return (size + 2 * padding - kernel) // stride + 1
+
+
+def validate(architecture: Architecture) -> None:
+  """Raises a ValueError that names the first field no network can have."""
+
+  def require(holds: bool, where: str, value: Any, legal: str) -> None:
+    if not holds:
+      raise ValueError(f"{where} is {value!r}; legal: {legal}")
+
+  def whole(where: str, value: Any, low: int) -> None:
+    require(
+      isinstance(value, int) and not isinstance(value, bool) and value >= low,
+      where,
+      value,
+      f"an integer of at least {low}",
+    )
+
+  def number(where: str, value: Any, low: float) -> None:
+    require(
+      isinstance(value, (int, float))
+      and not isinstance(value, bool)
+      and math.isfinite(value)
+      and value >= low,
+      where,
+      value,
+      f"a number of at least {low}",
+    )
+
+  def member(where: str, value: Any, legal: tuple[str, ...]) -> None:
+    require(value in legal, where, value, ", ".join(legal))
+
+  def kernel(where: str, value: Any) -> None:
+    whole(where, value, 1)
+    require(value % 2 == 1, where, value, "an odd integer")
+
+  for name in ("resolution", "input_channels", "divisor"):
+    whole(name, getattr(architecture, name), 1)
+  for name in (
+    "squeeze_from_input",
+    "block_bias",
+    "expand_at_one",
+    "zero_last_gamma",
+  ):
+    value = getattr(architecture, name)
+    require(isinstance(value, bool), name, value, "true or false")
+  number("bn_epsilon", architecture.bn_epsilon, 0.0)
+  stem, head = architecture.stem, architecture.head
+  whole("stem.channels", stem.channels, 1)
+  whole("stem.stride", stem.stride, 1)
+  kernel("stem.kernel", stem.kernel)
+  member("stem.activation", stem.activation, ACTIVATIONS)
+  whole("head.channels", head.channels, 1)
+  number("head.expansion", head.expansion, 0.0)
+  kernel("head.kernel", head.kernel)
+  member("head.activation", head.activation, ACTIVATIONS)
+  channels = stem.channels
+  size = out_size(architecture.resolution, stem.kernel, stem.stride, None)
+  for name, block in zip(
+    architecture.block_names, architecture.blocks, strict=True
+  ):
+    whole(f"{name}.channels", block.channels, 1)
+    whole(f"{name}.stride", block.stride, 1)
+    whole(f"{name}.groups", block.groups, 1)
+    whole(f"{name}.stage", block.stage, 0)
+    member(f"{name}.op", block.op, OPS)
+    member(f"{name}.activation", block.activation, ACTIVATIONS)
+    kernel(f"{name}.kernel", block.kernel)
+    number(f"{name}.expansion", block.expansion, 0.01)
+    require(block.present is True, f"{name}.present", block.present, "true")
+    mid = divisible(channels * block.expansion, architecture.divisor)
+    for width in (channels, mid, block.channels):
+      require(
+        width % block.groups == 0,
+        f"{name}.groups",
+        block.groups,
+        f"a divisor of the widths {channels}, {mid} and {block.channels}",
+      )
+    if block.padding is not None:
+      whole(f"{name}.padding", block.padding, 0)
+    size = out_size(size, block.kernel, block.stride, block.padding)
+    require(size >= 1, name, size, "at least one pixel left of the image")
+    channels = block.channels
+
+
+def _fields(kind: type, data: Any, where: str) -> dict[str, Any]:
+  """Checks the keys of a JSON object against a dataclass."""
+  if not isinstance(data, dict):
+    raise ValueError(f"{where} must be a JSON object, found {data!r}")
+  fields = {f.name: f for f in dataclasses.fields(kind)}
+  unknown = sorted(set(data) - set(fields))
+  if unknown:
+    raise ValueError(
+      f"{where} has unknown keys {unknown}; legal: {sorted(fields)}"
+    )
+  missing = [
+    n
+    for n, f in fields.items()
+    if f.default is dataclasses.MISSING and n not in data
+  ]
+  if missing:
+    raise ValueError(f"{where} lacks the keys {missing}")
+  return dict(data)

@@ -1,0 +1,88 @@
+"""Training recipes: how a network is trained, as data.
+
+The fields are the searched ones of Table 4.2 (Wan 2022); the default values
+are the published result of that search, Table 4.9.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+OPTIMIZERS = ("rmsprop", "sgd", "adamw")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """A training recipe. Hashable; `to_json` and `from_json` exchange it.
+
+  Attributes:
+    optimizer: "rmsprop", "sgd" (both with momentum) or "adamw".
+    learning_rate: initial learning rate for a batch of 256 images; training
+      scales it in proportion to its batch.
+    weight_decay: L2 coefficient of all weights but biases and BN.
+    ema: the exponential moving average of the weights is the result.
+    dropout: probability in front of the classifier.
+    stochastic_depth: probability that the last residual block is dropped; it
+      grows linearly from the first.
+    mixup: alpha of the Beta distribution of mixing ratios, 0 for none.
+  """
+
+  optimizer: str = "rmsprop"
+  learning_rate: float = 0.026
+  weight_decay: float = 7e-6
+  ema: bool = True
+  dropout: float = 0.17
+  stochastic_depth: float = 0.09
+  mixup: float = 0.19
+
+  def to_json(self) -> str:
+    """The recipe as a JSON object in one line."""
+    return json.dumps(dataclasses.asdict(self))
+
+  @classmethod
+  def from_json(cls, text: str) -> Recipe:
+    """Reads what `to_json` wrote; missing keys take their defaults.
+
+    Raises:
+      ValueError: no JSON object, an unknown key, or a value that is not legal.
+    """
+    try:
+      data = json.loads(text)
+    except ValueError as error:
+      raise ValueError(f"recipe is not valid JSON: {error}") from error
+    if not isinstance(data, dict):
+      raise ValueError(f"recipe must be a JSON object, found {data!r}")
+    legal = [f.name for f in dataclasses.fields(cls)]
+    unknown = sorted(set(data) - set(legal))
+    if unknown:
+      raise ValueError(f"recipe has unknown keys {unknown}; legal: {legal}")
+    recipe = cls(**data)
+    recipe.validate()
+    return recipe
+
+  def validate(self) -> None:
+    """Raises a ValueError that names the first field with an illegal value."""
+    if self.optimizer not in OPTIMIZERS:
+      raise ValueError(
+        f"recipe.optimizer is {self.optimizer!r}; legal: {OPTIMIZERS}"
+      )
+    if not isinstance(self.ema, bool):
+      raise ValueError(f"recipe.ema is {self.ema!r}; legal: true or false")
+    limits = {
+      "learning_rate": math.inf,
+      "weight_decay": math.inf,
+      "dropout": 1.0,
+      "stochastic_depth": 1.0,
+      "mixup": math.inf,
+    }
+    for name, limit in limits.items():
+      value = getattr(self, name)
+      is_number = isinstance(value, (int, float)) and not isinstance(
+        value, bool
+      )
+      if not is_number or not 0.0 <= value < limit:
+        raise ValueError(
+          f"recipe.{name} is {value!r}; legal: at least 0, below {limit}"
+        )

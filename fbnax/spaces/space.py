@@ -1,0 +1,387 @@
+"""Search spaces: decisions, genotypes, and the table that decisions fill.
+
+Symbols: `n` genotypes in a population, `D` decisions, `F` features.
+
+A genotype is an `int32[D]` vector of value indices. A space is data: decisions
+and an open `Architecture` and `Recipe` whose fields follow them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax.spaces.architecture import Architecture, Block
+from fbnax.spaces.follow import Follow, decisions_of
+from fbnax.spaces.recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+  """A named choice between ordered values.
+
+  Categorical decisions are encoded one-hot, ordinal ones by their value scaled
+  to [0, 1].
+  """
+
+  name: str
+  values: tuple[Any, ...]
+  categorical: bool = False
+
+  def __post_init__(self) -> None:
+    """Refuses decisions that cannot be taken."""
+    if not self.values:
+      raise ValueError(f"decision {self.name!r} has no values")
+    if len(set(self.values)) != len(self.values):
+      raise ValueError(f"decision {self.name!r} repeats values: {self.values}")
+    if not self.categorical and list(self.values) != sorted(self.values):
+      raise ValueError(
+        f"ordinal decision {self.name!r} must ascend: {self.values}"
+      )
+
+
+def follow(decision: Decision, values: tuple[Any, ...] | None = None) -> Any:
+  """A field that follows `decision`, by default with its own values."""
+  return Follow(decision.name, decision.values if values is None else values)
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchSpace:
+  """A space of architectures and training recipes.
+
+  Attributes:
+    name: what `fbnax.spaces.get` knows it by.
+    decisions: all decisions, those of the architecture first.
+    table: an architecture with open fields. A block whose presence is open has
+      the width of the block before it, and the present blocks of a stage come
+      first.
+    recipe_table: a recipe with open fields.
+    sgd_factor: the learning rate of a genotype that chooses SGD is multiplied
+      by it.
+  """
+
+  name: str
+  decisions: tuple[Decision, ...]
+  table: Architecture
+  recipe_table: Recipe = dataclasses.field(default_factory=Recipe)
+  sgd_factor: float = 4.0
+
+  def __post_init__(self) -> None:
+    """Checks that table and decisions fit each other."""
+    names = [d.name for d in self.decisions]
+    if len(set(names)) != len(names):
+      raise ValueError(f"space {self.name!r} repeats decision names: {names}")
+    known = {d.name: len(d.values) for d in self.decisions}
+    for item in _open_fields(self.table) + _open_fields(self.recipe_table):
+      if known.get(item.decision) != len(item.values):
+        raise ValueError(
+          f"space {self.name!r}: a field follows {item.decision!r} with "
+          f"{len(item.values)} values; the decisions are {known}"
+        )
+    before = self.table.stem.channels
+    for name, block in zip(
+      self.table.block_names, self.table.blocks, strict=True
+    ):
+      if isinstance(block.present, Follow) and block.channels != before:
+        raise ValueError(
+          f"space {self.name!r}: {name} may be absent, so its channels must "
+          "be those of the block before it"
+        )
+      before = block.channels
+
+  @property
+  def size(self) -> int:
+    """Number of genotypes, exact."""
+    return math.prod(len(d.values) for d in self.decisions)
+
+  @property
+  def choices(self) -> tuple[int, ...]:
+    """Number of choices of each decision, `[D]`."""
+    return tuple(len(d.values) for d in self.decisions)
+
+  def is_recipe(self, decision: Decision) -> bool:
+    """Whether a decision belongs to the training recipe."""
+    return any(
+      f.decision == decision.name for f in _open_fields(self.recipe_table)
+    )
+
+  def sample(self, key: jax.Array, n: int) -> jax.Array:
+    """`n` genotypes uniform over the choices of each decision, `i32[n, D]`."""
+    counts = jnp.asarray(self.choices)
+    shape = (n, len(self.decisions))
+    return self.canonical(jax.random.randint(key, shape, 0, counts))
+
+  def sobol(self, n: int, seed: int = 0) -> jax.Array:
+    """`n` genotypes of a scrambled Sobol sequence, `i32[n, D]`."""
+    from scipy.stats import qmc  # Slow to import, and only needed here.
+
+    engine = qmc.Sobol(len(self.decisions), scramble=True, rng=seed)
+    # The sequence is balanced over powers of two only.
+    points = engine.random_base2(max(0, math.ceil(math.log2(max(n, 1)))))[:n]
+    indices = np.floor(points * np.asarray(self.choices)).astype(np.int32)
+    return self.canonical(
+      jnp.asarray(np.minimum(indices, np.asarray(self.choices) - 1), jnp.int32)
+    )
+
+  def canonical(self, genotypes: jax.Array) -> jax.Array:
+    """Sets decisions that change nothing to 0, `i32[n, D]` to `i32[n, D]`.
+
+    A decision changes nothing where every block that follows it is absent.
+    """
+    position = {d.name: i for i, d in enumerate(self.decisions)}
+    always: set[str] = set(
+      decisions_of(
+        *_open_fields(
+          dataclasses.replace(self.table, blocks=()), self.recipe_table
+        )
+      )
+    )
+    sometimes: dict[str, list[Follow]] = {}
+    for block in self.table.blocks:
+      for item in _open_fields(block):
+        if isinstance(block.present, Follow) and item is not block.present:
+          sometimes.setdefault(item.decision, []).append(block.present)
+        else:
+          always.add(item.decision)
+    columns = [genotypes[..., i] for i in range(len(self.decisions))]
+    for name, conditions in sometimes.items():
+      if name in always:
+        continue
+      active = jnp.zeros(columns[0].shape, bool)
+      for present in dict.fromkeys(conditions):
+        reached = jnp.asarray(present.values)[
+          columns[position[present.decision]]
+        ]
+        active = active | reached
+      columns[position[name]] = jnp.where(active, columns[position[name]], 0)
+    return jnp.stack(columns, axis=-1).astype(jnp.int32)
+
+  @property
+  def features(self) -> tuple[tuple[str, bool], ...]:
+    """For each of the `F` features its decision and whether it is a recipe's.
+
+    The architecture's features come first. A decision with a single value has
+    no feature.
+    """
+    rows = []
+    for decision in self.decisions:
+      count = len(decision.values)
+      width = 0 if count == 1 else count if decision.categorical else 1
+      rows += [(decision.name, self.is_recipe(decision))] * width
+    return tuple(rows)
+
+  @property
+  def num_architecture_features(self) -> int:
+    """How many of the features describe the architecture."""
+    return sum(not recipe for _, recipe in self.features)
+
+  def encode(self, genotypes: jax.Array) -> jax.Array:
+    """One-hot and min-max features, `i32[n, D]` to `f32[n, F]`."""
+    features = []
+    for i, decision in enumerate(self.decisions):
+      column = genotypes[:, i]
+      if len(decision.values) == 1:
+        continue
+      if decision.categorical:
+        features.append(jax.nn.one_hot(column, len(decision.values)))
+      else:
+        low, high = float(decision.values[0]), float(decision.values[-1])
+        scaled = [(float(v) - low) / (high - low) for v in decision.values]
+        features.append(jnp.asarray(scaled, jnp.float32)[column][:, None])
+    return jnp.concatenate(features, axis=1)
+
+  def architecture(self, genotype: Any) -> Architecture:
+    """The architecture of one genotype `i32[D]`."""
+    filled = _fill(self.table, self._chosen(genotype))
+    return dataclasses.replace(
+      filled, blocks=tuple(b for b in filled.blocks if b.present)
+    )
+
+  def recipe(self, genotype: Any) -> Recipe:
+    """The training recipe of one genotype `i32[D]`."""
+    recipe = _fill(self.recipe_table, self._chosen(genotype))
+    if self._scales_sgd and recipe.optimizer == "sgd":
+      scaled = round(recipe.learning_rate * self.sgd_factor, 12)
+      recipe = dataclasses.replace(recipe, learning_rate=scaled)
+    return recipe
+
+  def genotype(
+    self, architecture: Architecture, recipe: Recipe | None = None
+  ) -> jax.Array:
+    """The canonical genotype of an architecture and a recipe, `i32[D]`.
+
+    Args:
+      architecture: one that the space contains.
+      recipe: one that the space contains; None leaves its decisions at 0.
+
+    Raises:
+      ValueError: the space does not contain it; the field is named with its
+        value and the legal ones.
+    """
+    sought: list[tuple[str, Any, Any]] = []
+    blocks, names = _match_blocks(self.table, architecture)
+    plain = dataclasses.replace(architecture, blocks=())
+    sought += _pairs(dataclasses.replace(self.table, blocks=()), plain, "")
+    for name, open_block, block in zip(
+      names, self.table.blocks, blocks, strict=True
+    ):
+      if block is None:
+        sought.append((f"{name}.present", open_block.present, False))
+      else:
+        sought += _pairs(open_block, block, f"{name}.")
+    if recipe is not None:
+      if self._scales_sgd and recipe.optimizer == "sgd":
+        recipe = dataclasses.replace(
+          recipe,
+          learning_rate=round(recipe.learning_rate / self.sgd_factor, 12),
+        )
+      sought += _pairs(self.recipe_table, recipe, "recipe.")
+    legal = {d.name: set(range(len(d.values))) for d in self.decisions}
+    for where, field, value in sought:
+      values = field.values if isinstance(field, Follow) else (field,)
+      if not isinstance(field, Follow):
+        if field != value:
+          raise ValueError(
+            f"{where} is {value!r}; space {self.name!r} has {field!r} only"
+          )
+        continue
+      legal[field.decision] &= {i for i, v in enumerate(values) if v == value}
+      if not legal[field.decision]:
+        raise ValueError(
+          f"{where} is {value!r}; space {self.name!r} offers "
+          f"{tuple(dict.fromkeys(values))} there, by decision "
+          f"{field.decision!r}, and other fields follow it too"
+        )
+    return jnp.asarray([min(legal[d.name]) for d in self.decisions], jnp.int32)
+
+  def fix(self, **decisions: Any) -> SearchSpace:
+    """The space with decisions fixed to a value, or cut to a list of values.
+
+    Names with dots are given as `space.fix(**{"stage3.kernel": 3})`.
+
+    Raises:
+      ValueError: no such decision, or no such value; the legal ones are named.
+    """
+    by_name = {d.name: d for d in self.decisions}
+    kept: dict[str, list[int]] = {}
+    for name, value in decisions.items():
+      if name not in by_name:
+        near = difflib.get_close_matches(name, by_name, 3, 0.4)
+        raise ValueError(
+          f"space {self.name!r} has no decision {name!r}; "
+          f"nearest: {near or list(by_name)}"
+        )
+      decision = by_name[name]
+      wanted = list(value) if isinstance(value, (list, tuple)) else [value]
+      for v in wanted:
+        if v not in decision.values:
+          raise ValueError(
+            f"decision {name!r} has no value {v!r}; legal: {decision.values}"
+          )
+      if not wanted:
+        raise ValueError(f"decision {name!r} needs at least one value")
+      kept[name] = [i for i, v in enumerate(decision.values) if v in wanted]
+
+    def cut(item: Any) -> Any:
+      if isinstance(item, Follow) and item.decision in kept:
+        values = tuple(item.values[i] for i in kept[item.decision])
+        return Follow(item.decision, values)
+      return item
+
+    return dataclasses.replace(
+      self,
+      decisions=tuple(
+        dataclasses.replace(d, values=tuple(d.values[i] for i in kept[d.name]))
+        if d.name in kept
+        else d
+        for d in self.decisions
+      ),
+      table=_map(self.table, cut),
+      recipe_table=_map(self.recipe_table, cut),
+    )
+
+  @property
+  def _scales_sgd(self) -> bool:
+    return isinstance(self.recipe_table.learning_rate, Follow)
+
+  def _chosen(self, genotype: Any) -> dict[str, int]:
+    indices = np.asarray(genotype)
+    if indices.shape != (len(self.decisions),):
+      raise ValueError(
+        f"a genotype of space {self.name!r} has shape "
+        f"({len(self.decisions)},), found {indices.shape}"
+      )
+    for decision, index in zip(self.decisions, indices, strict=True):
+      if not 0 <= index < len(decision.values):
+        raise ValueError(
+          f"choice {index} of decision {decision.name!r} is out of range; "
+          f"legal: 0 to {len(decision.values) - 1}"
+        )
+    return {
+      d.name: int(i) for d, i in zip(self.decisions, indices, strict=True)
+    }
+
+
+def _map(item: Any, function: Any) -> Any:
+  """Applies `function` to every leaf of nested dataclasses and tuples."""
+  if isinstance(item, tuple):
+    return tuple(_map(i, function) for i in item)
+  if dataclasses.is_dataclass(item) and not isinstance(item, (Follow, type)):
+    changed = {
+      f.name: _map(getattr(item, f.name), function)
+      for f in dataclasses.fields(item)
+    }
+    return dataclasses.replace(item, **changed)
+  return function(item)
+
+
+def _fill(table: Any, chosen: dict[str, int]) -> Any:
+  def value(item: Any) -> Any:
+    if isinstance(item, Follow):
+      return item.values[chosen[item.decision]]
+    return item
+
+  return _map(table, value)
+
+
+def _open_fields(*items: Any) -> list[Follow]:
+  found: list[Follow] = []
+
+  def collect(item: Any) -> Any:
+    if isinstance(item, Follow):
+      found.append(item)
+    return item
+
+  for item in items:
+    _map(item, collect)
+  return found
+
+
+def _pairs(table: Any, filled: Any, where: str) -> list[tuple[str, Any, Any]]:
+  """(name, open field, value) for each leaf of two equal dataclasses."""
+  pairs = []
+  for field in dataclasses.fields(table):
+    left, right = getattr(table, field.name), getattr(filled, field.name)
+    if dataclasses.is_dataclass(left) and not isinstance(left, Follow):
+      pairs += _pairs(left, right, f"{where}{field.name}.")
+    else:
+      pairs.append((where + field.name, left, right))
+  return pairs
+
+
+def _match_blocks(
+  table: Architecture, architecture: Architecture
+) -> tuple[list[Block | None], tuple[str, ...]]:
+  """The block of `architecture` for each of the table's, None where absent."""
+  named = dict(zip(architecture.block_names, architecture.blocks, strict=True))
+  names = table.block_names
+  extra = sorted(set(named) - set(names))
+  if extra:
+    raise ValueError(f"the space has no blocks {extra}; it has {names}")
+  return [named.get(name) for name in names], names
