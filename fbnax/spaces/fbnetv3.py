@@ -13,6 +13,8 @@ from fbnax.spaces.architecture import Architecture, Block, Head, Stem
 from fbnax.spaces.recipe import Recipe
 from fbnax.spaces.space import Decision, SearchSpace, follow
 
+Expansions = tuple[Decision | int, Decision | int]
+
 
 def steps(low: int, high: int, step: int = 1) -> tuple[int, ...]:
   """All values from `low` to `high`, both included."""
@@ -29,7 +31,7 @@ def stage(
   channels: Decision,
   depth: Decision | None,
   kernel: Decision,
-  expansions: tuple[Decision | int, Decision | int],
+  expansions: Expansions,
   stride: int,
   squeeze_excite: bool,
 ) -> tuple[Block, ...]:

@@ -7,8 +7,8 @@ expansions, resolution and recipe, at a size that two CPU cores train: 0.1 to
 
 from __future__ import annotations
 
-from fbnax.spaces.architecture import Architecture, Head, Stem
-from fbnax.spaces.fbnetv3 import recipe_table, scaled, stage, steps
+from fbnax.spaces.architecture import Architecture, Block, Head, Stem
+from fbnax.spaces.fbnetv3 import Expansions, recipe_table, scaled, stage, steps
 from fbnax.spaces.space import Decision, SearchSpace, follow
 
 
@@ -33,9 +33,14 @@ def space() -> SearchSpace:
   rest2 = Decision("stage2.expansion_rest", steps(2, 3))
   first34 = Decision("stage3_4.expansion_first", steps(2, 4))
   rest34 = Decision("stage3_4.expansion_rest", steps(2, 3))
-  expansions = ((1, 1), (first2, rest2), (first34, rest34), (first34, rest34))
+  expansions: tuple[Expansions, ...] = (
+    (1, 1),
+    (first2, rest2),
+    (first34, rest34),
+    (first34, rest34),
+  )
   strides_and_squeeze = ((1, False), (2, False), (2, True), (1, True))
-  blocks = ()
+  blocks: tuple[Block, ...] = ()
   for i, (expansion, (stride, squeeze_excite)) in enumerate(
     zip(expansions, strides_and_squeeze, strict=True), start=1
   ):

@@ -1,0 +1,175 @@
+"""Convolutions in the form that is fast on the backend at hand.
+
+Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` kernel side.
+Kernels are HWIO; padding is symmetric, in pixels, as in the published networks.
+
+On a CPU XLA's grouped convolution is slow, and slower still under `vmap` over
+kernels, which makes every convolution a grouped one. There a pointwise
+convolution is a matrix product, a depthwise one a sum of shifted products with
+a gradient of its own, and a full one a product of patches; a population of
+networks then vmaps into batched products. Elsewhere they are
+`lax.conv_general_dilated`, which is also the reference in the tests.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+
+def lax_conv(
+  x: jax.Array, kernel: jax.Array, stride: int, padding: int, groups: int = 1
+) -> jax.Array:
+  """The reference form, `f32[B, H, W, C]` to `f32[B, H', W', O]`."""
+  return lax.conv_general_dilated(
+    x,
+    kernel,
+    (stride, stride),
+    [(padding, padding)] * 2,
+    dimension_numbers=DIMENSIONS,
+    feature_group_count=groups,
+  )
+
+
+def conv(
+  x: jax.Array, kernel: jax.Array, stride: int, padding: int
+) -> jax.Array:
+  """A full convolution.
+
+  Args:
+    x: `f32[B, H, W, C]`.
+    kernel: `f32[K, K, C, O]`.
+    stride: pixels.
+    padding: pixels on each side.
+
+  Returns:
+    `f32[B, H', W', O]`.
+  """
+  if jax.default_backend() != "cpu":
+    return lax_conv(x, kernel, stride, padding)
+  patches = jnp.concatenate(
+    list(_shifts(x, kernel.shape[0], stride, padding)), -1
+  )
+  return pointwise(patches, kernel.reshape(1, 1, -1, kernel.shape[-1]))
+
+
+def pointwise(x: jax.Array, kernel: jax.Array, groups: int = 1) -> jax.Array:
+  """A 1x1 convolution as one matrix product over all pixels.
+
+  Args:
+    x: `f32[B, H, W, C]`.
+    kernel: `f32[1, 1, C / groups, O]`.
+    groups: groups of channels.
+
+  Returns:
+    `f32[B, H, W, O]`.
+  """
+  channels, out = x.shape[-1], kernel.shape[-1]
+  if groups == 1:
+    flat = x.reshape(-1, channels) @ kernel.reshape(channels, out)
+  else:
+    grouped = x.reshape(-1, groups, channels // groups)
+    kernels = kernel.reshape(channels // groups, groups, out // groups)
+    flat = jnp.einsum("ngc,cgo->ngo", grouped, kernels)
+  return flat.reshape(*x.shape[:-1], out)
+
+
+def depthwise(
+  x: jax.Array, kernel: jax.Array, stride: int, padding: int
+) -> jax.Array:
+  """A convolution of each channel by itself.
+
+  Args:
+    x: `f32[B, H, W, C]`.
+    kernel: `f32[K, K, 1, C]`.
+    stride: pixels.
+    padding: pixels on each side.
+
+  Returns:
+    `f32[B, H', W', C]`.
+  """
+  if jax.default_backend() != "cpu":
+    return lax_conv(x, kernel, stride, padding, groups=x.shape[-1])
+  return _shifted_depthwise(x, kernel, stride, padding)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _shifted_depthwise(
+  x: jax.Array, kernel: jax.Array, stride: int, padding: int
+) -> jax.Array:
+  side = kernel.shape[0]
+  taps = kernel.reshape(side * side, -1)
+  shifts = _shifts(x, side, stride, padding)
+  return sum(
+    (shift * tap for shift, tap in zip(shifts, taps, strict=True)),
+    start=jnp.zeros((), x.dtype),
+  )
+
+
+def _forward(
+  x: jax.Array, kernel: jax.Array, stride: int, padding: int
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  return _shifted_depthwise(x, kernel, stride, padding), (x, kernel)
+
+
+def _backward(
+  stride: int,
+  padding: int,
+  saved: tuple[jax.Array, jax.Array],
+  cotangent: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  x, kernel = saved
+  side = kernel.shape[0]
+  # Toward the input: the same sum with the kernel turned around, over the
+  # cotangent with zeros between its pixels.
+  low = side - 1 - padding
+  spread = [
+    (low, size + padding - (1 + (cut - 1) * stride), stride - 1)
+    for size, cut in zip(x.shape[1:3], cotangent.shape[1:3], strict=True)
+  ]
+  zero = jnp.zeros((), cotangent.dtype)
+  spaced = lax.pad(cotangent, zero, [(0, 0, 0), *spread, (0, 0, 0)])
+  to_x = _shifted_depthwise(spaced, kernel[::-1, ::-1], 1, 0)
+
+  # Toward the kernel: one image at a time, because a reduction over images
+  # and pixels at once leaves the cache.
+  def add(
+    total: jax.Array, pair: tuple[jax.Array, jax.Array]
+  ) -> tuple[jax.Array, None]:
+    image, gradient = pair
+    taps = _shifts(image[None], side, stride, padding)
+    rows = [(tap[0] * gradient).sum((0, 1)) for tap in taps]
+    return total + jnp.stack(rows), None
+
+  # Derived from the operands, so that the carry varies over the same mesh.
+  start = jnp.zeros((side * side, x.shape[-1]), x.dtype)
+  total, _ = lax.scan(add, start, (x, cotangent))
+  return to_x, total.reshape(kernel.shape)
+
+
+_shifted_depthwise.defvjp(_forward, _backward)
+
+
+def _shifts(
+  x: jax.Array, side: int, stride: int, padding: int
+) -> list[jax.Array]:
+  """The `side * side` shifted views of `x` that a kernel's taps multiply."""
+  height, width = (
+    (size + 2 * padding - side) // stride + 1 for size in x.shape[1:3]
+  )
+  edge = (padding, padding)
+  padded = jnp.pad(x, ((0, 0), edge, edge, (0, 0)))
+  return [
+    padded[
+      :,
+      row : row + (height - 1) * stride + 1 : stride,
+      column : column + (width - 1) * stride + 1 : stride,
+    ]
+    for row in range(side)
+    for column in range(side)
+  ]
