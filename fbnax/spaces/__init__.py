@@ -6,7 +6,7 @@ import difflib
 import functools
 from collections.abc import Callable
 
-from fbnax.spaces import fbnetv3, small
+from fbnax.spaces import fbnetv3, small, zoo
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
 from fbnax.spaces.recipe import Recipe
 from fbnax.spaces.space import Decision, SearchSpace, follow
@@ -46,4 +46,5 @@ __all__ = [
   "follow",
   "get",
   "names",
+  "zoo",
 ]

@@ -22,6 +22,7 @@ from typing import Any
 
 ACTIVATIONS = ("relu", "hswish")
 OPS = ("inverted_residual", "skip")
+LARGEST = 1_000_000  # Of any number; a typing error must not ask for terabytes.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Head:
   `divisible(channels_in * expansion, divisor)`, BN, activation, with `kernel`
   above 1 a depthwise convolution, BN and activation, average pool, 1x1
   convolution to `channels` without BN or bias, activation, classifier.
+  `bias` is that of the first convolution.
   """
 
   channels: int
@@ -176,22 +178,26 @@ def validate(architecture: Architecture) -> None:
 
   def whole(where: str, value: Any, low: int) -> None:
     require(
-      isinstance(value, int) and not isinstance(value, bool) and value >= low,
+      isinstance(value, int)
+      and not isinstance(value, bool)
+      and low <= value <= LARGEST,
       where,
       value,
-      f"an integer of at least {low}",
+      f"an integer from {low} to {LARGEST}",
     )
 
   def number(where: str, value: Any, low: float) -> None:
     require(
       isinstance(value, (int, float))
       and not isinstance(value, bool)
-      and math.isfinite(value)
-      and value >= low,
+      and low <= value <= LARGEST,
       where,
       value,
-      f"a number of at least {low}",
+      f"a number from {low} to {LARGEST}",
     )
+
+  def flag(where: str, value: Any) -> None:
+    require(isinstance(value, bool), where, value, "true or false")
 
   def member(where: str, value: Any, legal: tuple[str, ...]) -> None:
     require(value in legal, where, value, ", ".join(legal))
@@ -208,29 +214,32 @@ def validate(architecture: Architecture) -> None:
     "expand_at_one",
     "zero_last_gamma",
   ):
-    value = getattr(architecture, name)
-    require(isinstance(value, bool), name, value, "true or false")
+    flag(name, getattr(architecture, name))
   number("bn_epsilon", architecture.bn_epsilon, 0.0)
   stem, head = architecture.stem, architecture.head
   whole("stem.channels", stem.channels, 1)
   whole("stem.stride", stem.stride, 1)
   kernel("stem.kernel", stem.kernel)
   member("stem.activation", stem.activation, ACTIVATIONS)
+  flag("stem.bias", stem.bias)
   whole("head.channels", head.channels, 1)
   number("head.expansion", head.expansion, 0.0)
   kernel("head.kernel", head.kernel)
   member("head.activation", head.activation, ACTIVATIONS)
+  flag("head.bias", head.bias)
   channels = stem.channels
   size = out_size(architecture.resolution, stem.kernel, stem.stride, None)
+  for i, block in enumerate(architecture.blocks):
+    whole(f"blocks[{i}].stage", block.stage, 0)
   for name, block in zip(
     architecture.block_names, architecture.blocks, strict=True
   ):
     whole(f"{name}.channels", block.channels, 1)
     whole(f"{name}.stride", block.stride, 1)
     whole(f"{name}.groups", block.groups, 1)
-    whole(f"{name}.stage", block.stage, 0)
     member(f"{name}.op", block.op, OPS)
     member(f"{name}.activation", block.activation, ACTIVATIONS)
+    flag(f"{name}.squeeze_excite", block.squeeze_excite)
     kernel(f"{name}.kernel", block.kernel)
     number(f"{name}.expansion", block.expansion, 0.01)
     require(block.present is True, f"{name}.present", block.present, "true")

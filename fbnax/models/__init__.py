@@ -1,0 +1,5 @@
+"""Flax Linen modules."""
+
+from fbnax.models.network import Network, Supernet, extract, one_hot
+
+__all__ = ["Network", "Supernet", "extract", "one_hot"]
