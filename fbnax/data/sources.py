@@ -1,0 +1,109 @@
+"""The table of data sources, and the one function that loads any of them.
+
+A source is a function of a `Request` that gives a `Dataset`. A new one is a
+file here and a line in the table; a caller's own function is passed to `load`
+in the place of a name.
+"""
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from fbnax.data.assembling import Request
+from fbnax.data.checking import check
+from fbnax.data.dataset import Dataset
+from fbnax.data.digits import load_digits
+from fbnax.data.folder import load_folder
+from fbnax.data.npz import load_npz
+from fbnax.data.tfds import load_tfds
+
+Source = Callable[[Request], Dataset]
+
+SOURCES: dict[str, Source] = {
+  "digits": load_digits,
+  "npz": load_npz,
+  "folder": load_folder,
+  "tfds": load_tfds,
+}
+
+
+def names() -> tuple[str, ...]:
+  """The names that `load` knows."""
+  return tuple(SOURCES)
+
+
+def load(
+  name: str | Source,
+  *,
+  path: str | os.PathLike[str] | None = None,
+  tfds_name: str | None = None,
+  test_fraction: float = 0.2,
+  seed: int = 0,
+  max_images: int | None = None,
+  in_memory_bytes: int = 2**30,
+  decode_resolution: int | None = None,
+  flip: bool | None = None,
+  crop_padding: int | None = None,
+) -> Dataset:
+  """Loads and checks a data set; downloads nothing.
+
+  Args:
+    name: one of `names()`, or a function that takes a `Request`.
+    path: the .npz file, the folder of images, or tfds' data folder.
+    tfds_name: e.g. "cifar10" or "cifar10/3k", for "tfds" alone.
+    test_fraction: in (0, 1); the part held out as the test set, class by class,
+      where the source has no test set of its own.
+    seed: of every choice of images.
+    max_images: keeps at most this many images of each split, chosen class by
+      class; None keeps all.
+    in_memory_bytes: images of one size that need no more than this, decoded,
+      are held in memory; others are streamed. (An .npz always is in memory.)
+    decode_resolution: resizes all images to this many pixels square, without
+      keeping their aspect; images of different sizes can then be in memory.
+    flip: whether training may mirror images; None for the source's default.
+    crop_padding: pixels around an image before a random crop, 0 for no crops;
+      None for the source's default.
+
+  Returns:
+    The data set, which has passed `check`.
+
+  Raises:
+    ValueError: naming the key, the value and what is legal, for an argument or
+      for what was found in the data.
+  """
+  if not callable(name) and name not in SOURCES:
+    near = difflib.get_close_matches(str(name), SOURCES, n=3, cutoff=0.5)
+    meant = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    raise ValueError(f"name={name!r}; {meant}legal: {', '.join(SOURCES)}")
+  if not 0.0 < test_fraction < 1.0:
+    raise ValueError(f"test_fraction={test_fraction}; legal: in (0, 1)")
+  if seed < 0:
+    raise ValueError(f"seed={seed}; legal: 0 or more")
+  if tfds_name is not None and name in SOURCES and name != "tfds":
+    raise ValueError(f"tfds_name={tfds_name!r}: only 'tfds' takes one")
+  for key, value in (
+    ("max_images", max_images),
+    ("decode_resolution", decode_resolution),
+  ):
+    if value is not None and value < 1:
+      raise ValueError(f"{key}={value}; legal: 1 or more, or None")
+  source = name if callable(name) else SOURCES[name]
+  dataset = source(
+    Request(
+      path=Path(path).expanduser() if path else None,
+      tfds_name=tfds_name,
+      test_fraction=test_fraction,
+      seed=seed,
+      max_images=max_images,
+      in_memory_bytes=in_memory_bytes,
+      decode_resolution=decode_resolution,
+    )
+  )
+  if flip is not None:
+    dataset = dataclasses.replace(dataset, flip=flip)
+  if crop_padding is not None:
+    dataset = dataclasses.replace(dataset, crop_padding=crop_padding)
+  check(dataset)
+  return dataset

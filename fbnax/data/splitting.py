@@ -1,0 +1,135 @@
+"""Cuts a split in two, or down to size, class by class.
+
+Every cut is stratified: each class gives in proportion to its size, and a class
+that can be on both sides is on both sides, however unequal the classes are.
+
+Symbols: `N` images, `K` classes.
+"""
+
+from typing import TypeVar, cast
+
+import numpy as np
+
+from fbnax.data.dataset import AnySplit
+
+S = TypeVar("S", bound=AnySplit)
+
+
+def hold_out(
+  split: S, fraction_or_count: float | int, *, seed: int
+) -> tuple[S, S]:
+  """Holds a stratified part out of a split.
+
+  A class with two images or more is in both parts; a class with one image stays
+  in the kept part. Images keep their order within a part.
+
+  Args:
+    split: N images.
+    fraction_or_count: a float in (0, 1) is the fraction to hold out, moved to
+      the nearest count that leaves every such class on both sides; an int is
+      the exact count.
+    seed: of the choice. Same split, same seed: same parts.
+
+  Returns:
+    (kept, held), a partition of the split.
+
+  Raises:
+    ValueError: if no such partition exists.
+  """
+  counts = np.bincount(split.labels)
+  low = (counts >= 2).astype(np.int64)
+  high = np.where(counts >= 2, counts - 1, 0)
+  if not low.any():
+    raise ValueError(
+      f"fraction_or_count={fraction_or_count!r}: none of the"
+      f" {np.count_nonzero(counts)} classes in these {len(split)} images has"
+      " two images, so nothing can be held out; legal: at least one class with"
+      " two"
+    )
+  total = _total(fraction_or_count, len(split), int(low.sum()), int(high.sum()))
+  held = _choose(split.labels, _allocate(counts, low, high, total), seed)
+  kept_part = split.take(np.flatnonzero(~held))
+  held_part = split.take(np.flatnonzero(held))
+  return cast(S, kept_part), cast(S, held_part)
+
+
+def subset(split: S, count: int, *, seed: int) -> S:
+  """A stratified choice of at most `count` images, each class at least once.
+
+  Args:
+    split: N images.
+    count: how many to keep; with N or more the split is returned as it is.
+    seed: of the choice.
+
+  Returns:
+    min(N, count) images in their old order.
+
+  Raises:
+    ValueError: if `count` is smaller than the number of classes present.
+  """
+  if count >= len(split):
+    return split
+  counts = np.bincount(split.labels)
+  low = (counts >= 1).astype(np.int64)
+  if count < low.sum():
+    raise ValueError(
+      f"count={count} (max_images) cannot show each of {low.sum()} classes;"
+      f" legal: at least {low.sum()}"
+    )
+  chosen = _choose(split.labels, _allocate(counts, low, counts, count), seed)
+  return cast(S, split.take(np.flatnonzero(chosen)))
+
+
+def _total(
+  fraction_or_count: float | int, n: int, least: int, most: int
+) -> int:
+  """The number of images to hold out, checked."""
+  if isinstance(fraction_or_count, (bool, np.bool_)):
+    raise ValueError(f"fraction_or_count={fraction_or_count!r} is no number")
+  if isinstance(fraction_or_count, (int, np.integer)):
+    if not least <= fraction_or_count <= most:
+      raise ValueError(
+        f"fraction_or_count={fraction_or_count!r} of {n} images cannot leave"
+        " each class of two images or more on both sides; legal counts:"
+        f" {least} to {most}"
+      )
+    return int(fraction_or_count)
+  if not 0.0 < fraction_or_count < 1.0:
+    raise ValueError(
+      f"fraction_or_count={fraction_or_count!r}; legal: a fraction in (0, 1) or"
+      f" a count from {least} to {most}"
+    )
+  return int(np.clip(round(fraction_or_count * n), least, most))
+
+
+def _allocate(
+  counts: np.ndarray, low: np.ndarray, high: np.ndarray, total: int
+) -> np.ndarray:
+  """How many of each class to choose: i64[K] within bounds, sum `total`.
+
+  Starts from the rounded-down proportional shares and moves one image at a time
+  where the share is missed most (the method of the largest remainder).
+  """
+  free = high > 0
+  share = np.where(free, counts, 0) * (total / max(1, counts[free].sum()))
+  chosen = np.clip(np.floor(share).astype(np.int64), low, high)
+  while (missing := total - chosen.sum()) != 0:
+    if missing > 0:
+      gap = np.where(chosen < high, share - chosen, -np.inf)
+      chosen[np.argmax(gap)] += 1
+    else:
+      gap = np.where(chosen > low, chosen - share, -np.inf)
+      chosen[np.argmax(gap)] -= 1
+  return chosen
+
+
+def _choose(labels: np.ndarray, per_class: np.ndarray, seed: int) -> np.ndarray:
+  """bool[N]: a random choice of `per_class[k]` images of each class k."""
+  rng = np.random.default_rng(seed)
+  order = rng.permutation(len(labels))
+  by_class = order[np.argsort(labels[order], kind="stable")]
+  starts = np.concatenate([[0], np.cumsum(np.bincount(labels))[:-1]])
+  rank = np.arange(len(labels)) - np.repeat(starts, np.bincount(labels))
+  chosen = np.zeros(len(labels), bool)
+  chosen[by_class] = rank < per_class[labels[by_class]]
+  return chosen

@@ -1,0 +1,179 @@
+"""Streams batches of images that are decoded, cropped and resized on the host.
+
+For splits that do not fit on the device; the order, the crops and the flips all
+follow from the seed and the number of the batch, so that a stream's position is
+one integer. The reading is grain's (`grain.MapDataset`), its crops are the
+usual ones of ImageNet training: Inception's random resized crop (Szegedy et
+al., 2015, section 6), and for evaluation a central crop of 0.875.
+
+Symbols: `B` batch, `R` resolution in pixels, `C` channels, `N` images.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fbnax.data.dataset import AnySplit
+from fbnax.data.decoding import resize
+
+if TYPE_CHECKING:
+  import grain
+
+_CROP_AREA = (0.08, 1.0)
+_CROP_ASPECT = (3 / 4, 4 / 3)
+_CROP_ATTEMPTS = 10
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+def stream(
+  split: AnySplit,
+  *,
+  batch_size: int,
+  resolution: int,
+  seed: int,
+  train: bool,
+  workers: int = 0,
+  flip: bool = False,
+  crop_ratio: float = 0.875,
+) -> "grain.DatasetIterator[Batch]":
+  """Batches of a split, in train or in evaluation order.
+
+  Training runs over epochs endlessly; every image is shown once an epoch, in an
+  order of the epoch's own. All batches are full: where B does not divide N, the
+  batch at the end of an epoch takes its last images from the next one, so no
+  image is dropped. Evaluation is one pass in the split's order.
+
+  Args:
+    split: N images of any sizes.
+    batch_size: B.
+    resolution: R.
+    seed: of order, crops and flips, 0 to 2**32 - 1; unused in evaluation.
+    train: random order, random resized crops (8 to 100 % of the area, aspect
+      3/4 to 4/3) and flips; otherwise the shorter side is resized to
+      R / crop_ratio and the centre is taken.
+    workers: threads that read ahead; 0 reads when asked. Decoding and resizing
+      release Python's lock. The batches do not depend on it.
+    flip: whether training mirrors every second image at random.
+    crop_ratio: of evaluation, in (0, 1].
+
+  Returns:
+    Iterator of (u8[B, R, R, C], i32[B]). The last batch of an evaluation is
+    padded with black images of label -1. `get_state()` gives its position as a
+    dict that JSON can hold; after `set_state` of it, a stream with the same
+    arguments (`workers` may differ) goes on with the same batches, bit for bit.
+
+  Raises:
+    ValueError: if an argument is out of range; while iterating, if an image
+      cannot be decoded.
+  """
+  import grain
+
+  _check_arguments(split, batch_size, resolution, seed, workers, crop_ratio)
+  size = (resolution, resolution)
+  images = grain.MapDataset.range(len(split)).seed(seed)
+  if train:
+
+    def augmented(index: int, rng: np.random.Generator) -> Batch:
+      image = resize_random_crop(split.read(index), size, rng, flip=flip)
+      return image, split.labels[index]
+
+    images = images.shuffle().repeat().random_map(augmented)
+  else:
+
+    def centred(index: int) -> Batch:
+      image = resize_centre_crop(split.read(index), size, crop_ratio)
+      return image, split.labels[index]
+
+    images = images.map(centred)
+  batches = images.batch(batch_size, batch_fn=_pad_to(batch_size))
+  options = grain.ReadOptions(
+    num_threads=workers, prefetch_buffer_size=2 * workers
+  )
+  return iter(batches.to_iter_dataset(options))
+
+
+def resize_random_crop(
+  image: np.ndarray,
+  size: tuple[int, int],
+  rng: np.random.Generator,
+  *,
+  flip: bool,
+) -> np.ndarray:
+  """Takes a random part of an image: u8[h, w, C] to u8[*size, C].
+
+  After ten parts that do not fit, as much of the centre as the range of
+  aspects allows.
+  """
+  height, width = image.shape[:2]
+  top, left, h, w = _central_part(height, width)
+  for _ in range(_CROP_ATTEMPTS):
+    area = rng.uniform(*_CROP_AREA) * height * width
+    aspect = math.exp(rng.uniform(*np.log(_CROP_ASPECT)))
+    new_w = max(1, round(math.sqrt(area * aspect)))
+    new_h = max(1, round(math.sqrt(area / aspect)))
+    if new_w <= width and new_h <= height:
+      top = int(rng.integers(height - new_h + 1))
+      left = int(rng.integers(width - new_w + 1))
+      h, w = new_h, new_w
+      break
+  crop = resize(image, size, box=(top, left, top + h, left + w))
+  return crop[:, ::-1] if flip and rng.random() < 0.5 else crop
+
+
+def resize_centre_crop(
+  image: np.ndarray, size: tuple[int, int], crop_ratio: float
+) -> np.ndarray:
+  """Takes the central square: u8[h, w, C] to u8[*size, C].
+
+  The square's side is `crop_ratio` of the image's shorter side.
+  """
+  height, width = image.shape[:2]
+  side = crop_ratio * min(height, width)
+  top, left = (height - side) / 2, (width - side) / 2
+  return resize(image, size, box=(top, left, top + side, left + side))
+
+
+def _check_arguments(
+  split: AnySplit,
+  batch_size: int,
+  resolution: int,
+  seed: int,
+  workers: int,
+  crop_ratio: float,
+) -> None:
+  for key, value, least in (
+    ("the split's images", len(split), 1),
+    ("batch_size", batch_size, 1),
+    ("resolution", resolution, 1),
+    ("workers", workers, 0),
+  ):
+    if value < least:
+      raise ValueError(f"{key}={value}; legal: {least} or more")
+  if not 0 <= seed < 2**32:
+    raise ValueError(f"seed={seed}; legal: 0 to 2**32 - 1")
+  if not 0.0 < crop_ratio <= 1.0:
+    raise ValueError(f"crop_ratio={crop_ratio}; legal: in (0, 1]")
+
+
+def _central_part(height: int, width: int) -> tuple[int, int, int, int]:
+  narrowest, widest = _CROP_ASPECT
+  w = min(width, max(1, round(height * widest)))
+  h = min(height, max(1, round(width / narrowest)))
+  return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _pad_to(batch_size: int) -> Callable[[Any], Batch]:
+  """Stacks up to `batch_size` elements, the missing ones black, labelled -1."""
+
+  def stack(elements: Any) -> Batch:
+    first = elements[0][0]
+    images = np.zeros((batch_size, *first.shape), np.uint8)
+    labels = np.full(batch_size, -1, np.int32)
+    for i, (image, label) in enumerate(elements):
+      images[i], labels[i] = image, label
+    return images, labels
+
+  return stack

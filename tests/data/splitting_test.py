@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fbnax.data import Split, StreamedSplit, hold_out, subset
+
+
+def numbered(labels):
+  """A split whose image number i shows i in its first two pixels."""
+  n = len(labels)
+  images = np.zeros((n, 1, 2, 1), np.uint8)
+  images[:, 0, 0, 0], images[:, 0, 1, 0] = divmod(np.arange(n), 256)
+  return Split(images, np.asarray(labels, np.int32))
+
+
+def streamed(split):
+  return StreamedSplit(
+    labels=split.labels,
+    reader=lambda i: split.images[i],
+    records=np.arange(len(split)),
+    channels=1,
+    describe=str,
+    size=split.size,
+  )
+
+
+def numbers(split):
+  if isinstance(split, StreamedSplit):
+    images = np.array([split.read(i) for i in range(len(split))])
+  else:
+    images = split.images
+  return (images[:, 0, 0, 0].astype(int) * 256 + images[:, 0, 1, 0]).tolist()
+
+
+LABELS = st.lists(st.integers(0, 6), min_size=2, max_size=80)
+
+
+@settings(max_examples=150, deadline=None)
+@given(LABELS, st.floats(0.01, 0.99), st.integers(0, 2**31), st.booleans())
+def test_hold_out_is_a_stratified_partition(labels, fraction, seed, stream):
+  split = numbered(labels)
+  counts = np.bincount(labels, minlength=7)
+  if (counts < 2).all():
+    with pytest.raises(ValueError, match=r"nothing can be held out"):
+      hold_out(split, fraction, seed=seed)
+    return
+  whole = streamed(split) if stream else split
+  kept, held = hold_out(whole, fraction, seed=seed)
+  assert type(kept) is type(held) is type(whole)
+  assert sorted(numbers(kept) + numbers(held)) == list(range(len(labels)))
+  for part in (kept, held):
+    assert part.labels.tolist() == [labels[i] for i in numbers(part)]
+  in_kept = np.bincount(kept.labels, minlength=7)
+  in_held = np.bincount(held.labels, minlength=7)
+  assert ((in_kept > 0) == (counts > 0)).all()
+  assert ((in_held > 0) == (counts > 1)).all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(LABELS, st.data())
+def test_hold_out_of_a_count_is_exact(labels, data):
+  counts = np.bincount(labels)
+  least, most = (counts >= 2).sum(), (counts[counts >= 2] - 1).sum()
+  if not least:
+    return
+  count = data.draw(st.integers(int(least), int(most)))
+  assert len(hold_out(numbered(labels), count, seed=0)[1]) == count
+  for wrong in (int(least) - 1, int(most) + 1):
+    with pytest.raises(ValueError, match=f"legal counts: {least} to {most}"):
+      hold_out(numbered(labels), wrong, seed=0)
+
+
+def test_shares_are_proportional():
+  labels = [0] * 1000 + [1] * 100 + [2] * 10 + [3] * 2 + [4]
+  kept, held = hold_out(numbered(labels), 0.2, seed=3)
+  assert np.bincount(held.labels, minlength=5).tolist() == [200, 20, 2, 1, 0]
+  assert np.bincount(kept.labels).tolist() == [800, 80, 8, 1, 1]
+
+
+def test_same_seed_same_parts_other_seed_other_parts():
+  split = numbered([0, 1] * 50)
+  held = [numbers(hold_out(split, 0.3, seed=s)[1]) for s in (1, 1, 2)]
+  assert held[0] == held[1] != held[2]
+
+
+def test_every_image_is_held_out_by_some_seed_about_as_often():
+  split = numbered([0] * 10 + [1] * 10)
+  times = np.zeros(20)
+  for seed in range(400):
+    times[numbers(hold_out(split, 0.5, seed=seed)[1])] += 1
+  assert (abs(times - 200) < 50).all()
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1.0, -0.1, 1.5, True, float("nan")])
+def test_fraction_out_of_range(wrong):
+  with pytest.raises(ValueError, match=r"fraction_or_count"):
+    hold_out(numbered([0, 0, 1, 1]), wrong, seed=0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(LABELS, st.integers(7, 100), st.integers(0, 100))
+def test_subset_shows_every_class(labels, count, seed):
+  part = subset(numbered(labels), count, seed=seed)
+  assert len(part) == min(count, len(labels))
+  assert set(part.labels.tolist()) == set(labels)
+  assert len(set(numbers(part))) == len(part)
+
+
+def test_subset_smaller_than_the_classes():
+  with pytest.raises(ValueError, match=r"count=2 .* each of 3 classes"):
+    subset(numbered([0, 1, 2, 2]), 2, seed=0)
