@@ -48,9 +48,23 @@ class TrunkBlock(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, read: Reader | None, *, train: bool, drop_rate: Any
+    self,
+    x: jax.Array,
+    read: Reader | None,
+    *,
+    train: bool,
+    drop_rate: Any,
+    uniform: jax.Array | None,
   ) -> jax.Array:
-    """`f32[B, H, W, C]` to `f32[B, H', W', C']`."""
+    """`f32[B, H, W, C]` to `f32[B, H', W', C']`.
+
+    Args:
+      x: the input, masked.
+      read: the reader of the table, None for a table without open fields.
+      train: as in `fbnax.models.Network`.
+      drop_rate: of drop-path, `f32[]`.
+      uniform: random numbers of drop-path `f32[B]`, None for no drop-path.
+    """
     block, table = self.block, self.table
     if block.op == "skip":
       return self._skip(x, read, train)
@@ -62,7 +76,10 @@ class TrunkBlock(nn.Module):
     def expands(c: Any, x: Any) -> float:
       return float(table.expand_at_one or width(c, x) != c)
 
-    common = {"use_bias": table.block_bias, "epsilon": table.bn_epsilon}
+    common: dict[str, Any] = {
+      "use_bias": table.block_bias,
+      "epsilon": table.bn_epsilon,
+    }
     mid_mask = read_prefix(read, width, c_in, e)
     mid = largest(width, c_in, e)
     h = x
@@ -127,8 +144,8 @@ class TrunkBlock(nn.Module):
     )
     if not largest(same, c_in, block.channels):
       return h
-    if train and not is_zero(drop_rate):
-      h = drop_path(h, drop_rate, self.make_rng("dropout"), residual)
+    if uniform is not None:
+      h = drop_path(h, drop_rate, uniform, residual)
     # An absent block has a residual, and passes its input on alone.
     h = h * read_field(read, float, block.present)
     return h + _resize_channels(x, out) * residual
@@ -156,9 +173,23 @@ class Head(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, read: Reader | None, *, train: bool, dropout_rate: Any
+    self,
+    x: jax.Array,
+    read: Reader | None,
+    *,
+    train: bool,
+    dropout_rate: Any,
+    key: jax.Array | None,
   ) -> jax.Array:
-    """`f32[B, H, W, C]` to logits `f32[B, K]`."""
+    """`f32[B, H, W, C]` to logits `f32[B, K]`.
+
+    Args:
+      x: the input, masked.
+      read: the reader of the table, None for a table without open fields.
+      train: as in `fbnax.models.Network`.
+      dropout_rate: probability, `f32[]`.
+      key: random key of dropout, None for no dropout.
+    """
     table, head = self.table, self.table.head
 
     def width(c: Any) -> Any:
@@ -170,7 +201,10 @@ class Head(nn.Module):
 
     mask = read_prefix(read, width, self.c_in) if head.expansion else None
     mid = largest(width, self.c_in)
-    common = {"activation": head.activation, "epsilon": table.bn_epsilon}
+    common: dict[str, Any] = {
+      "activation": head.activation,
+      "epsilon": table.bn_epsilon,
+    }
     x = ConvNorm(features=mid, use_bias=head.bias, name="expand", **common)(
       x, mask, train=train
     )
@@ -190,8 +224,8 @@ class Head(nn.Module):
     if head.expansion:
       x = activate(Conv(head.channels, name="project")(x), head.activation)
     x = x.reshape(x.shape[0], -1)
-    if train and not is_zero(dropout_rate):
-      x = dropout(x, dropout_rate, self.make_rng("dropout"))
+    if key is not None:
+      x = dropout(x, dropout_rate, key)
     return nn.Dense(
       self.num_classes,
       kernel_init=nn.initializers.normal(0.01),
@@ -217,10 +251,6 @@ def read_prefix(read: Reader | None, width: Any, *fields: Any) -> Any:
   """The channel mask of an open width, None where it is not open."""
   high = largest(width, *fields)
   return read_open(read, lambda *a: prefix_mask(width(*a), high), *fields)
-
-
-def is_zero(rate: Any) -> bool:
-  return isinstance(rate, (int, float)) and rate == 0
 
 
 def _resize_channels(x: jax.Array, channels: int) -> jax.Array:

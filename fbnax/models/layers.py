@@ -10,6 +10,10 @@ Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` kernel side.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -17,6 +21,59 @@ import jax
 import jax.numpy as jnp
 
 from fbnax.ops import conv, norm
+
+Draw = Callable[[jax.Array, tuple[int, ...]], jax.Array]
+
+_DRAW: contextvars.ContextVar[Draw] = contextvars.ContextVar(
+  "draw", default=jax.random.normal
+)
+
+
+def initialize(
+  module: nn.Module, key: jax.Array, *arguments: Any, **keywords: Any
+) -> Any:
+  """`module.init`, with all convolutions' noise drawn at once.
+
+  The distribution is that of `module.init`, the numbers are others. A random
+  draw costs a quarter of a second to compile, and a network has dozens.
+
+  Args:
+    module: any module; those that are not built of `Conv` are not changed.
+    key: random key.
+    *arguments: of the module's call.
+    **keywords: likewise.
+
+  Returns:
+    The variables.
+  """
+  sizes: list[int] = []
+
+  def measure(_: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    sizes.append(math.prod(shape))
+    return jnp.zeros(shape)
+
+  noise_key, rest_key = jax.random.split(key)
+  with _drawing(measure):
+    jax.eval_shape(lambda k: module.init(k, *arguments, **keywords), rest_key)
+  noise = jax.random.normal(noise_key, (sum(sizes),))
+  used = 0
+
+  def cut(_: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    nonlocal used
+    start, used = used, used + math.prod(shape)
+    return noise[start:used].reshape(shape)
+
+  with _drawing(cut):
+    return module.init(rest_key, *arguments, **keywords)
+
+
+@contextlib.contextmanager
+def _drawing(draw: Draw) -> Iterator[None]:
+  token = _DRAW.set(draw)
+  try:
+    yield
+  finally:
+    _DRAW.reset(token)
 
 
 def activate(x: jax.Array, name: str) -> jax.Array:
@@ -79,7 +136,7 @@ class Conv(nn.Module):
     fan_out = taps if self.depthwise else taps * outputs / groups
 
     def initial(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-      return jax.random.normal(key, shape) * jnp.sqrt(2.0 / fan_out)
+      return _DRAW.get()(key, shape) * jnp.sqrt(2.0 / fan_out)
 
     shape = (self.kernel, self.kernel, x.shape[-1] // groups, self.features)
     kernel = self.param("kernel", initial, shape)
@@ -212,19 +269,18 @@ class SqueezeExcite(nn.Module):
 
 
 def drop_path(
-  x: jax.Array, rate: Any, key: jax.Array, when: Any = 1.0
+  x: jax.Array, rate: Any, uniform: jax.Array, when: Any = 1.0
 ) -> jax.Array:
   """Drops whole images' maps with probability `rate` and rescales the rest.
 
   Args:
     x: `f32[B, H, W, C]`.
     rate: probability, `f32[]`, may be traced.
-    key: random key.
+    uniform: random numbers from 0 to 1, `f32[B]`.
     when: 1 where it applies, 0 where `x` passes as it is; may be traced.
   """
-  rate = rate * when
-  kept = jax.random.bernoulli(key, 1.0 - rate, (x.shape[0], 1, 1, 1))
-  return x * (kept / (1.0 - rate))
+  keep = 1.0 - rate * when
+  return x * ((uniform < keep) / keep)[:, None, None, None]
 
 
 def dropout(x: jax.Array, rate: Any, key: jax.Array) -> jax.Array:

@@ -156,15 +156,29 @@ def _forward(
     for name, block in zip(table.block_names, table.blocks, strict=True)
     if largest(bool, block.present)
   ]
+  path_key = head_key = None
+  if train and not (_is_zero(dropout_rate) and _is_zero(stochastic_depth)):
+    path_key, head_key = jax.random.split(module.make_rng("dropout"))
+  uniforms: Sequence[jax.Array | None] = [None] * len(blocks)
+  if path_key is not None and not _is_zero(stochastic_depth):
+    uniforms = _uniforms(path_key, [n for n, _ in blocks], images.shape[0])
   # Stochastic depth grows with the place among the blocks that are present.
   present = [read_field(read, float, block.present) for _, block in blocks]
   total = sum(present)
   reached: Any = 0.0
-  for (name, block), exists in zip(blocks, present, strict=True):
+  for (name, block), exists, uniform in zip(
+    blocks, present, uniforms, strict=True
+  ):
     reached = reached + exists
     x = TrunkBlock(
       table=table, block=block, c_in=widths, name=name.replace(".", "_")
-    )(x, read, train=train, drop_rate=stochastic_depth * reached / total)
+    )(
+      x,
+      read,
+      train=train,
+      drop_rate=stochastic_depth * reached / total,
+      uniform=uniform,
+    )
     stride *= block.stride
     widths = block.channels
     maps[stride] = x
@@ -172,7 +186,31 @@ def _forward(
     return {s: m for s, m in maps.items() if s >= 4}
   return Head(
     table=table, c_in=widths, num_classes=module.num_classes, name="head"
-  )(x, read, train=train, dropout_rate=dropout_rate)
+  )(
+    x,
+    read,
+    train=train,
+    dropout_rate=dropout_rate,
+    key=None if _is_zero(dropout_rate) else head_key,
+  )
+
+
+def _uniforms(
+  key: jax.Array, names: Sequence[str], batch: int
+) -> list[jax.Array]:
+  """Random numbers from 0 to 1 for each block, `f32[B]`.
+
+  They depend on the block's name and not on its neighbours, so a candidate
+  draws the same in a supernet and alone.
+  """
+  places = (name.removeprefix("stage").split(".block") for name in names)
+  ids = jnp.asarray([int(stage) * 1024 + int(index) for stage, index in places])
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
+  return list(jax.vmap(lambda k: jax.random.uniform(k, (batch,)))(keys))
+
+
+def _is_zero(rate: Any) -> bool:
+  return isinstance(rate, (int, float)) and rate == 0
 
 
 def extract(space: SearchSpace, genotype: jax.Array, variables: Any) -> Any:

@@ -146,7 +146,6 @@ def _backward(
     rows = [(tap[0] * gradient).sum((0, 1)) for tap in taps]
     return total + jnp.stack(rows), None
 
-  # Derived from the operands, so that the carry varies over the same mesh.
   start = jnp.zeros((side * side, x.shape[-1]), x.dtype)
   total, _ = lax.scan(add, start, (x, cotangent))
   return to_x, total.reshape(kernel.shape)

@@ -1,0 +1,132 @@
+"""One optimizer whose kind and numbers are traced.
+
+A population holds members with different optimizers, so each step computes the
+update of all three and takes the member's own; on the sizes that are trained
+together this is lost beside the convolutions. Equal to `optax.rmsprop`,
+`optax.sgd` (both with momentum) and `optax.adamw` (tested).
+
+Weight decay is the L2 term in the gradient for RMSProp and SGD, decoupled for
+AdamW, and leaves biases and BN alone (Wan 2022, section 4.6).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+
+from fbnax.training.recipes import REFERENCE_BATCH, RecipeNumbers, Settings
+
+ADAM_SQUARE_DECAY = 0.999
+ADAM_EPSILON = 1e-8
+
+
+class OptimizerState(NamedTuple):
+  """Two vectors as long as all parameters together, `f32[n]`.
+
+  Attributes:
+    trace: momentum, or the first moment.
+    square: the average of squared gradients.
+  """
+
+  trace: jax.Array
+  square: jax.Array
+
+
+def init(params: Any) -> OptimizerState:
+  """Momentum 0 and squares 0, as optax starts."""
+  zeros = jnp.zeros_like(ravel_pytree(params)[0])
+  return OptimizerState(trace=zeros, square=zeros)
+
+
+def update(
+  gradients: Any,
+  state: OptimizerState,
+  params: Any,
+  *,
+  step: jax.Array,
+  learning_rate: jax.Array,
+  recipe: RecipeNumbers,
+  settings: Settings,
+) -> tuple[Any, OptimizerState]:
+  """One step of the recipe's optimizer.
+
+  All parameters are one vector here: an operation for each of a hundred small
+  arrays takes longer to compile than the network itself.
+
+  Args:
+    gradients: a tree like `params`.
+    state: of the step before.
+    params: the parameters.
+    step: number of steps before this one, `i32[]`.
+    learning_rate: of this step, `f32[]`.
+    recipe: which optimizer, and its weight decay.
+    settings: momentum and the like.
+
+  Returns:
+    The new parameters and state.
+  """
+  beta = settings.momentum
+  square_decay = jnp.where(
+    recipe.adamw > 0, ADAM_SQUARE_DECAY, settings.rms_decay
+  )
+  count = step.astype(jnp.float32) + 1.0
+  p, unravel = ravel_pytree(params)
+  g, _ = ravel_pytree(gradients)
+  decay = recipe.weight_decay * p * _decayed(params)
+  g = g + decay * (1.0 - recipe.adamw)
+  square = square_decay * state.square + (1.0 - square_decay) * g * g
+  scaled = g * jax.lax.rsqrt(square + settings.rms_epsilon)
+  gain = jnp.where(recipe.adamw > 0, 1.0 - beta, 1.0)
+  trace = beta * state.trace + gain * jnp.where(recipe.rmsprop > 0, scaled, g)
+  adam = (trace / (1.0 - beta**count)) / (
+    jnp.sqrt(square / (1.0 - square_decay**count)) + ADAM_EPSILON
+  )
+  direction = jnp.where(recipe.adamw > 0, adam + decay, trace)
+  new = p - learning_rate * direction
+  return unravel(new), OptimizerState(trace=trace, square=square)
+
+
+def _decayed(params: Any) -> np.ndarray:
+  """1 for weights, 0 for biases and BN, which are vectors; `f32[n]`."""
+  leaves = jax.tree.leaves(params)
+  return np.concatenate(
+    [np.full(leaf.size, leaf.ndim > 1, np.float32) for leaf in leaves]
+  )
+
+
+def learning_rate(
+  recipe: RecipeNumbers,
+  settings: Settings,
+  step: jax.Array,
+  steps_per_epoch: int,
+) -> jax.Array:
+  """The learning rate of a step, `f32[]`.
+
+  The recipe's is meant for 256 images; it is scaled in proportion to the batch.
+  """
+  factor = schedule(settings, steps_per_epoch)(step)
+  scale = settings.batch_size / REFERENCE_BATCH
+  return recipe.learning_rate * scale * factor
+
+
+def schedule(settings: Settings, steps_per_epoch: int) -> optax.Schedule:
+  """The learning rate over steps, as a factor of its initial value."""
+  warmup = round(settings.warmup_epochs * steps_per_epoch)
+  rest = max(settings.epochs * steps_per_epoch - warmup, 1)
+  if settings.schedule == "cosine":
+    decay = optax.cosine_decay_schedule(1.0, rest)
+  elif settings.schedule == "step":
+    decay = optax.piecewise_constant_schedule(
+      1.0, {rest // 3: settings.decay, 2 * rest // 3: settings.decay}
+    )
+  else:
+    decay = optax.exponential_decay(1.0, steps_per_epoch, settings.decay)
+  if not warmup:
+    return decay
+  grow = optax.linear_schedule(1.0 / warmup, 1.0, warmup - 1 or 1)
+  return optax.join_schedules([grow, decay], [warmup])

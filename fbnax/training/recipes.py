@@ -1,0 +1,133 @@
+"""A recipe as numbers, and what all candidates of a run share.
+
+Recipes enter a compiled program as traced numbers, so that one program trains
+any of them. `Settings` is what is compiled in.
+
+Symbols: `P` members of a population.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fbnax.spaces.recipe import OPTIMIZERS, Recipe
+
+SCHEDULES = ("exponential", "cosine", "step")
+REFERENCE_BATCH = 256
+
+
+class RecipeNumbers(NamedTuple):
+  """A `Recipe` as numbers, `f32[]` each or `f32[P]` stacked.
+
+  Attributes:
+    rmsprop: 1 if that is the optimizer.
+    sgd: 1 if that is the optimizer.
+    adamw: 1 if that is the optimizer.
+    learning_rate: for a batch of 256.
+    weight_decay: L2 coefficient.
+    ema: 1 if averaged weights are the result.
+    dropout: probability.
+    stochastic_depth: probability at the last block.
+    mixup: alpha of the Beta distribution.
+  """
+
+  rmsprop: jax.Array
+  sgd: jax.Array
+  adamw: jax.Array
+  learning_rate: jax.Array
+  weight_decay: jax.Array
+  ema: jax.Array
+  dropout: jax.Array
+  stochastic_depth: jax.Array
+  mixup: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """How every network of a run is trained, whatever its recipe.
+
+  Attributes:
+    epochs: length of the learning-rate schedule; training may stop earlier.
+    batch_size: images per step.
+    resolution: pixels; images are resized to its square.
+    mean: of each channel, in units where white is 1.
+    std: of each channel, likewise.
+    schedule: "exponential", "cosine" or "step".
+    decay: factor of the learning rate per epoch (exponential), or at each of
+      three equal parts but the first (step).
+    warmup_epochs: epochs of linear growth from zero in front.
+    momentum: of RMSProp and SGD, first moment of AdamW.
+    rms_decay: of RMSProp's average of squares.
+    rms_epsilon: added to that average under the root.
+    ema_decay: of the averaged weights, approached as (1 + t) / (10 + t).
+    label_smoothing: share of the target spread over all classes.
+    flip: mirror every second image.
+    crop_padding: pixels of padding before a random crop, 0 for none.
+    distillation: weight of the teacher's distribution beside the label's,
+      where there is a teacher.
+  """
+
+  epochs: int
+  batch_size: int
+  resolution: int
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+  schedule: str = "exponential"
+  decay: float = 0.963
+  warmup_epochs: float = 0.0
+  momentum: float = 0.9
+  rms_decay: float = 0.9
+  rms_epsilon: float = 1e-3
+  ema_decay: float = 0.999
+  label_smoothing: float = 0.1
+  flip: bool = False
+  crop_padding: int = 0
+  distillation: float = 0.8
+
+  def __post_init__(self) -> None:
+    """Refuses settings that nothing can be trained with."""
+    checks = {
+      "epochs": (self.epochs >= 1, "at least 1"),
+      "batch_size": (self.batch_size >= 1, "at least 1"),
+      "resolution": (self.resolution >= 1, "at least 1"),
+      "schedule": (self.schedule in SCHEDULES, ", ".join(SCHEDULES)),
+      "decay": (0 < self.decay <= 1, "above 0, at most 1"),
+      "warmup_epochs": (self.warmup_epochs >= 0, "at least 0"),
+      "momentum": (0 <= self.momentum < 1, "at least 0, below 1"),
+      "rms_decay": (0 <= self.rms_decay < 1, "at least 0, below 1"),
+      "rms_epsilon": (self.rms_epsilon > 0, "above 0"),
+      "ema_decay": (0 <= self.ema_decay < 1, "at least 0, below 1"),
+      "label_smoothing": (0 <= self.label_smoothing < 1, "from 0, below 1"),
+      "distillation": (0 <= self.distillation <= 1, "from 0 to 1"),
+    }
+    for name, (legal, wanted) in checks.items():
+      if not legal:
+        raise ValueError(
+          f"training.{name} is {getattr(self, name)!r}; legal: {wanted}"
+        )
+
+
+def as_numbers(recipe: Recipe) -> RecipeNumbers:
+  """The numbers of one recipe, `f32[]` each."""
+  recipe.validate()
+  chosen = {name: float(name == recipe.optimizer) for name in OPTIMIZERS}
+  rest = {
+    name: float(getattr(recipe, name))
+    for name in RecipeNumbers._fields
+    if name not in OPTIMIZERS
+  }
+  return RecipeNumbers(
+    **{k: jnp.asarray(v, jnp.float32) for k, v in (chosen | rest).items()}
+  )
+
+
+def stack(recipes: Sequence[Recipe]) -> RecipeNumbers:
+  """The numbers of a population's recipes, `f32[P]` each."""
+  return jax.tree.map(
+    lambda *leaves: jnp.stack(leaves), *(as_numbers(r) for r in recipes)
+  )
