@@ -1,0 +1,25 @@
+"""New budgets for a finished search, in seconds: reuses its predictor.
+
+    python -m fbnax.main --config=configs/evolve.py --workdir=runs/more
+      --config.run=runs/digits --config.budgets.macs="(600e3, 1200e3)"
+
+Writes the best architecture-recipe pairs of each budget as JSON, ready for
+`configs/train.py`.
+"""
+
+from ml_collections import config_dict
+
+
+def get_config() -> config_dict.ConfigDict:
+  """Two budgets between those of `configs/nars.py`."""
+  return config_dict.create(
+    job="evolve",
+    seed=0,
+    run="runs/digits",
+    budgets=config_dict.create(
+      macs=(600e3, 1200e3),
+      params=(),
+      floor=0.9,
+    ),
+    top=5,
+  )

@@ -1,0 +1,42 @@
+"""Trains one network: any of the zoo, or an architecture from a JSON file.
+
+    python -m fbnax.main --config=configs/train.py --workdir=runs/one
+      --config.architecture=fbnetv3_a --config.recipe=recipe.json
+
+`architecture` is a name of the zoo, a JSON file, or a finished model's
+directory; `recipe` is a JSON file, "" for the published one (Table 4.9).
+"""
+
+from ml_collections import config_dict
+
+
+def get_config() -> config_dict.ConfigDict:
+  """A small network of the zoo on digits: a minute on two cores."""
+  return config_dict.create(
+    job="train",
+    seed=0,
+    data=config_dict.create(
+      name="digits",
+      path="",
+      tfds_name="",
+      test_fraction=0.2,
+      validation_fraction=0.25,
+      max_images=0,
+      decode_resolution=0,
+    ),
+    architecture="fbnet_96",
+    resolution=32,
+    recipe="",
+    teacher="",
+    training=config_dict.create(
+      batch_size=64,
+      schedule="cosine",
+      epochs=20,
+      decay=0.963,
+      warmup_epochs=1.0,
+      ema_decay=0.99,
+      label_smoothing=0.1,
+      distillation=0.8,
+      checkpoint_every=5,
+    ),
+  )

@@ -1,0 +1,8 @@
+"""What can be run: a name for each job, and the module that does it."""
+
+JOBS: dict[str, str] = {
+  "nars": "fbnax.jobs.nars",
+  "train": "fbnax.jobs.train",
+  "eval": "fbnax.jobs.eval",
+  "evolve": "fbnax.jobs.evolve",
+}

@@ -1,0 +1,37 @@
+"""Which errors are the user's to mend, and how they are told."""
+
+import traceback
+
+from absl import flags
+
+
+def explain(error: Exception) -> str | None:
+  """What to tell the user; None for a fault of the program.
+
+  A fault of the input is an error of the command line (absl), of the config's
+  keys (ml_collections), or a ValueError or OSError that this package raised
+  itself: it says what was found and what is legal. What a library raises of its
+  own accord deep in a run means nothing to a user, and needs its traceback.
+  """
+  if isinstance(error, flags.Error):
+    return str(error)
+  *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+  module = frame.f_globals.get("__name__", "").split(".")[0]
+  if module == "ml_collections":
+    if isinstance(error, KeyError | AttributeError):
+      return f"the config has no key {_innermost(error)}"
+    return _innermost(error)
+  # The program itself is `__main__`.
+  if module in ("fbnax", "__main__") and isinstance(
+    error, ValueError | OSError
+  ):
+    return str(error)
+  return None
+
+
+def _innermost(error: BaseException) -> str:
+  """The first error's text: ml_collections wraps it, and a KeyError quotes."""
+  while error.args and isinstance(error.args[0], BaseException):
+    error = error.args[0]
+  is_key = isinstance(error, KeyError) and error.args
+  return str(error.args[0] if is_key else error)

@@ -1,0 +1,221 @@
+"""The work directory: all that a run leaves, and what a restart goes on from.
+
+`config.json` is what the run was started with, `times.json` the seconds each
+phase has taken over all starts, `result.json` its end; `lock` is held while a
+process works here. Starting the same command again resumes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from fbnax.training.files import naming, plain, to_json, write_atomically
+
+CONFIG = "config.json"
+TIMES = "times.json"
+RESULT = "result.json"
+REPORT = "report.html"
+LOCK = "lock"
+_ABSENT = "(absent)"
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkDir:
+  """An open work directory; `open_workdir` makes it.
+
+  Attributes:
+    path: its absolute path.
+    config: what the run was started with, as JSON gives it back.
+    resumed: it was there before.
+    lock: descriptor of the locked file; the lock goes with the process.
+  """
+
+  path: Path
+  config: dict[str, Any]
+  resumed: bool
+  lock: int
+
+  @contextmanager
+  def phase(self, name: str) -> Iterator[None]:
+    """Adds the time of this block to that of the phase.
+
+    A phase that is stopped counts; of one that is killed (SIGKILL) the time
+    since it last began is lost.
+
+    Raises:
+      OSError: the times cannot be written.
+    """
+    start = time.monotonic()
+    try:
+      yield
+    finally:
+      times = self.times()
+      times[name] = times.get(name, 0.0) + time.monotonic() - start
+      text = to_json(times, indent=2, sort=False)
+      write_atomically(self.path / TIMES, text + "\n")
+
+  def times(self) -> dict[str, float]:
+    """Seconds by phase, in the order in which they first ended."""
+    return _read(self.path / TIMES) or {}
+
+  def is_done(self) -> bool:
+    """The run has written its result."""
+    return is_done(self.path)
+
+  def result(self) -> dict[str, Any] | None:
+    """What `write_result` wrote, or None."""
+    return _read(self.path / RESULT)
+
+  def write_result(self, result: Mapping[str, Any]) -> None:
+    """Ends the run: the result is there as a whole or not at all.
+
+    Args:
+      result: of numbers, strings, arrays, lists and dicts; NaN and infinities
+        become null, keys are sorted.
+
+    Raises:
+      ValueError: something else is in it; its key is named.
+      OSError: it cannot be written.
+    """
+    text = to_json(plain(result, "result"), indent=2)
+    write_atomically(self.path / RESULT, text + "\n")
+
+  def close(self) -> None:
+    """Lets other processes work here."""
+    os.close(self.lock)
+
+  def __enter__(self) -> WorkDir:
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self.close()
+
+
+def open_workdir(
+  path: str | Path, config: Any, ignore: Sequence[str] = ()
+) -> WorkDir:
+  """Makes the work directory, or opens it to go on.
+
+  Args:
+    path: of the directory.
+    config: dict or ConfigDict; what JSON can say.
+    ignore: keys that do not matter for the result, `log_every` or, with all
+      that is below, `report`. They may differ from those of the first start.
+
+  Raises:
+    ValueError: it holds a run of another config (each key that differs is
+      named with both values), its `config.json` is damaged, or another process
+      works in it.
+    OSError: it cannot be made or written.
+  """
+  path = Path(path).absolute()
+  wanted = plain(config, "config")
+  with naming(path, "cannot be made a work directory"):
+    path.mkdir(parents=True, exist_ok=True)
+    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+  try:
+    _take(lock, path)
+    file = path / CONFIG
+    resumed = file.exists()
+    found = wanted
+    if resumed:
+      found = _read(file)
+      if found is None:
+        raise ValueError(
+          f"{file}: damaged; choose another work directory, or put back the"
+          " config that this run was started with"
+        )
+      _compare(path, found, wanted, ignore)
+    else:
+      write_atomically(file, to_json(wanted, indent=2) + "\n")
+  except BaseException:
+    os.close(lock)
+    raise
+  return WorkDir(path, found, resumed, lock)
+
+
+def is_done(path: str | Path) -> bool:
+  """A run has ended in this directory."""
+  return _read(Path(path) / RESULT) is not None
+
+
+def describe(path: str | Path) -> str:
+  """One line: what starting a run in this directory means."""
+  path = Path(path)
+  if is_done(path):
+    end = next(
+      f for f in (REPORT, RESULT) if f == RESULT or (path / f).exists()
+    )
+    return f"all is done: {path / end}"
+  if (path / CONFIG).exists():
+    return f"goes on in {path}"
+  return f"starts in {path}"
+
+
+def _take(lock: int, path: Path) -> None:
+  try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
+    raise ValueError(
+      f"{path}: process {holder or '(unknown)'} works here; wait for it, stop"
+      " it, or choose another work directory"
+    ) from None
+  except OSError as error:  # Some network file systems know no locks.
+    logging.warning("%s: not locked against other processes: %s", path, error)
+    return
+  with naming(path / LOCK, "cannot be written"):
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+  """The JSON object in a file; None if there is no file, or no object in it."""
+  try:
+    with naming(path, "cannot be read"):
+      content = json.loads(path.read_text("utf-8"))
+  except (FileNotFoundError, NotADirectoryError):
+    return None
+  except ValueError as error:
+    logging.warning("%s: damaged: %s", path, error)
+    return None
+  return content if isinstance(content, dict) else None
+
+
+def _compare(
+  path: Path, found: dict[str, Any], wanted: Any, ignore: Sequence[str]
+) -> None:
+  before, now = _flat(found), _flat(wanted)
+  lines = []
+  for key in sorted({*before, *now}):
+    if any(key == name or key.startswith(f"{name}.") for name in ignore):
+      continue
+    values = [flat.get(key, _ABSENT) for flat in (before, now)]
+    if to_json(values[0]) != to_json(values[1]):
+      lines.append(f"  {key}: there {values[0]!r}, now {values[1]!r}")
+  if lines:
+    raise ValueError(
+      f"{path}: holds a run of another config:\n"
+      + "\n".join(lines)
+      + "\nchoose"
+      " another work directory, or the values that are there"
+    )
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+  if not isinstance(value, dict) or not value:
+    return {key: value}
+  flat: dict[str, Any] = {}
+  for name, item in value.items():
+    flat |= _flat(item, f"{key}.{name}" if key else name)
+  return flat

@@ -1,0 +1,66 @@
+"""Runs a job: `python -m fbnax.main --config=configs/nars.py`.
+
+The config names the job; `--config.a.b=value` overrides one value of it. What
+is wrong with the input is told in a line or two (exit code 2), what is wrong
+with the program by a traceback. The same command goes on where it was stopped.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from fbnax.jobs import JOBS
+from fbnax.jobs.messages import explain
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "path of a config file, such as configs/nars.py"
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "default: runs/<name of job>")
+_CACHE = os.environ.get("FBNAX_CACHE") or os.path.expanduser("~/.cache/fbnax")
+
+
+def main(argv: list[str]) -> int:
+  """Runs the job that the command line asks for; returns the exit code."""
+  signal.signal(signal.SIGTERM, _stop)
+  logging.use_absl_handler()
+  # Read by JAX when it is imported, which nothing has done yet.
+  os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_CACHE}/xla")
+  os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+  os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+  try:
+    app.define_help_flags()
+    rest = flags.FLAGS(argv)[1:]
+    if _CONFIG.value is None:
+      raise ValueError("--config is missing; such as --config=configs/nars.py")
+    if rest:
+      raise ValueError(f"{rest[0]!r} is no flag; legal: --config.key=value")
+    job = _CONFIG.value.job
+    if job not in JOBS:
+      raise ValueError(f"config.job={job!r}; legal: {', '.join(JOBS)}")
+    workdir = _WORKDIR.value or f"runs/{job}"
+    describe = importlib.import_module("fbnax.jobs.workdir").describe
+    print(f"{job}: {describe(workdir)}", flush=True)
+    importlib.import_module(JOBS[job]).run(_CONFIG.value, workdir)
+  except KeyboardInterrupt as stop:
+    print("stopped; the same command goes on from here", file=sys.stderr)
+    return stop.args[0] if stop.args else 128 + signal.SIGINT
+  except Exception as error:
+    message = explain(error)
+    if message is None:
+      raise
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+  return 0
+
+
+def _stop(*_: Any) -> None:
+  raise KeyboardInterrupt(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv))

@@ -1,0 +1,222 @@
+"""One checkpoint as a directory: written, checked, read.
+
+`arrays/` is Orbax's (one flat dict of NumPy arrays), `index.json` holds the
+step, the metadata and the leaves' names, shapes and types, `manifest.json` the
+SHA-256 of each file. The checksums are ours because Orbax has none: a flipped
+bit in a stored array comes back as another number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax.training.files import plain, sync_directory, to_json
+
+
+class DamagedError(ValueError):
+  """A checkpoint that is not what was saved."""
+
+
+class Restored(NamedTuple):
+  """A checkpoint: its step, the pytree, the metadata."""
+
+  step: int
+  tree: Any
+  metadata: dict[str, Any]
+
+
+def encode(
+  step: int, tree: Any, metadata: dict[str, Any] | None
+) -> tuple[str, dict[str, np.ndarray]]:
+  """What `write` takes: the index as JSON, and the leaves in host memory.
+
+  Raises:
+    ValueError: a leaf is no array of numbers, or the metadata is not JSON.
+  """
+  named = _named(tree)
+  arrays = {name: _host(name, leaf) for name, leaf in named.items()}
+  keys = {k: jax.random.key_impl(v) for k, v in named.items() if _is_key(v)}
+  index = {
+    "step": step,
+    "metadata": plain(metadata or {}, "metadata"),
+    "leaves": {name: _kind(leaf) for name, leaf in named.items()},
+    "keys": {name: str(impl) for name, impl in keys.items()},
+  }
+  return to_json(index), arrays
+
+
+def write(path: Path, index: str, arrays: dict[str, np.ndarray]) -> None:
+  """Fills the empty directory `path`; the manifest comes last."""
+  _write_arrays(path / "arrays", arrays)
+  _write(path / "index.json", index)
+  _write(path / "manifest.json", to_json(_checksums(path)))
+
+
+def check(path: Path) -> dict[str, Any]:
+  """The index of a checkpoint whose every file is as it was written.
+
+  Raises:
+    DamagedError: a file is missing or altered.
+  """
+  try:
+    sums = json.loads((path / "manifest.json").read_text("utf-8"))
+    if "index.json" not in sums:
+      raise DamagedError(f"{path}: manifest.json lacks index.json")
+    for name, expected in sums.items():
+      if _checksum(path / name) != expected:
+        raise DamagedError(f"{path}: {name} is not what was saved")
+    return json.loads((path / "index.json").read_text("utf-8"))
+  except DamagedError:
+    raise
+  except (OSError, ValueError, TypeError, AttributeError) as error:
+    raise DamagedError(f"{path}: {error}") from error
+
+
+def is_whole(path: Path) -> bool:
+  """All of it is there and as it was written."""
+  try:
+    check(path)
+  except DamagedError:
+    return False
+  return True
+
+
+def read(path: Path, like: Any) -> Restored:
+  """The checkpoint, its leaves of the kind and at the place of `like`'s.
+
+  Raises:
+    ValueError: its leaves are not those of `like`: the first is named.
+    DamagedError: it does not load.
+  """
+  index = check(path)
+  expected = _named(like)
+  saved = index["leaves"]
+  for name in [*expected, *saved]:
+    here = saved.get(name)
+    wanted = _kind(expected[name]) if name in expected else None
+    if here != wanted:
+      raise ValueError(
+        f"{path}: leaf {name}: the checkpoint has {_words(here)}; expected"
+        f" {_words(wanted)}"
+      )
+  stored = [name for name, kind in saved.items() if 0 not in kind["shape"]]
+  try:
+    arrays = _read_arrays(path / "arrays", stored)
+  except Exception as error:  # Of many kinds; all say that it does not load.
+    raise DamagedError(f"{path}: {error}") from error
+  leaves = [
+    _like(leaf, arrays.get(name), index["keys"].get(name))
+    for name, leaf in expected.items()
+  ]
+  tree = jax.tree.unflatten(jax.tree.structure(like), leaves)
+  return Restored(index["step"], tree, index["metadata"])
+
+
+def _named(tree: Any) -> dict[str, Any]:
+  """The leaves by their paths, `params/stem/kernel`."""
+  named: dict[str, Any] = {}
+  for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+    name = jax.tree_util.keystr(path, simple=True, separator="/") or "value"
+    if name in named:
+      raise ValueError(f"two leaves are called {name!r}; rename one of them")
+    named[name] = leaf
+  return named
+
+
+def _is_key(leaf: Any) -> Any:
+  return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _kind(leaf: Any) -> dict[str, Any]:
+  return {"shape": list(leaf.shape), "dtype": str(leaf.dtype)}
+
+
+def _host(name: str, leaf: Any) -> np.ndarray:
+  """The leaf in the host's memory; the words of a typed key."""
+  if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
+    raise ValueError(
+      f"leaf {name} is a {type(leaf).__name__}, {leaf!r}; legal: an array"
+    )
+  words: Any = leaf
+  array = np.asarray(jax.random.key_data(words) if _is_key(words) else words)
+  if array.dtype != bool and not jnp.issubdtype(array.dtype, np.number):
+    raise ValueError(f"leaf {name} is of {array.dtype}; legal: numbers, bool")
+  return array
+
+
+def _write_arrays(path: Path, leaves: dict[str, np.ndarray]) -> None:
+  import orbax.checkpoint as ocp  # Slow, and wanted only here.
+
+  # Orbax refuses arrays without elements, and dicts without arrays.
+  leaves = {name: leaf for name, leaf in leaves.items() if leaf.size}
+  if leaves:
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+      checkpointer.save(path, args=ocp.args.PyTreeSave(leaves))
+
+
+def _read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+  import orbax.checkpoint as ocp
+
+  if not names:
+    return {}
+  as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    return checkpointer.restore(
+      path.absolute(), args=ocp.args.PyTreeRestore(restore_args=as_numpy)
+    )
+
+
+def _write(path: Path, text: str) -> None:
+  with path.open("w", encoding="utf-8") as file:
+    file.write(text)
+    file.flush()
+    os.fsync(file.fileno())
+  sync_directory(path.parent)
+
+
+def _checksums(path: Path) -> dict[str, str]:
+  sums = {}
+  for file in sorted(path.rglob("*")):
+    if file.is_file():
+      sums[file.relative_to(path).as_posix()] = _checksum(file)
+  return sums
+
+
+def _checksum(file: Path) -> str:
+  with file.open("rb") as content:
+    return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _words(kind: dict[str, Any] | None) -> str:
+  return "no such leaf" if kind is None else f"{kind['dtype']}{kind['shape']}"
+
+
+def _like(like: Any, array: np.ndarray | None, key: str | None) -> Any:
+  """The array, of the kind and at the place of `like`; None: no elements."""
+  if key is not None:
+    if array is None:
+      words = jax.eval_shape(jax.random.key_data, like)
+      array = np.zeros(words.shape, words.dtype)
+    return _place(like, jax.random.wrap_key_data(jnp.array(array), impl=key))
+  if array is None:
+    array = np.zeros(like.shape, like.dtype)
+  if isinstance(like, np.ndarray | np.generic):
+    return array
+  return _place(like, jnp.array(array))
+
+
+def _place(like: Any, array: jax.Array) -> jax.Array:
+  # What was left to JAX to place stays so: a committed scalar could not meet
+  # arrays that are spread over a mesh.
+  sharding = getattr(like, "sharding", None)
+  if sharding is None or not getattr(like, "committed", True):
+    return array
+  return jax.device_put(array, sharding)

@@ -1,0 +1,137 @@
+"""A trained network as a directory: its card, and its weights.
+
+`model.json` is the card: architecture, recipe, classes, preprocessing, costs
+and measured accuracy. `weights/` is a checkpoint of the module's variables.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax.models.network import Network
+from fbnax.spaces.architecture import Architecture
+from fbnax.training import files
+from fbnax.training.recipes import Settings
+
+CARD = "model.json"
+WEIGHTS = "weights"
+SCHEMA_VERSION = 1
+
+
+class SavedModel(NamedTuple):
+  """A network read from its directory.
+
+  Attributes:
+    module: the network.
+    variables: of the module.
+    card: what `model.json` says.
+  """
+
+  module: Network
+  variables: Any
+  card: dict[str, Any]
+
+  def settings(self, batch_size: int = 256) -> Settings:
+    """How images are prepared for it."""
+    found = self.card["preprocessing"]
+    return Settings(
+      epochs=1,
+      batch_size=batch_size,
+      resolution=found["resolution"],
+      mean=tuple(found["mean"]),
+      std=tuple(found["std"]),
+    )
+
+
+def save(
+  directory: str | Path,
+  architecture: Architecture,
+  variables: Any,
+  settings: Settings,
+  class_names: tuple[str, ...],
+  **facts: Any,
+) -> None:
+  """Writes a trained network; the card last, so that it is whole or not there.
+
+  Args:
+    directory: made if it is not there.
+    architecture: of the network.
+    variables: of `Network(architecture, len(class_names))`.
+    settings: what its images were prepared with.
+    class_names: in the order of the outputs.
+    **facts: more of the card: recipe, costs, accuracy, … (JSON).
+  """
+  from fbnax.training import checkpoints  # Orbax is slow to import.
+
+  directory = Path(directory)
+  checkpoints.save(directory / WEIGHTS, 0, variables, keep=1)
+  card = {
+    "schema_version": SCHEMA_VERSION,
+    "architecture": json.loads(architecture.to_json()),
+    "class_names": list(class_names),
+    "preprocessing": {
+      "resolution": settings.resolution,
+      "mean": list(settings.mean),
+      "std": list(settings.std),
+      "channels": architecture.input_channels,
+    },
+    **facts,
+  }
+  text = files.to_json(files.plain(card, "card"), indent=2)
+  files.write_atomically(directory / CARD, text + "\n")
+
+
+def load(directory: str | Path) -> SavedModel:
+  """Reads what `save` wrote.
+
+  Raises:
+    ValueError: there is no model, or its card or weights are damaged or of
+      another version; the file is named.
+  """
+  from fbnax.training import checkpoints  # Orbax is slow to import.
+
+  directory = Path(directory)
+  path = directory / CARD
+  try:
+    card = json.loads(path.read_text("utf-8"))
+  except (FileNotFoundError, NotADirectoryError):
+    raise ValueError(f"{directory} holds no model: {path} is missing") from None
+  except ValueError as error:
+    raise ValueError(f"{path} is damaged: {error}") from error
+  if not isinstance(card, dict) or card.get("schema_version") != SCHEMA_VERSION:
+    found = card.get("schema_version") if isinstance(card, dict) else card
+    raise ValueError(
+      f"{path}: schema_version is {found!r}; legal: {SCHEMA_VERSION}"
+    )
+  missing = {"architecture", "class_names", "preprocessing"} - set(card)
+  if missing:
+    raise ValueError(f"{path} lacks the keys {sorted(missing)}")
+  architecture = Architecture.from_json(json.dumps(card["architecture"]))
+  module = Network(architecture, len(card["class_names"]))
+  like = variable_shapes(module)
+  found = checkpoints.restore_latest(directory / WEIGHTS, like)
+  if found is None:
+    raise ValueError(f"{directory / WEIGHTS}: no weights that load")
+  return SavedModel(module, found.tree, card)
+
+
+def variable_shapes(module: Network) -> Any:
+  """Shapes of a network's variables, without computing any."""
+  side = module.architecture.resolution
+  channels = module.architecture.input_channels
+  shape = (1, side, side, channels)
+  return jax.eval_shape(
+    lambda key: module.init(key, jnp.zeros(shape), train=False),
+    jax.random.key(0),
+  )
+
+
+def number_of_parameters(variables: Any) -> int:
+  """Trainable numbers, counted."""
+  return sum(int(np.size(p)) for p in jax.tree.leaves(variables["params"]))

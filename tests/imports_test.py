@@ -1,0 +1,152 @@
+"""The house's rules that can be read off the source: see DESIGN, section 1."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import fbnax
+
+ROOT = Path(fbnax.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+# What each room may import of the others. A new room gets a line here.
+_LOWER = {"spaces", "ops", "costs", "models", "data", "training"}
+ALLOWED = {
+  "spaces": set(),
+  "ops": set(),
+  "costs": {"spaces", "ops"},
+  "models": {"spaces", "ops", "costs"},
+  "data": set(),
+  "training": {"spaces", "ops", "costs", "models", "data"},
+  "nbdt": {"ops"},
+  "proxies": {"ops"},
+  "search": {*_LOWER, "proxies"},
+  "report": {"spaces"},
+  "jobs": {*_LOWER, "nbdt", "proxies", "search", "report"},
+  "main": {*_LOWER, "nbdt", "proxies", "search", "report", "jobs"},
+  "predict": {*_LOWER, "nbdt", "proxies", "search", "report", "jobs"},
+}
+# These run wherever JAX, Flax and Optax are.
+LIGHT = {"spaces", "ops", "costs", "models"}
+LIGHT_LIBRARIES = {"jax", "flax", "optax", "numpy", "scipy"}
+# Imported on top of a module, these make every start slow.
+SLOW = {"orbax", "tensorboardX", "rich", "matplotlib", "ray", "torch", "nltk"}
+SLOW |= {"tensorflow", "tensorflow_datasets", "sklearn", "onnx"}
+
+MAX_LINES = 350
+# Longer already; they may shrink, and then their line goes.
+LONGER = {"costs/formulas.py": 365, "spaces/space.py": 387}
+
+
+def room_of(path):
+  return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+def imports_of(path, *, top_only=False):
+  """(line, module) of each import, `from a import b` giving a and a.b."""
+  tree = ast.parse(path.read_text("utf-8"))
+  nodes = tree.body if top_only else ast.walk(tree)
+  for node in nodes:
+    if isinstance(node, ast.Import):
+      yield from ((node.lineno, alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert not node.level, f"{path}:{node.lineno}: relative import"
+      yield node.lineno, node.module
+      for alias in node.names:
+        yield node.lineno, f"{node.module}.{alias.name}"
+
+
+def test_every_room_has_a_line():
+  rooms = {room_of(path) for path in FILES} - {"__init__"}
+  assert rooms <= set(ALLOWED), f"not in the table: {rooms - set(ALLOWED)}"
+  modules = {path.stem for path in ROOT.glob("*.py")} - {"__init__"}
+  assert modules <= {"main", "predict"}
+
+
+def test_arrows_run_downwards():
+  wrong = []
+  for path in FILES:
+    room = room_of(path)
+    allowed = ALLOWED.get(room, set()) | {room}
+    for line, module in imports_of(path):
+      package, _, rest = module.partition(".")
+      target = rest.split(".")[0]
+      if package == "fbnax" and target and target not in allowed:
+        wrong.append(f"{path}:{line}: {room} may not import {target}")
+  assert not wrong, "\n".join(sorted(set(wrong)))
+
+
+def test_the_rule_can_fail(tmp_path):
+  file = tmp_path / "a.py"
+  file.write_text("def f():\n  from fbnax import jobs\nimport fbnax.search.x\n")
+  found = {module for _, module in imports_of(file)}
+  assert {"fbnax.jobs", "fbnax.search.x"} <= found
+  file.write_text("from . import x\n")
+  with pytest.raises(AssertionError, match="relative import"):
+    list(imports_of(file))
+
+
+def test_no_slow_import_on_top_of_a_module():
+  wrong = []
+  for path in FILES:
+    for line, module in imports_of(path, top_only=True):
+      package = module.split(".")[0]
+      if package in SLOW:
+        wrong.append(f"{path}:{line}: import {package} inside a function")
+  assert not wrong, "\n".join(wrong)
+
+
+def test_the_lower_rooms_need_jax_flax_and_optax_alone():
+  legal = LIGHT_LIBRARIES | set(sys.stdlib_module_names) | {"fbnax"}
+  wrong = []
+  for path in FILES:
+    if room_of(path) in LIGHT:
+      for line, module in imports_of(path):
+        package = module.split(".")[0]
+        if package not in legal:
+          wrong.append(f"{path}:{line}: {room_of(path)} imports {package}")
+  assert not wrong, "\n".join(wrong)
+
+
+def test_no_pickle():
+  wrong = []
+  for path in FILES:
+    for line, module in imports_of(path):
+      if module.split(".")[0] in ("pickle", "cloudpickle", "dill", "joblib"):
+        wrong.append(f"{path}:{line}: {module}")
+    assert "allow_pickle=True" not in path.read_text("utf-8"), path
+  assert not wrong, "\n".join(wrong)
+
+
+def test_files_are_short():
+  wrong = []
+  for path in FILES:
+    name = path.relative_to(ROOT).as_posix()
+    count = len(path.read_text("utf-8").splitlines())
+    if count > LONGER.get(name, MAX_LINES):
+      wrong.append(f"{path}: {count} lines; at most {MAX_LINES}")
+  assert not wrong, "\n".join(wrong)
+  assert len((ROOT / "main.py").read_text("utf-8").splitlines()) < 70
+
+
+def test_every_room_is_a_package():
+  # An installed copy lacks folders that are not.
+  rooms = {path.parent for path in FILES}
+  lacking = [room for room in rooms if not (room / "__init__.py").exists()]
+  assert not lacking, f"without __init__.py: {sorted(map(str, lacking))}"
+
+
+def test_every_file_says_what_it_is():
+  for path in FILES:
+    doc = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    assert doc, f"{path}: opens without a docstring"
+
+
+def test_tests_mirror_the_code():
+  tests = Path(__file__).parent
+  rooms = {path.name for path in ROOT.iterdir() if path.is_dir()}
+  for path in tests.glob("*/"):
+    if list(path.glob("*_test.py")) and path.name not in ("benchmarks",):
+      assert path.name in rooms, f"{path} mirrors no room of fbnax"

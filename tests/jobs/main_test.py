@@ -1,0 +1,162 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+CONFIG = """
+import ml_collections
+
+def get_config():
+  return ml_collections.ConfigDict(
+    {"job": "trial", "training": {"epochs": 3}, "behaviour": "good"}
+  )
+"""
+
+# A job as the package might have one.
+JOB = """
+import os, sys, time
+import numpy as np
+from fbnax.jobs.workdir import open_workdir
+
+def run(config, workdir):
+  with open_workdir(workdir, config, ignore=("behaviour",)) as opened:
+    if config.behaviour == "lacking":
+      config.lacking
+    if config.behaviour == "library":
+      np.zeros(3).reshape(2, 2)
+    if config.behaviour == "slow":
+      print("running", flush=True)
+      time.sleep(60)
+    print("cache", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    opened.write_result({"epochs": config.training.epochs})
+"""
+
+START = """
+import sys
+from fbnax import jobs, main
+jobs.JOBS["trial"] = "trial_job"
+sys.exit(main.main(["main", *sys.argv[1:]]))
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+  (tmp_path / "config.py").write_text(CONFIG)
+  (tmp_path / "trial_job.py").write_text(JOB)
+  return tmp_path
+
+
+def start(place, *arguments, **options):
+  environment = os.environ | {"PYTHONPATH": str(place), "FBNAX_CACHE": "/cache"}
+  environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+  return subprocess.Popen(
+    [sys.executable, "-c", START, *arguments],
+    cwd=place,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    **options,
+  )
+
+
+def run(place, *arguments):
+  process = start(place, *arguments)
+  out, err = process.communicate(timeout=60)
+  return process.returncode, out, err
+
+
+def test_runs_and_goes_on(place):
+  code, out, err = run(place, "--config=config.py")
+  assert (code, err) == (0, "")
+  assert out == "trial: starts in runs/trial\ncache /cache/xla\n"
+  assert (place / "runs/trial/result.json").exists()
+  code, out, err = run(place, "--config=config.py")
+  assert (code, err) == (0, "")
+  assert out.startswith("trial: all is done: runs/trial/result.json\n")
+
+
+@pytest.mark.parametrize(
+  "arguments, message",
+  [
+    ([], "--config is missing; such as --config=configs/nars.py"),
+    (["--wrkdir=a"], "Unknown command line flag 'wrkdir'. Did you mean: workd"),
+    (["--config=none.py"], "No such file or directory: 'none.py'"),
+    (["--config=config.py", "nars"], "'nars' is no flag; legal: --config.key"),
+    (
+      ["--config=config.py", "--config.trainin.epochs=4"],
+      "no key 'trainin'\nDid you mean \"training\"",
+    ),
+    (
+      ["--config=config.py", "--config.training.epoch=4"],
+      "no key 'epoch'\nDid you mean \"epochs\"",
+    ),
+    (["--config=config.py", "--config.training.epochs=x"], "epochs=x: invalid"),
+    (
+      ["--config=config.py", "--config.job=narz"],
+      "config.job='narz'; legal: nars, train, eval, evolve",
+    ),
+    (
+      ["--config=config.py", "--workdir=config.py"],
+      "config.py: cannot be made",
+    ),
+  ],
+)
+def test_what_the_user_got_wrong_is_told_without_a_traceback(
+  place, arguments, message
+):
+  code, _, err = run(place, *arguments)
+  assert code == 2
+  assert err.startswith("error: ") and message in err
+  assert "Traceback" not in err
+  assert len(err.splitlines()) <= 5
+
+
+def test_another_config_in_the_same_place(place):
+  arguments = ("--config=config.py", "--workdir=w")
+  assert run(place, *arguments)[0] == 0
+  code, _, err = run(place, *arguments, "--config.training.epochs=4")
+  assert code == 2 and "training.epochs: there 3, now 4" in err
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(place):
+  code, _, err = run(place, "--config=config.py", "--config.behaviour=library")
+  assert code == 1
+  assert "Traceback" in err and "trial_job.py" in err and "reshape" in err
+
+
+@pytest.mark.parametrize(
+  "sent, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_being_stopped(place, sent, code):
+  process = start(place, "--config=config.py", "--config.behaviour=slow")
+  while process.stdout.readline() != "running\n":
+    assert process.poll() is None
+  process.send_signal(sent)
+  _, err = process.communicate(timeout=30)
+  assert process.returncode == code
+  assert err == "stopped; the same command goes on from here\n"
+  # Nothing holds it; the same command does go on.
+  assert run(place, "--config=config.py")[0] == 0
+
+
+HEAVY = ("tensorflow_datasets", "matplotlib", "ray", "orbax", "jax", "rich")
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+  script = (
+    "import sys, runpy\n"
+    "sys.argv = ['main', '--help']\n"
+    "try: runpy.run_module('fbnax.main', run_name='__main__')\n"
+    f"finally: print([m for m in {HEAVY} if m in sys.modules])\n"
+  )
+  begin = time.monotonic()
+  done = subprocess.run(
+    [sys.executable, "-c", script], capture_output=True, text=True, timeout=30
+  )
+  assert time.monotonic() - begin < 10  # Under a second on an idle machine.
+  assert "--workdir" in done.stdout and "--config" in done.stdout
+  assert done.stdout.splitlines()[-1] == "[]"

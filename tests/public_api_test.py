@@ -1,0 +1,68 @@
+"""The names that others build on: once public, a name stays (DESIGN, 3)."""
+
+import importlib
+import inspect
+
+import pytest
+
+# name: the parameters it is called by; more may be added, with defaults.
+PUBLIC = {
+  "fbnax.spaces.get": ("name",),
+  "fbnax.spaces.names": (),
+  "fbnax.spaces.Architecture": (),
+  "fbnax.spaces.Recipe": (),
+  "fbnax.spaces.Decision": ("name", "values"),
+  "fbnax.spaces.SearchSpace": (),
+  "fbnax.spaces.SearchSpace.sample": ("self", "key", "n"),
+  "fbnax.spaces.SearchSpace.sobol": ("self", "n", "seed"),
+  "fbnax.spaces.SearchSpace.encode": ("self", "genotypes"),
+  "fbnax.spaces.SearchSpace.architecture": ("self", "genotype"),
+  "fbnax.spaces.SearchSpace.recipe": ("self", "genotype"),
+  "fbnax.spaces.SearchSpace.genotype": ("self", "architecture", "recipe"),
+  "fbnax.spaces.SearchSpace.fix": ("self",),
+  "fbnax.spaces.zoo.get": ("name",),
+  "fbnax.spaces.zoo.names": (),
+  "fbnax.costs.count": ("architecture", "num_classes"),
+  "fbnax.costs.layers": ("architecture", "num_classes"),
+  "fbnax.costs.published": ("architecture",),
+  "fbnax.costs.batch": ("space", "genotypes"),
+  "fbnax.costs.expected": ("space", "weights"),
+  "fbnax.models.Network": ("architecture", "num_classes"),
+  "fbnax.models.Supernet": ("space", "num_classes"),
+  "fbnax.ops.channel_mask": ("weights", "channels", "max_channels"),
+  "fbnax.search.evolve": ("key", "predict", "space", "budgets"),
+  "fbnax.search.pareto_front": ("objectives",),
+}
+
+
+def find(name):
+  """The object of that dotted name."""
+  package, room, *rest = name.split(".")
+  found = importlib.import_module(f"{package}.{room}")
+  for part in rest:
+    found = getattr(found, part)
+  return found
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public(name):
+  found = find(name)
+  assert inspect.getdoc(found), f"{name} has no docstring"
+  parameters = inspect.signature(found).parameters
+  wanted = PUBLIC[name]
+  assert tuple(parameters)[: len(wanted)] == wanted
+  is_method = name.count(".") == 3 and ".zoo." not in name
+  if inspect.isfunction(found) and (wanted or is_method):
+    added = list(parameters.values())[len(wanted) :]
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    for parameter in added:
+      assert (
+        parameter.default is not inspect.Parameter.empty
+        or parameter.kind in variadic
+      ), f"{name}: {parameter.name} was added without a default"
+
+
+def test_a_search_space_says_what_it_is():
+  space = find("fbnax.spaces.get")("small")
+  assert space.decisions[0].name
+  assert isinstance(space.size, int)
