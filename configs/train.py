@@ -1,10 +1,10 @@
 """Trains one network: any of the zoo, or an architecture from a JSON file.
 
     python -m fbnax.main --config=configs/train.py --workdir=runs/one
-      --config.architecture=fbnetv3_a --config.recipe=recipe.json
+      --config.architecture=fbnetv3_a --config.recipe.learning_rate=0.1
 
 `architecture` is a name of the zoo, a JSON file, or a finished model's
-directory; `recipe` is a JSON file, "" for the published one (Table 4.9).
+directory; `recipe_file` is a JSON file that stands for all of `recipe`.
 """
 
 from ml_collections import config_dict
@@ -26,7 +26,16 @@ def get_config() -> config_dict.ConfigDict:
     ),
     architecture="fbnet_96",
     resolution=32,
-    recipe="",
+    recipe_file="",
+    recipe=config_dict.create(
+      optimizer="sgd",
+      learning_rate=0.2,
+      weight_decay=1e-5,
+      ema=True,
+      dropout=0.1,
+      stochastic_depth=0.0,
+      mixup=0.1,
+    ),
     teacher="",
     training=config_dict.create(
       batch_size=64,

@@ -3,6 +3,8 @@
 Kernel, first and rest expansion, width, depth, squeeze-excite by stage, shared
 expansions, resolution and recipe, at a size that two CPU cores train: 0.1 to
 2 M MACs at 8 pixels. The stem keeps the resolution; stages 2 and 3 halve it.
+Learning rates suit short trainings with batches of 64; SGD's are 16 times
+RMSProp's.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ def space() -> SearchSpace:
       squeeze_excite,
     )
   recipe = (
-    Decision("recipe.learning_rate", scaled(10, 40, 1000)),
+    Decision("recipe.learning_rate", scaled(2, 20, 1000)),
     Decision("recipe.optimizer", ("rmsprop", "sgd"), categorical=True),
     Decision("recipe.ema", (True, False), categorical=True),
     Decision("recipe.dropout", scaled(0, 30, 100)),
@@ -84,4 +86,5 @@ def space() -> SearchSpace:
       squeeze_from_input=True,
     ),
     recipe_table=recipe_table(recipe),
+    sgd_factor=16.0,
   )

@@ -137,8 +137,7 @@ def fit(
   if checkpointing is not None:
     state, rows = _resume(checkpointing, state, stream)
   for epoch in range(len(rows) + 1, epochs + 1):
-    if stream is None:
-      assert isinstance(train, Examples)
+    if isinstance(train, Examples):
       state, trained = _epoch(
         model, settings, stacked, state, member, train, teacher
       )

@@ -39,8 +39,9 @@ class OptimizerState(NamedTuple):
 
 def init(params: Any) -> OptimizerState:
   """Momentum 0 and squares 0, as optax starts."""
-  zeros = jnp.zeros_like(ravel_pytree(params)[0])
-  return OptimizerState(trace=zeros, square=zeros)
+  flat, _ = ravel_pytree(params)
+  # Two arrays, since a step donates both.
+  return OptimizerState(trace=jnp.zeros_like(flat), square=jnp.zeros_like(flat))
 
 
 def update(

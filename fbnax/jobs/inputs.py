@@ -1,0 +1,143 @@
+"""What jobs read from a config: data, space, budgets, settings.
+
+Everything here is checked before anything is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from fbnax import data, spaces
+from fbnax.data import Dataset
+from fbnax.search import budgets as budgets_lib
+from fbnax.search.budgets import Budget
+from fbnax.spaces import SearchSpace
+from fbnax.training.recipes import Settings
+
+
+def dataset(config: Any) -> Dataset:
+  """The data set that `config.data` names, checked."""
+  given = config.data
+  return data.load(
+    given.name,
+    path=given.path or None,
+    tfds_name=given.tfds_name or None,
+    test_fraction=given.test_fraction,
+    seed=config.seed,
+    max_images=given.max_images or None,
+    decode_resolution=given.decode_resolution or None,
+  )
+
+
+def space(config: Any, channels: int) -> SearchSpace:
+  """The space that `config.space` names, cut down by `config.fix`.
+
+  `fix` is `decision=value,value;decision=value`, values as they are printed.
+
+  Raises:
+    ValueError: unknown space, decision or value; the legal ones are named.
+  """
+  found = spaces.get(config.space)
+  found = dataclasses.replace(
+    found, table=dataclasses.replace(found.table, input_channels=channels)
+  )
+  by_name = {d.name: d for d in found.decisions}
+  fixed: dict[str, Any] = {}
+  for part in filter(None, (p.strip() for p in config.fix.split(";"))):
+    name, equals, values = (s.strip() for s in part.partition("="))
+    if not equals:
+      raise ValueError(
+        f"config.fix has {part!r}; legal: decision=value,value;decision=value"
+      )
+    legal = by_name[name].values if name in by_name else ()
+    printed = {str(v): v for v in legal}
+    wanted = [v.strip() for v in values.split(",")]
+    fixed[name] = [printed.get(v, v) for v in wanted]
+  return found.fix(**fixed)
+
+
+def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
+  """One budget per member of the family, the smallest first.
+
+  Raises:
+    ValueError: no budget, lists of two lengths, or a budget that no network of
+      the space meets; the feasible range is given.
+  """
+  given = config.budgets
+  macs, params = list(given.macs), list(given.params)
+  if not macs and not params:
+    raise ValueError("config.budgets has neither macs nor params; give one")
+  if macs and params and len(macs) != len(params):
+    raise ValueError(
+      f"config.budgets has {len(macs)} macs and {len(params)} params; "
+      "legal: as many of both, or one of them empty"
+    )
+  if not 0 <= given.floor < 1:
+    raise ValueError(
+      f"config.budgets.floor is {given.floor!r}; legal: from 0, below 1"
+    )
+  free = (0.0, math.inf)
+  found = []
+  for i in range(max(len(macs), len(params))):
+    # The floor belongs to the first limit; the other one is a ceiling alone.
+    macs_limit = (given.floor * macs[i], float(macs[i])) if macs else free
+    params_limit = free
+    if params:
+      low = 0.0 if macs else given.floor * params[i]
+      params_limit = (low, float(params[i]))
+    found.append(Budget(macs=macs_limit, params=params_limit))
+  found.sort(key=lambda b: (b.macs[1], b.params[1]))
+  for budget in found:
+    budgets_lib.check_reachable(budgets_lib.batched(budget), space, classes)
+  return found
+
+
+def settings(
+  config: Any,
+  dataset: Dataset,
+  resolution: int,
+  *,
+  batch_size: int | None = None,
+  **changes: Any,
+) -> Settings:
+  """Training settings from `config.training`, with changes."""
+  given = config.training
+  mean, std = data.normalization(dataset.train)
+  return Settings(
+    **{
+      "epochs": given.epochs,
+      "batch_size": batch_size or given.batch_size,
+      "resolution": resolution,
+      "mean": tuple(np.asarray(mean, float).tolist()),
+      "std": tuple(np.asarray(std, float).tolist()),
+      "schedule": given.schedule,
+      "decay": given.decay,
+      "warmup_epochs": given.warmup_epochs,
+      "ema_decay": given.ema_decay,
+      "label_smoothing": given.label_smoothing,
+      "distillation": given.distillation,
+      "flip": dataset.flip,
+      "crop_padding": dataset.crop_padding,
+      **changes,
+    }
+  )
+
+
+def facts(dataset: Dataset, validation: int) -> dict[str, Any]:
+  """What the result says of the data."""
+  in_memory = dataset.train.size is not None
+  return {
+    "name": dataset.name,
+    "source": dataset.source,
+    "num_classes": dataset.num_classes,
+    "class_names": list(dataset.class_names),
+    "image_shape": list(dataset.image_shape) if in_memory else None,
+    "train": len(dataset.train) - validation,
+    "validation": validation,
+    "test": len(dataset.test),
+    "shared_images": data.shared_images(dataset.train, dataset.test),
+  }

@@ -1,0 +1,158 @@
+"""Trains and measures one network for good: what several jobs end with."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from fbnax import costs
+from fbnax.data import Dataset
+from fbnax.models import Network, initialize
+from fbnax.spaces import Architecture, Recipe
+from fbnax.training import loop, metrics, model_files, step
+from fbnax.training.progress import Progress
+from fbnax.training.recipes import Settings, as_numbers
+from fbnax.training.step import Member, Model
+
+
+class Teacher(NamedTuple):
+  """Whose logits are taught: a name, a network, its variables."""
+
+  name: str
+  module: Network
+  variables: Any
+
+
+def train_network(
+  directory: Path,
+  name: str,
+  architecture: Architecture,
+  recipe: Recipe,
+  settings: Settings,
+  dataset: Dataset,
+  train: loop.Feed,
+  validation: loop.Feed | None,
+  *,
+  teacher: Teacher | None,
+  seed: int,
+  checkpoint_every: int,
+  progress: Progress,
+) -> tuple[dict[str, Any], Teacher]:
+  """Trains a network, or goes on; saves it; measures it on the test set once.
+
+  Args:
+    directory: the work directory; the model goes to `members/<name>`.
+    name: of the network.
+    architecture: what to build.
+    recipe: how to train it.
+    settings: what recipes do not say.
+    dataset: for its classes and its test split.
+    train: images to train on.
+    validation: images to measure on after each epoch, if any.
+    teacher: for distillation, if any.
+    seed: of all that is random.
+    checkpoint_every: epochs between checkpoints.
+    progress: where to show it.
+
+  Returns:
+    The network's entry in `result.json`, and itself as a teacher.
+  """
+  classes = dataset.num_classes
+  module = Network(architecture, classes)
+  model_dir = directory / "members" / name
+  if (model_dir / model_files.CARD).exists():
+    saved = model_files.load(model_dir)
+    return saved.card["entry"], Teacher(name, module, saved.variables)
+  start = time.monotonic()
+  model = Model(
+    module,
+    None if teacher is None else Model(teacher.module),
+    0 if teacher is None else teacher.module.architecture.resolution,
+  )
+  key = jax.random.key(seed)
+  side, channels = architecture.resolution, architecture.input_channels
+  init_key, member_key = jax.random.split(key)
+  images = np.zeros((1, side, side, channels), np.float32)
+  variables = jax.jit(lambda k: initialize(module, k, images, train=False))(
+    init_key
+  )
+  member = Member(as_numbers(recipe), None, member_key)
+  epochs = settings.epochs
+  resumed = _epochs_done(directory, name)
+  with (
+    metrics.open_metrics(directory, name, resumed + 1) as writer,
+    progress.phase(f"train {name}", epochs, resumed) as advance,
+  ):
+
+    def on_epoch(epoch: int, trained: Any, found: Any) -> None:
+      values = {"train_loss": float(trained.loss)}
+      if found is not None:
+        values["validation_accuracy"] = float(found.accuracy)
+        values["validation_log_loss"] = float(found.loss)
+      writer.write(epoch, **values)
+      advance(1, **values)
+
+    fitted = loop.fit(
+      model,
+      settings,
+      step.start(variables),
+      member,
+      train,
+      epochs=epochs,
+      validation=validation,
+      teacher=None if teacher is None else teacher.variables,
+      seed=seed,
+      checkpointing=loop.Checkpointing(
+        directory / "checkpoints" / name, checkpoint_every
+      ),
+      on_epoch=on_epoch,
+    )
+  variables = loop.result(fitted.state, member)
+  found = loop.measure(
+    Model(module), settings, variables, None, loop.place(dataset.test)
+  )
+  counted = costs.count(architecture, classes)
+  curves = fitted.curves
+  entry = {
+    "name": name,
+    "macs": counted.macs,
+    "params": counted.params,
+    "architecture": json.loads(architecture.to_json()),
+    "recipe": json.loads(recipe.to_json()),
+    "teacher": None if teacher is None else teacher.name,
+    "epochs": epochs,
+    "history": [
+      {
+        "epoch": i + 1,
+        "train_loss": curves.train_loss[i],
+        "validation_accuracy": curves.accuracy[i],
+      }
+      for i in range(epochs)
+    ],
+    "test_accuracy": float(found.accuracy),
+    "test_log_loss": float(found.loss),
+    "checkpoint": f"members/{name}",
+    "seconds": time.monotonic() - start,
+  }
+  model_files.save(
+    model_dir,
+    architecture,
+    variables,
+    settings,
+    dataset.class_names,
+    recipe=entry["recipe"],
+    licence=dataset.licence,
+    entry=entry,
+  )
+  return entry, Teacher(name, module, variables)
+
+
+def _epochs_done(directory: Path, name: str) -> int:
+  from fbnax.training import checkpoints  # Orbax is slow to import.
+
+  return max(checkpoints.steps(directory / "checkpoints" / name), default=0)

@@ -1,0 +1,329 @@
+"""Constrained iterative optimization: stages 1 and 2 of NARS.
+
+Algorithm 1 of Wan 2022: a Sobol pool, a predictor pretrained on what costs
+nothing, and rounds of candidates that are chosen by their predicted score
+within bins of the MAC range, evaluated, and learned from.
+
+All that is decided (plans, the early-stop epoch) and all trials are in the
+store, and all random numbers follow from the seed, so a search that was
+stopped goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax import costs
+from fbnax.search import predictor
+from fbnax.search.evaluators import Candidate, Evaluator, Outcome
+from fbnax.search.pretraining import ProxyMetrics, pretrain
+from fbnax.search.selection import early_stop_epoch, select_by_bins
+from fbnax.search.trials import Trial, TrialStore
+from fbnax.spaces.space import SearchSpace
+from fbnax.training.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """The sizes of a search; the paper's are in parentheses.
+
+  Attributes:
+    pool: Sobol points the candidates come from (20,000).
+    rounds: `T` (5).
+    candidates: evaluated in each round, `m` (48).
+    epochs: training of the first round's candidates (150).
+    correlation: of an epoch's ranking with the last's, from which on the later
+      rounds stop there (0.92).
+    macs: range of the candidates (400 to 800 M).
+    predictors: size of the ensemble (1).
+    seed: of everything random.
+  """
+
+  pool: int
+  rounds: int
+  candidates: int
+  epochs: int
+  correlation: float
+  macs: tuple[float, float]
+  predictors: int
+  seed: int
+
+  def __post_init__(self) -> None:
+    """Refuses sizes that no search has."""
+    for name in ("pool", "rounds", "candidates", "epochs", "predictors"):
+      if getattr(self, name) < 1:
+        raise ValueError(
+          f"search.{name} is {getattr(self, name)!r}; legal: at least 1"
+        )
+    if self.pool < 100:
+      raise ValueError(f"search.pool is {self.pool}; legal: at least 100")
+    if not 0 <= self.correlation <= 1:
+      raise ValueError(
+        f"search.correlation is {self.correlation!r}; legal: from 0 to 1"
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+  """What a search has found.
+
+  Attributes:
+    trials: all of them, by id.
+    model: the predictor, fitted to the trials.
+    labels: of each trial, what the predictor learned; NaN where it failed.
+    report: `predictor` and `early_stop` of `result.json`.
+  """
+
+  trials: list[Trial]
+  model: Any
+  labels: np.ndarray
+  report: dict[str, Any]
+
+
+def search(
+  space: SearchSpace,
+  num_classes: int,
+  evaluate: Evaluator,
+  store: TrialStore,
+  options: Options,
+  progress: Progress,
+  timed: Callable[[str], AbstractContextManager[None]],
+) -> Search:
+  """Runs the search, or what is left of it.
+
+  Args:
+    space: the space.
+    num_classes: outputs of the classifier, for the costs.
+    evaluate: turns candidates into accuracies.
+    store: trials and decisions; those that are there are not made again.
+    options: sizes.
+    progress: where to show it.
+    timed: gives a context that adds to the time of a phase of that name.
+
+  Returns:
+    Trials and predictor.
+
+  Raises:
+    ValueError: the pool holds too few candidates in the range of MACs.
+  """
+  pretrain_key, fit_key = jax.random.split(jax.random.key(options.seed))
+  with timed("pretraining"), progress.phase("predictor pretraining"):
+    pool = space.sobol(options.pool, options.seed)
+    pool_costs = costs.batch(space, pool, num_classes)
+    pretrained, proxies = pretrain(pretrain_key, space, pool, pool_costs)
+  rounds = []
+  model = None
+  for number in range(1, options.rounds + 1):
+    plan = store.decisions().get(_plan_key(number))
+    if plan is None:
+      plan = store.decide(
+        _plan_key(number),
+        _plan(options, number, model, pool, pool_costs, store.all()),
+      )
+    stop = store.decisions().get("early_stop")
+    epochs = options.epochs if stop is None else stop["epoch"]
+    with timed(f"round {number}"):
+      _run(
+        space,
+        num_classes,
+        evaluate,
+        store,
+        options,
+        progress,
+        number,
+        plan,
+        epochs,
+      )
+    trials = store.all()
+    if stop is None:
+      stop = store.decide("early_stop", _early_stop(trials, options))
+    with timed("predictor"), progress.phase(f"predictor after round {number}"):
+      labels = labels_at(trials, stop["epoch"])
+      if np.isfinite(labels).sum() < 2:
+        raise ValueError(
+          f"{np.isfinite(labels).sum()} of {len(trials)} trials could be "
+          f"evaluated, too few to learn from; the first: {trials[0].error}"
+        )
+      genotypes = jnp.asarray([t.genotype for t in trials], jnp.int32)
+      # What failed is as good as the worst that did not.
+      learned = np.where(np.isfinite(labels), labels, np.nanmin(labels))
+      # As many as there can be, so that later rounds compile nothing.
+      sizes = predictor.Settings(capacity=options.rounds * options.candidates)
+      key = jax.random.fold_in(fit_key, number)
+      examples = (space, pretrained, genotypes, learned)
+      model = predictor.fit(
+        key, *examples, members=options.predictors, settings=sizes
+      )
+      checked = predictor.cross_validate(
+        key, *examples, folds=min(8, len(learned)), settings=sizes
+      )
+    rounds.append(
+      {
+        "round": number,
+        "labels": len(learned),
+        "spearman": checked.spearman,
+        "kendall": checked.kendall,
+        "predicted": checked.predicted,
+        "measured": checked.labels,
+      }
+    )
+  report = {
+    "predictor": {"pretraining": _pretraining(proxies), "rounds": rounds},
+    "early_stop": stop,
+  }
+  return Search(trials, model, labels, report)
+
+
+def _pretraining(proxies: dict[str, ProxyMetrics]) -> dict[str, Any]:
+  return {
+    name: {
+      "rmse_log": found.rmse,
+      "spearman": found.spearman,
+      "predicted": found.predicted,
+      "true": found.truth,
+    }
+    for name, found in proxies.items()
+  }
+
+
+def labels_at(trials: Sequence[Trial], epoch: int) -> np.ndarray:
+  """Accuracy of each trial after an epoch, NaN where it failed, `f64[n]`."""
+  return np.asarray(
+    [
+      np.nan
+      if t.status != "done" or t.curve[epoch - 1] is None
+      else t.curve[epoch - 1]
+      for t in trials
+    ],
+    np.float64,
+  )
+
+
+def _plan_key(number: int) -> str:
+  return f"plan/round {number}"
+
+
+def _plan(
+  options: Options,
+  number: int,
+  model: Any,
+  pool: jax.Array,
+  pool_costs: costs.Costs,
+  trials: Sequence[Trial],
+) -> list[dict[str, Any]]:
+  """The candidates of a round: the best predicted one of each bin of MACs."""
+  low, high = options.macs
+  genotypes = np.asarray(pool)
+  if model is None:
+    # Nothing is known yet: a random one of each bin.
+    scores = np.random.default_rng(options.seed).random(len(genotypes))
+  else:
+    scores = np.asarray(predictor.predict(model, pool).score, np.float64)
+  seen = {t.genotype for t in trials}
+  repeated = np.zeros(len(genotypes), bool)
+  for i, genotype in enumerate(map(tuple, genotypes.tolist())):
+    repeated[i] = genotype in seen
+    seen.add(genotype)
+  chosen = select_by_bins(
+    pool_costs.macs, scores, low, high, options.candidates, excluded=repeated
+  )
+  first = (number - 1) * options.candidates
+  return [
+    {
+      "id": first + i,
+      "genotype": genotypes[index].tolist(),
+      "predicted": None if model is None else float(scores[index]),
+    }
+    for i, index in enumerate(chosen)
+  ]
+
+
+def _run(
+  space: SearchSpace,
+  num_classes: int,
+  evaluate: Evaluator,
+  store: TrialStore,
+  options: Options,
+  progress: Progress,
+  number: int,
+  plan: Sequence[dict[str, Any]],
+  epochs: int,
+) -> None:
+  """Evaluates what of a round's plan has not been, recording as it ends."""
+  planned = {p["id"]: p for p in plan}
+  ended = {t.id for t in store.all()}
+  open_ids = [i for i in planned if i not in ended]
+  total = len(planned) * epochs
+  done = (len(planned) - len(open_ids)) * epochs
+  candidates = [
+    Candidate(i, tuple(planned[i]["genotype"]), options.seed * 1_000_003 + i)
+    for i in open_ids
+  ]
+  if not candidates:
+    return
+  with progress.phase(f"round {number}", total, done) as advance:
+    for outcomes in evaluate(candidates, epochs, advance):
+      store.record(
+        [
+          _trial(space, num_classes, number, planned[o.id], o, options)
+          for o in outcomes
+        ]
+      )
+
+
+def _trial(
+  space: SearchSpace,
+  num_classes: int,
+  number: int,
+  planned: dict[str, Any],
+  outcome: Outcome,
+  options: Options,
+) -> Trial:
+  genotype = tuple(planned["genotype"])
+  architecture = space.architecture(np.asarray(genotype))
+  counted = costs.count(architecture, num_classes)
+  failed = outcome.error is not None
+  return Trial(
+    id=outcome.id,
+    round=number,
+    genotype=genotype,
+    macs=counted.macs,
+    params=counted.params,
+    predicted=planned["predicted"],
+    curve=outcome.curve,
+    accuracy=None if failed else outcome.curve[-1],
+    log_loss=None if failed else outcome.log_loss,
+    epochs=len(outcome.curve),
+    seconds=outcome.seconds,
+    status="failed" if failed else "done",
+    error=outcome.error,
+    recipe=space.recipe(np.asarray(genotype)).to_json(),
+    architecture=architecture.to_json(),
+    seed=options.seed * 1_000_003 + outcome.id,
+  )
+
+
+def _early_stop(trials: Sequence[Trial], options: Options) -> dict[str, Any]:
+  """The epoch at which later rounds stop, as JSON."""
+  curves = np.asarray(
+    [
+      [np.nan if v is None else v for v in t.curve]
+      for t in trials
+      if t.status == "done"
+    ],
+    np.float64,
+  ).reshape(-1, options.epochs)
+  found = early_stop_epoch(curves, options.correlation)
+  return {
+    "threshold": options.correlation,
+    "epoch": found.epoch,
+    "max_epochs": options.epochs,
+    "correlations": found.correlations.tolist(),
+  }

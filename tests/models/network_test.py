@@ -1,0 +1,268 @@
+"""The network's size against the counts, and the supernet against networks."""
+
+import dataclasses
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fbnax import costs, spaces
+from fbnax.models import Network, Supernet, extract, initialize, one_hot
+from fbnax.spaces import zoo
+from fbnax.spaces.recipe import Recipe
+from fbnax.training import population, step
+from fbnax.training.model_files import number_of_parameters, variable_shapes
+from fbnax.training.recipes import Settings, as_numbers
+from fbnax.training.step import Member, Model
+
+CLASSES = 10
+
+
+def _perturbed(architecture, seed):
+  """Another network of the same family: kernels, widths, SE, expansions."""
+  rng = np.random.default_rng(seed)
+  blocks = []
+  for block in architecture.blocks:
+    if block.op == "inverted_residual" and block.groups == 1:
+      block = dataclasses.replace(
+        block,
+        kernel=int(rng.choice([3, 5, 7])),
+        padding=None,
+        expansion=float(rng.choice([1, 1.7, 3, 4.5])),
+        channels=block.channels + 4 * int(rng.integers(0, 3)),
+        squeeze_excite=bool(rng.integers(2)),
+      )
+    blocks.append(block)
+  return dataclasses.replace(
+    architecture,
+    blocks=tuple(blocks),
+    block_bias=bool(rng.integers(2)),
+    expand_at_one=bool(rng.integers(2)),
+  )
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_counts_are_what_flax_makes(name):
+  for seed in (None, 0):
+    architecture = zoo.get(name)
+    if seed is not None and all(b.groups == 1 for b in architecture.blocks):
+      architecture = _perturbed(architecture, seed)
+    shapes = variable_shapes(Network(architecture, CLASSES))
+    counted = costs.count(architecture, CLASSES)
+    assert number_of_parameters(shapes) == counted.params
+
+
+def test_backbone_features():
+  architecture = dataclasses.replace(zoo.get("fbnetv3_a"), resolution=64)
+  module = Network(architecture, CLASSES)
+  shapes = jax.eval_shape(
+    lambda key: module.init_with_output(
+      key, jnp.zeros((2, 64, 64, 3)), train=False, features=True
+    )[0],
+    jax.random.key(0),
+  )
+  assert {s: m.shape for s, m in shapes.items()} == {
+    4: (2, 16, 16, 24),
+    8: (2, 8, 8, 40),
+    16: (2, 4, 4, 120),
+    32: (2, 2, 2, 224),
+  }
+
+
+def test_initialize_draws_from_the_same_distribution():
+  space = spaces.get("small").fix(resolution=8)
+  genotype = space.sobol(1)[0]
+  module = Network(space.architecture(genotype), CLASSES)
+  images = jnp.zeros((1, 8, 8, 3))
+  fast = jax.jit(lambda key: initialize(module, key, images, train=False))(
+    jax.random.key(0)
+  )
+  plain = jax.jit(lambda key: module.init(key, images, train=False))(
+    jax.random.key(0)
+  )
+  chex.assert_trees_all_equal_shapes(fast, plain)
+
+  def compare(path, a, b):
+    if a.size > 2000:  # Large enough for their deviations to be alike.
+      np.testing.assert_allclose(a.std(), b.std(), rtol=0.1, err_msg=str(path))
+    if path[-1].key != "kernel":
+      np.testing.assert_array_equal(a, b)
+
+  jax.tree_util.tree_map_with_path(compare, fast, plain)
+
+
+def test_a_masked_candidate_starts_as_its_own_network():
+  """Initial weights have the variance of the candidate's own size."""
+  space = spaces.get("small").fix(resolution=8)
+  low = jnp.zeros(len(space.decisions), jnp.int32)
+  module = Supernet(space, CLASSES)
+  images = jnp.zeros((1, 8, 8, 3))
+  variables = jax.jit(
+    lambda key: initialize(
+      module, key, images, one_hot(space, low), train=False
+    )
+  )(jax.random.key(0))
+  expand = variables["params"]["stage4_block0"]["expand"]["conv"]["kernel"]
+  # Smallest choices: 32 channels in, expansion 2.
+  np.testing.assert_allclose(expand.std(), np.sqrt(2 / 64), rtol=0.05)
+
+
+SPACE = spaces.get("small").fix(resolution=8)
+SETTINGS = Settings(
+  epochs=2,
+  batch_size=8,
+  resolution=8,
+  mean=(0.5,) * 3,
+  std=(0.25,) * 3,
+  crop_padding=1,
+)
+OPTIMIZERS = ("rmsprop", "sgd", "adamw")
+
+
+def _batch():
+  images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)
+  return jnp.asarray(images), jnp.arange(8) % CLASSES
+
+
+@functools.cache
+def _supernet():
+  """Variables of the supernet, none of them at a special value."""
+  module = Supernet(SPACE, CLASSES)
+  weights = one_hot(SPACE, SPACE.sobol(1)[0])
+  variables = jax.jit(
+    lambda key: initialize(
+      module, key, jnp.zeros((1, 8, 8, 3)), weights, train=False
+    )
+  )(jax.random.key(0))
+  leaves, tree = jax.tree.flatten(variables)
+  rng = np.random.default_rng(1)
+  # Positive shifts keep the running variances legal, and wake the last
+  # scales of residual blocks, which start at 0.
+  moved = [
+    leaf + 0.1 * rng.random(leaf.shape).astype(np.float32) for leaf in leaves
+  ]
+  return jax.tree.unflatten(tree, moved)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _one_step(model, state, member):
+  return step.train_step(model, SETTINGS, 4, state, member, *_batch())
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _gradient(model, variables, member):
+  images, labels = _batch()
+  x = images.astype(jnp.float32) / 255.0
+
+  def loss(params):
+    logits, stats = model.train_logits(
+      {**variables, "params": params}, member, x, jax.random.key(3)
+    )
+    picked = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], 1)
+    return -picked.mean(), (logits, stats)
+
+  gradient, (logits, stats) = jax.grad(loss, has_aux=True)(variables["params"])
+  return logits, stats, gradient
+
+
+def _assert_equal(got, want, what):
+  """Equal to 1e-5 of the tree's largest number."""
+  scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(want))
+  chex.assert_trees_all_close(
+    got, want, atol=1e-5 * scale, rtol=1e-5, custom_message=what
+  )
+
+
+def _check(genotype, recipes):
+  variables = _supernet()
+  shared = Model(Supernet(SPACE, CLASSES))
+  own = Model(Network(SPACE.architecture(genotype), CLASSES))
+  choice = one_hot(SPACE, genotype)
+  key = jax.random.key(7)
+  member = Member(as_numbers(recipes[0]), choice, key)
+  alone = member._replace(choice=None)
+  cut = functools.partial(extract, SPACE, genotype)
+
+  logits, stats, gradient = _gradient(shared, variables, member)
+  own_logits, own_stats, own_gradient = _gradient(own, cut(variables), alone)
+  _assert_equal(logits, own_logits, "logits")
+  kept = cut({"params": gradient, "batch_stats": stats})
+  _assert_equal(kept["batch_stats"], own_stats, "BN statistics")
+  _assert_equal(kept["params"], own_gradient, "gradients")
+  _assert_zero_outside(gradient, own_gradient)
+
+  for recipe in recipes:
+    numbers = as_numbers(recipe)
+    big, small = step.start(variables), step.start(cut(variables))
+    for _ in range(5):
+      big, _ = _one_step(shared, big, member._replace(recipe=numbers))
+      small, _ = _one_step(own, small, alone._replace(recipe=numbers))
+    got = cut(big.variables)
+    _assert_equal(got["params"], small.variables["params"], recipe.optimizer)
+    _assert_equal(
+      got["batch_stats"], small.variables["batch_stats"], recipe.optimizer
+    )
+
+
+def _assert_zero_outside(gradient, own_gradient):
+  """Gradients are exactly 0 where the candidate has no weights."""
+
+  def check(path, leaf):
+    small = own_gradient
+    for part in path:
+      if part.key not in small:
+        assert not leaf.any(), f"{path} is of a block that is absent"
+        return
+      small = small[part.key]
+    covered = np.zeros(leaf.shape, bool)
+    slices = [slice(0, n) for n in small.shape]
+    if leaf.ndim == 4:
+      for axis in (0, 1):
+        start = (leaf.shape[axis] - small.shape[axis]) // 2
+        slices[axis] = slice(start, start + small.shape[axis])
+    covered[tuple(slices)] = True
+    assert not np.asarray(leaf)[~covered].any(), path
+
+  jax.tree_util.tree_map_with_path(check, gradient)
+
+
+def _recipes():
+  rates = {"rmsprop": 0.01, "sgd": 0.1, "adamw": 0.01}
+  return [
+    Recipe(name, rates[name], 1e-4, True, 0.2, 0.3, 0.2) for name in OPTIMIZERS
+  ]
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_a_masked_candidate_computes_what_its_own_network_does(index):
+  _check(np.asarray(SPACE.sobol(32, seed=5)[index]), _recipes())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", range(4, 20))
+def test_more_masked_candidates(index):
+  _check(np.asarray(SPACE.sobol(32, seed=5)[index]), _recipes())
+
+
+def test_members_do_not_see_each_other():
+  """In a population each candidate trains as it does alone."""
+  genotypes = np.asarray(SPACE.sobol(4, seed=2))[:2]
+  recipes = _recipes()[:2]
+  model = Model(Supernet(SPACE, CLASSES))
+  together = population.members(SPACE, genotypes, recipes, [3, 4])
+  states = population.initial(SPACE, CLASSES, 3, together)
+  both = jax.jit(
+    jax.vmap(lambda s, m: step.train_step(model, SETTINGS, 4, s, m, *_batch()))
+  )
+  alone = [population.pick(states, i) for i in range(2)]
+  for _ in range(3):
+    states, _ = both(states, together)
+    for i in range(2):
+      alone[i], _ = _one_step(model, alone[i], population.pick(together, i))
+  for i in range(2):
+    _assert_equal(
+      population.pick(states, i).variables, alone[i].variables, str(i)
+    )

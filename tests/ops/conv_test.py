@@ -1,0 +1,65 @@
+"""Each form of a convolution against `lax.conv_general_dilated`."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+
+from fbnax.ops import conv
+
+
+def _normal(seed, shape):
+  return jax.random.normal(jax.random.key(seed), shape)
+
+
+@pytest.mark.parametrize("side", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("size", [(7, 7), (8, 6)])
+def test_depthwise_and_its_gradients(side, stride, padding, size):
+  x, kernel = _normal(0, (3, *size, 4)), _normal(1, (side, side, 1, 4))
+  want = conv.lax_conv(x, kernel, stride, padding, groups=4)
+  weight = _normal(2, want.shape)
+
+  def gradients(form):
+    return jax.jit(
+      jax.grad(lambda x, k: (form(x, k) * weight).sum(), argnums=(0, 1))
+    )(x, kernel)
+
+  def ours(x, k):
+    return conv._shifted_depthwise(x, k, stride, padding)
+
+  def reference(x, k):
+    return conv.lax_conv(x, k, stride, padding, groups=4)
+
+  chex.assert_trees_all_close(ours(x, kernel), want, atol=1e-5)
+  chex.assert_trees_all_close(
+    gradients(ours), gradients(reference), rtol=1e-5, atol=1e-5
+  )
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_full_convolution(stride):
+  x, kernel = _normal(0, (2, 7, 8, 3)), _normal(1, (3, 3, 3, 5))
+  chex.assert_trees_all_close(
+    conv.conv(x, kernel, stride, 1),
+    conv.lax_conv(x, kernel, stride, 1),
+    atol=1e-5,
+  )
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_pointwise(groups):
+  x, kernel = _normal(0, (2, 5, 4, 6)), _normal(1, (1, 1, 6 // groups, 8))
+  chex.assert_trees_all_close(
+    conv.pointwise(x, kernel, groups),
+    conv.lax_conv(x, kernel, 1, 0, groups),
+    atol=1e-5,
+  )
+
+
+def test_depthwise_over_a_population_of_kernels():
+  x, kernels = _normal(0, (3, 2, 6, 6, 4)), _normal(1, (3, 5, 5, 1, 4))
+  together = jax.vmap(lambda x, k: conv.depthwise(x, k, 2, 2))(x, kernels)
+  alone = [conv.lax_conv(x[i], kernels[i], 2, 2, 4) for i in range(3)]
+  chex.assert_trees_all_close(together, jnp.stack(alone), atol=1e-5)
