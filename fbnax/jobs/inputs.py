@@ -96,6 +96,14 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
   return found
 
 
+def as_json(budget: Budget) -> dict[str, Any]:
+  """A budget as `result.json` has it, None where there is no limit."""
+  return {
+    name: list(limits) if math.isfinite(limits[1]) else None
+    for name, limits in budget._asdict().items()
+  }
+
+
 def settings(
   config: Any,
   dataset: Dataset,
@@ -127,17 +135,29 @@ def settings(
   )
 
 
-def facts(dataset: Dataset, validation: int) -> dict[str, Any]:
-  """What the result says of the data."""
+def facts(
+  dataset: Dataset, train: data.AnySplit, validation: data.AnySplit
+) -> dict[str, Any]:
+  """What the result says of the data.
+
+  Args:
+    dataset: the data set.
+    train: what is left of its training split.
+    validation: what was held out of it.
+  """
   in_memory = dataset.train.size is not None
+  shared = data.shared_images(train, validation, dataset.test)
+  if shared > 0:
+    print(f"{dataset.source}: {shared} images appear in two splits")
   return {
     "name": dataset.name,
     "source": dataset.source,
     "num_classes": dataset.num_classes,
     "class_names": list(dataset.class_names),
     "image_shape": list(dataset.image_shape) if in_memory else None,
-    "train": len(dataset.train) - validation,
-    "validation": validation,
+    "channels": dataset.channels,
+    "train": len(train),
+    "validation": len(validation),
     "test": len(dataset.test),
-    "shared_images": data.shared_images(dataset.train, dataset.test),
+    "shared_images": shared,
   }

@@ -22,11 +22,10 @@ from fbnax.data import Dataset
 from fbnax.jobs import inputs
 from fbnax.jobs.training import Teacher, train_network
 from fbnax.jobs.workdir import WorkDir, open_workdir
-from fbnax.report.markup import significant
 from fbnax.search import evolution, nars, predictor
-from fbnax.search.budgets import Budget, cost_range
+from fbnax.search.budgets import Budget, cost_range, stacked
 from fbnax.search.evaluators import by_training
-from fbnax.search.trials import Trial, TrialStore, open_store
+from fbnax.search.trials import TrialStore, open_store
 from fbnax.spaces import SearchSpace
 from fbnax.training import loop
 from fbnax.training.progress import Progress, open_progress
@@ -65,7 +64,7 @@ def design(
     train, validation = data.hold_out(
       dataset.train, config.data.validation_fraction, seed=config.seed
     )
-    facts = inputs.facts(dataset, len(validation))
+    facts = inputs.facts(dataset, train, validation)
   classes = dataset.num_classes
   space = inputs.space(config, dataset.channels)
   budgets = inputs.budgets(config, space, classes)
@@ -108,7 +107,7 @@ def design(
       "macs_range": list(reachable.macs),
     },
     **found.report,
-    "trials": [_trial_entry(t) for t in found.trials],
+    "trials": _labelled(found),
     "members": entries,
     "times": {"phases": work.times(), "total": sum(work.times().values())},
   }
@@ -132,17 +131,12 @@ def evolve(
   found: nars.Search,
 ) -> list[Chosen]:
   """The best predicted genotype of each budget."""
-  order = np.argsort(-np.nan_to_num(found.labels, nan=-np.inf), kind="stable")
-  genotypes = np.asarray([found.trials[i].genotype for i in order], np.int32)
   result = evolution.evolve(
     jax.random.fold_in(jax.random.key(seed), 3),
     predictor.scorer(found.model),
     space,
-    Budget(
-      macs=tuple(np.asarray([b.macs for b in budgets]).T),
-      params=tuple(np.asarray([b.params for b in budgets]).T),
-    ),
-    first_best=genotypes,
+    stacked(budgets),
+    first_best=best_first(_labelled(found)),
     num_classes=classes,
   )
   return [
@@ -154,6 +148,20 @@ def evolve(
     )
     for i, budget in enumerate(budgets)
   ]
+
+
+def best_first(trials: Sequence[dict[str, Any]]) -> np.ndarray:
+  """Genotypes of the trials that did not fail, the most accurate first.
+
+  Args:
+    trials: entries of `result.json`.
+
+  Returns:
+    `i32[n, D]`.
+  """
+  good = [t for t in trials if t["label"] is not None]
+  good.sort(key=lambda t: -t["label"])
+  return np.asarray([t["genotype"] for t in good], np.int32)
 
 
 def member_name(space: SearchSpace, budget: Budget) -> str:
@@ -168,7 +176,7 @@ def member_name(space: SearchSpace, budget: Budget) -> str:
 def _short(number: float) -> str:
   for size, letter in ((1e9, "g"), (1e6, "m"), (1e3, "k")):
     if number >= size:
-      return f"{significant(number / size)}{letter}"
+      return f"{number / size:.3g}{letter}"
   return f"{number:g}"
 
 
@@ -237,25 +245,24 @@ def _train_members(
       )
     teacher = teacher or trained
     entries[member.name] = entry | {
-      "budget": {
-        "macs": _finite(member.budget.macs),
-        "params": _finite(member.budget.params),
-      },
+      "budget": inputs.as_json(member.budget),
       "predicted": member.predicted,
       "genotype": member.genotype.tolist(),
     }
   return [entries[c.name] for c in chosen]
 
 
-def _finite(limits: tuple[float, float]) -> list[float] | None:
-  return list(limits) if math.isfinite(limits[1]) else None
-
-
-def _trial_entry(trial: Trial) -> dict[str, Any]:
-  entry = dataclasses.asdict(trial)
-  entry["recipe"] = json.loads(trial.recipe or "null")
-  del entry["architecture"], entry["seed"]
-  return entry
+def _labelled(found: nars.Search) -> list[dict[str, Any]]:
+  """The trials as `result.json` has them."""
+  entries = []
+  for trial, label in zip(found.trials, found.labels, strict=True):
+    entry = dataclasses.asdict(trial)
+    entry["recipe"] = json.loads(trial.recipe or "null")
+    # What the predictor learned: accuracy at the early-stop epoch.
+    entry["label"] = float(label) if math.isfinite(label) else None
+    del entry["architecture"], entry["seed"]
+    entries.append(entry)
+  return entries
 
 
 def read_run(path: str | Path) -> dict[str, Any]:

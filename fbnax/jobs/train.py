@@ -28,7 +28,7 @@ def run(config: Any, workdir: str) -> None:
       train, validation = data.hold_out(
         dataset.train, config.data.validation_fraction, seed=config.seed
       )
-      facts = inputs.facts(dataset, len(validation))
+      facts = inputs.facts(dataset, train, validation)
     architecture = read_architecture(config.architecture)
     architecture = dataclasses.replace(
       architecture,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -54,9 +54,26 @@ class Outcome(NamedTuple):
   error: str | None
 
 
-Evaluator = Callable[
-  [Sequence[Candidate], int, Callable[[float], None]], Iterator[list[Outcome]]
-]
+class Evaluator(Protocol):
+  """Evaluates candidates."""
+
+  def __call__(
+    self,
+    candidates: Sequence[Candidate],
+    epochs: int,
+    progress: Callable[[float], None],
+    ended: Collection[int] = (),
+  ) -> Iterator[list[Outcome]]:
+    """Yields outcomes as they end.
+
+    Args:
+      candidates: all of a round.
+      epochs: of training.
+      progress: called with the number of epochs that have been trained.
+      ended: ids that have been evaluated before a restart and are left out.
+        All are given, so that the others are evaluated in the same company
+        and come out the same to the last bit.
+    """
 
 
 def by_training(
@@ -94,11 +111,13 @@ def by_training(
     candidates: Sequence[Candidate],
     epochs: int,
     progress: Callable[[float], None],
+    ended: Collection[int] = (),
   ) -> Iterator[list[Outcome]]:
     ordered = sorted(candidates, key=lambda c: (resolution(c), c.id))
     for side, group in itertools.groupby(ordered, resolution):
       for part in _parts(list(group), size):
-        yield _train(part, settings_at(side), epochs, progress)
+        if not all(c.id in ended for c in part):
+          yield _train(part, settings_at(side), epochs, progress)
 
   def _train(
     part: list[Candidate],

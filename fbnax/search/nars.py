@@ -258,24 +258,28 @@ def _run(
 ) -> None:
   """Evaluates what of a round's plan has not been, recording as it ends."""
   planned = {p["id"]: p for p in plan}
-  ended = {t.id for t in store.all()}
-  open_ids = [i for i in planned if i not in ended]
-  total = len(planned) * epochs
-  done = (len(planned) - len(open_ids)) * epochs
-  candidates = [
-    Candidate(i, tuple(planned[i]["genotype"]), options.seed * 1_000_003 + i)
-    for i in open_ids
-  ]
-  if not candidates:
+  ended = {t.id for t in store.all()} & set(planned)
+  if len(ended) == len(planned):
     return
+  candidates = [
+    Candidate(i, tuple(p["genotype"]), _seed(options, i))
+    for i, p in planned.items()
+  ]
+  total, done = (epochs * count for count in (len(planned), len(ended)))
   with progress.phase(f"round {number}", total, done) as advance:
-    for outcomes in evaluate(candidates, epochs, advance):
+    for outcomes in evaluate(candidates, epochs, advance, ended):
+      new = [o for o in outcomes if o.id not in ended]
       store.record(
         [
           _trial(space, num_classes, number, planned[o.id], o, options)
-          for o in outcomes
+          for o in new
         ]
       )
+
+
+def _seed(options: Options, trial: int) -> int:
+  """A seed of each trial's own, `uint32`."""
+  return (options.seed * 1_000_003 + trial) % 2**32
 
 
 def _trial(
@@ -306,7 +310,7 @@ def _trial(
     error=outcome.error,
     recipe=space.recipe(np.asarray(genotype)).to_json(),
     architecture=architecture.to_json(),
-    seed=options.seed * 1_000_003 + outcome.id,
+    seed=_seed(options, outcome.id),
   )
 
 

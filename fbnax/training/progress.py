@@ -84,7 +84,9 @@ class Progress:
       print(f"{name}: {text}", file=self.stream, flush=True)
 
     def count_of() -> str:
-      return f"{now:g}" if total is None else f"{now:g} of {total:g}"
+      if total is not None:
+        return f"{now:g} of {total:g}"
+      return f"{now:g}" if now else ""
 
     def advance(count: float = 1, **values: Any) -> None:
       nonlocal now, last, latest

@@ -56,7 +56,7 @@ def test_counts_are_what_flax_makes(name):
 
 
 def test_backbone_features():
-  architecture = dataclasses.replace(zoo.get("fbnetv3_a"), resolution=64)
+  architecture = dataclasses.replace(zoo.get("timm_fbnetv3_b"), resolution=64)
   module = Network(architecture, CLASSES)
   shapes = jax.eval_shape(
     lambda key: module.init_with_output(
@@ -194,16 +194,27 @@ def _check(genotype, recipes):
   _assert_equal(kept["params"], own_gradient, "gradients")
   _assert_zero_outside(gradient, own_gradient)
 
-  for recipe in recipes:
-    numbers = as_numbers(recipe)
-    big, small = step.start(variables), step.start(cut(variables))
-    for _ in range(5):
-      big, _ = _one_step(shared, big, member._replace(recipe=numbers))
-      small, _ = _one_step(own, small, alone._replace(recipe=numbers))
-    got = cut(big.variables)
-    _assert_equal(got["params"], small.variables["params"], recipe.optimizer)
+  for recipe in recipes[:2]:
+    _five_steps(shared, own, variables, cut, member, recipe)
+  # Gradients that are 0 but for rounding (of biases in front of a BN) are blown
+  # up to full steps by AdamW's normalisation. In float64 its epsilon stops that.
+  with jax.enable_x64(True):
+    double = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), variables)
+    member = member._replace(choice=one_hot(SPACE, genotype))
+    _five_steps(shared, own, double, cut, member, recipes[2])
+
+
+def _five_steps(shared, own, variables, cut, member, recipe):
+  member = member._replace(recipe=as_numbers(recipe))
+  alone = member._replace(choice=None)
+  big, small = step.start(variables), step.start(cut(variables))
+  for _ in range(5):
+    big, _ = _one_step(shared, big, member)
+    small, _ = _one_step(own, small, alone)
+  got = cut(big.variables)
+  for kind in ("params", "batch_stats"):
     _assert_equal(
-      got["batch_stats"], small.variables["batch_stats"], recipe.optimizer
+      got[kind], small.variables[kind], f"{recipe.optimizer} {kind}"
     )
 
 
@@ -236,13 +247,13 @@ def _recipes():
   ]
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(3))
 def test_a_masked_candidate_computes_what_its_own_network_does(index):
   _check(np.asarray(SPACE.sobol(32, seed=5)[index]), _recipes())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("index", range(4, 20))
+@pytest.mark.parametrize("index", range(3, 20))
 def test_more_masked_candidates(index):
   _check(np.asarray(SPACE.sobol(32, seed=5)[index]), _recipes())
 

@@ -1,0 +1,88 @@
+"""Job `evolve`: new budgets for a finished search, by its predictor."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import config_dict
+
+from fbnax import __version__, costs
+from fbnax.jobs import inputs
+from fbnax.jobs.nars import PREDICTOR, best_first, member_name, read_run
+from fbnax.jobs.workdir import open_workdir
+from fbnax.search import evolution, predictor
+from fbnax.search.budgets import stacked
+from fbnax.training import files
+
+SCHEMA_VERSION = 1
+
+
+def run(config: Any, workdir: str) -> None:
+  """Evolves the best architecture-recipe pairs for `config.budgets`."""
+  with open_workdir(workdir, config.to_dict()) as work:
+    if work.is_done():
+      return
+    finished = read_run(config.run)
+    classes = finished["dataset"]["num_classes"]
+    channels = finished["dataset"]["channels"]
+    space = inputs.space(config_dict.ConfigDict(finished["config"]), channels)
+    model = predictor.load(f"{config.run}/{PREDICTOR}", space)
+    budgets = inputs.budgets(config, space, classes)
+    with work.phase("evolution"):
+      found = evolution.evolve(
+        jax.random.key(config.seed),
+        predictor.scorer(model),
+        space,
+        stacked(budgets),
+        first_best=best_first(finished["trials"]),
+        num_classes=classes,
+      )
+    candidates = []
+    for i, budget in enumerate(budgets):
+      name = member_name(space, budget)
+      valid = np.flatnonzero(np.asarray(found.valid[i]))[: config.top]
+      for rank, j in enumerate(valid, start=1):
+        genotype = np.asarray(found.genotypes[i, j])
+        architecture = space.architecture(genotype)
+        counted = costs.count(architecture, classes)
+        candidates.append(
+          {
+            "name": f"{name}-{rank}",
+            "budget": inputs.as_json(budget),
+            "predicted": float(found.scores[i, j]),
+            "macs": counted.macs,
+            "params": counted.params,
+            "genotype": genotype.tolist(),
+            "architecture": json.loads(architecture.to_json()),
+            "recipe": json.loads(space.recipe(genotype).to_json()),
+          }
+        )
+    folder = work.path / "candidates"
+    folder.mkdir(exist_ok=True)
+    for candidate in candidates:
+      for part in ("architecture", "recipe"):
+        files.write_atomically(
+          folder / f"{candidate['name']}.{part}.json",
+          files.to_json(candidate[part]) + "\n",
+        )
+    work.write_result(
+      {
+        "schema_version": SCHEMA_VERSION,
+        "fbnax_version": __version__,
+        "job": "evolve",
+        "config": config.to_dict(),
+        "run": str(config.run),
+        "candidates": candidates,
+        "times": {"phases": work.times(), "total": sum(work.times().values())},
+      }
+    )
+  for candidate in candidates:
+    print(
+      f"{candidate['name']}: {candidate['macs']:,} MACs, "
+      f"{candidate['params']:,} parameters, "
+      f"predicted {candidate['predicted']:.4f}"
+    )
+  print(f"for configs/train.py: {folder}")

@@ -1,0 +1,175 @@
+"""The schema of `result.json` (version 1): what a run leaves, typed.
+
+A field's name is the JSON key, its annotation what may stand there, its
+default what a report makes do with where the key is missing. Keys that are not
+listed are ignored, so that a producer may add some.
+
+Accuracies are fractions of 1, log-losses in nats, times in seconds, `macs` and
+`params` counts of one network. A number that is not finite, or above
+1e100, reads as None.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from fbnax.spaces import Architecture
+
+SCHEMA_VERSION = 1
+Numbers = tuple[float | None, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """The data: its splits in images; `shared_images` are in two of them."""
+
+  name: str | None = None
+  source: str | None = None
+  num_classes: int | None = None
+  class_names: tuple[Any, ...] = ()
+  image_shape: tuple[int, ...] = ()
+  train: int | None = None
+  validation: int | None = None
+  test: int | None = None
+  shared_images: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+  """One decision of the space and its values."""
+
+  name: str = ""
+  values: tuple[Any, ...] = ()
+  categorical: bool = False
+  recipe: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+  """The searched space."""
+
+  name: str | None = None
+  size: float | None = None
+  decisions: tuple[Choice, ...] = ()
+  macs_range: Numbers | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+  """One statistic that the predictor was pretrained on, held-out genotypes."""
+
+  rmse_log: float | None = None
+  spearman: float | None = None
+  predicted: Numbers = ()
+  true: Numbers = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictorRound:
+  """Held-out predictions of measured accuracies after one round."""
+
+  round: int | None = None
+  labels: int | None = None
+  spearman: float | None = None
+  kendall: float | None = None
+  predicted: Numbers = ()
+  measured: Numbers = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+  """How well the accuracy predictor did."""
+
+  pretraining: dict[str, Pretrained] = dataclasses.field(default_factory=dict)
+  rounds: tuple[PredictorRound, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyStop:
+  """Rank correlation of each epoch's accuracies with the last epoch's."""
+
+  threshold: float | None = None
+  epoch: int | None = None
+  max_epochs: int | None = None
+  correlations: Numbers = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+  """One candidate that was trained; `accuracy` is on the validation split."""
+
+  id: int | None = None
+  round: int | None = None
+  status: str = "done"
+  error: str | None = None
+  macs: float | None = None
+  params: float | None = None
+  accuracy: float | None = None
+  log_loss: float | None = None
+  epochs: int | None = None
+  predicted: float | None = None
+  seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+  """Lower and upper limit of what a member may cost; None for no limit."""
+
+  macs: Numbers | None = None
+  params: Numbers | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+  """One epoch of a member's training."""
+
+  epoch: float | None = None
+  train_loss: float | None = None
+  validation_accuracy: float | None = None
+  test_accuracy: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+  """One network of the family that was designed."""
+
+  name: str = "unnamed"
+  budget: Budget | None = None
+  macs: float | None = None
+  params: float | None = None
+  predicted: float | None = None
+  architecture: Architecture | None = None
+  recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+  teacher: str | None = None
+  epochs: int | None = None
+  history: tuple[Epoch, ...] = ()
+  test_accuracy: float | None = None
+  test_log_loss: float | None = None
+  checkpoint: str | None = None
+  seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+  """Seconds of each phase in order, and of the run."""
+
+  phases: dict[str, float | None] = dataclasses.field(default_factory=dict)
+  total: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """Everything a report is made of."""
+
+  schema_version: int = SCHEMA_VERSION
+  fbnax_version: str | None = None
+  job: str | None = None
+  config: dict[str, Any] = dataclasses.field(default_factory=dict)
+  dataset: Dataset = dataclasses.field(default_factory=Dataset)
+  space: Space = dataclasses.field(default_factory=Space)
+  predictor: Predictor = dataclasses.field(default_factory=Predictor)
+  early_stop: EarlyStop = dataclasses.field(default_factory=EarlyStop)
+  trials: tuple[Trial, ...] = ()
+  members: tuple[Member, ...] = ()
+  times: Times = dataclasses.field(default_factory=Times)

@@ -1,0 +1,64 @@
+"""Writes the report of a work directory."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+
+from fbnax.report.overview import title
+from fbnax.report.page import page
+from fbnax.report.reading import read
+from fbnax.report.sections import sections
+
+
+def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
+  """Writes `report.html` beside `result.json`: one file, no request, no script.
+
+  The same `result.json` gives the same bytes. A report that is already there
+  is replaced at once or not at all.
+
+  Args:
+    workdir: the work directory of a finished run.
+
+  Returns:
+    The path of the report.
+
+  Raises:
+    ValueError: `result.json` is missing, of another schema version or broken;
+      file, key and what was found are named.
+  """
+  result = read(workdir)
+  kind = (
+    "Neural architecture-recipe search"
+    if result.job == "nars"
+    else (f"Report of the job {result.job}" if result.job else "Report")
+  )
+  text = page(
+    title(result),
+    kind,
+    sections(result),
+    f"Written by fbnax.report from the run's result.json (fbnax "
+    f"{result.fbnax_version or 'of unknown version'}).",
+  )
+  path = pathlib.Path(workdir) / "report.html"
+  _replace(path, text)
+  return path
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
+  """Replaces a file atomically and waits until it is on the disk."""
+  handle, temporary = tempfile.mkstemp(
+    dir=path.parent, prefix=".report-", suffix=".html"
+  )
+  try:
+    with os.fdopen(handle, "wb") as file:
+      file.write(text.encode())
+      file.flush()
+      os.fsync(file.fileno())
+    # mkstemp lets only its owner read; a report is for colleagues.
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+  except BaseException:
+    pathlib.Path(temporary).unlink(missing_ok=True)
+    raise

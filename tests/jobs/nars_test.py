@@ -1,0 +1,180 @@
+"""The main job from end to end, at the smallest size, and killed on the way."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from fbnax import costs, spaces
+from fbnax.search.trials import open_store
+
+ROOT = pathlib.Path(__file__).parents[2]
+SMALL = (
+  "--config.search.pool=512",
+  "--config.search.rounds=2",
+  "--config.search.candidates=4",
+  "--config.search.epochs=2",
+  "--config.search.predictors=2",
+  "--config.training.epochs=2",
+  "--config.training.checkpoint_every=1",
+  "--config.training.warmup_epochs=0.0",
+  "--config.data.max_images=300",
+  "--config.budgets.macs=(150e3, 200e3)",
+  "--config.fix=resolution=8;stem.channels=8;stage1.channels=8;"
+  "stage1.depth=1;stage2.depth=1;stage3.depth=1;stage4.depth=1;"
+  "stage1.kernel=3;stage2.kernel=3;stage3.kernel=3;stage4.kernel=3",
+)
+
+
+def _command(workdir, *more):
+  return [
+    sys.executable,
+    "-m",
+    "fbnax.main",
+    f"--config={ROOT}/configs/nars.py",
+    f"--workdir={workdir}",
+    *SMALL,
+    *more,
+  ]
+
+
+def _run(workdir, *more):
+  return subprocess.run(
+    _command(workdir, *more), capture_output=True, text=True, check=False
+  )
+
+
+def _without_times(value):
+  if isinstance(value, dict):
+    return {
+      k: _without_times(v)
+      for k, v in value.items()
+      if k not in ("seconds", "times")
+    }
+  if isinstance(value, list):
+    return [_without_times(v) for v in value]
+  return value
+
+
+def _result(workdir):
+  return json.loads((workdir / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  """A work directory of a run that was not disturbed."""
+  workdir = tmp_path_factory.mktemp("nars") / "undisturbed"
+  done = _run(workdir)
+  assert done.returncode == 0, done.stderr[-2000:]
+  return workdir
+
+
+def test_members_meet_their_budgets_and_counts(finished):
+  result = _result(finished)
+  space = spaces.get("small")
+  assert [m["name"] for m in result["members"]] == ["small-150k", "small-200k"]
+  for member, budget in zip(result["members"], (150e3, 200e3), strict=True):
+    assert 0.9 * budget <= member["macs"] <= budget
+    architecture = spaces.Architecture.from_json(
+      json.dumps(member["architecture"])
+    )
+    assert architecture.input_channels == 1
+    counted = costs.count(architecture, 10)
+    assert (member["macs"], member["params"]) == counted
+    assert len(member["history"]) == 2
+    assert np.isfinite(member["test_log_loss"])
+  assert space.size > 10**8
+
+
+def test_every_trial_is_recorded(finished):
+  result = _result(finished)
+  assert [t["id"] for t in result["trials"]] == list(range(8))
+  assert [t["round"] for t in result["trials"]] == [1] * 4 + [2] * 4
+  assert all(135e3 <= t["macs"] <= 200e3 for t in result["trials"])
+  # What was chosen in round 2 had been predicted, and was new.
+  assert all(t["predicted"] is not None for t in result["trials"][4:])
+  assert len({tuple(t["genotype"]) for t in result["trials"]}) == 8
+  with open_store(finished / "trials.sqlite") as store:
+    assert len(store.all()) == 8
+
+
+def test_the_largest_member_teaches(finished):
+  small, large = _result(finished)["members"]
+  assert large["teacher"] is None
+  assert small["teacher"] == large["name"]
+
+
+def test_splits_do_not_overlap(finished):
+  data = _result(finished)["dataset"]
+  assert data["train"] + data["validation"] == 300
+  assert data["test"] == 300
+
+
+def test_the_report_is_there(finished):
+  text = (finished / "report.html").read_text()
+  assert "small-200k" in text
+  assert "<svg" in text
+
+
+def test_started_again_all_is_done(finished):
+  before = (finished / "result.json").stat().st_mtime_ns
+  start = time.monotonic()
+  done = _run(finished)
+  assert done.returncode == 0
+  assert "all is done" in done.stdout
+  assert (finished / "result.json").stat().st_mtime_ns == before
+  # Nothing of the search is even loaded; generous for a loaded machine.
+  assert time.monotonic() - start < 60
+
+
+def test_another_config_is_refused(finished):
+  done = _run(finished, "--config.seed=1")
+  assert done.returncode == 2
+  assert "seed: there 0, now 1" in done.stderr
+
+
+def test_killed_and_started_again_it_ends_the_same(finished, tmp_path):
+  workdir = tmp_path / "killed"
+  rng = np.random.default_rng(0)
+  kills = 0
+  for delay in rng.uniform(6, 25, 3):
+    process = subprocess.Popen(
+      _command(workdir),
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.DEVNULL,
+    )
+    try:
+      process.wait(timeout=delay)
+      break
+    except subprocess.TimeoutExpired:
+      os.kill(process.pid, signal.SIGKILL)
+      process.wait()
+      kills += 1
+  done = _run(workdir)
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert kills >= 1
+  assert _without_times(_result(workdir)) == _without_times(_result(finished))
+
+
+@pytest.mark.parametrize(
+  ("flag", "message"),
+  [
+    ("--config.budgets.macs=(10.0,)", "Budget|budget"),
+    ("--config.space=smal", "small"),
+    ("--config.data.name=digit", "digits"),
+    ("--config.fix=resolutoin=8", "resolution"),
+    ("--config.fix=resolution=7", "8, 12, 16, 24, 32"),
+    ("--config.serch.pool=100", "search"),
+  ],
+)
+def test_bad_input_names_what_is_legal(tmp_path, flag, message):
+  done = _run(tmp_path / "run", flag)
+  assert done.returncode == 2
+  assert any(word in done.stderr for word in message.split("|")), done.stderr
+  assert "Traceback" not in done.stderr

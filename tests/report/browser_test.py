@@ -1,0 +1,106 @@
+"""The report in a browser: no request, no message on the console."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import fbnax.report
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--disable-dev-shm-usage",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+  "--host-resolver-rules=MAP * ~NOTFOUND",
+  "--enable-logging=stderr",
+  "--dump-dom",
+)
+
+pytestmark = pytest.mark.skipif(
+  CHROMIUM is None, reason="needs chromium (apt-get install chromium)"
+)
+
+
+def visit(page, tmp_path):
+  """Opens a page from its file.
+
+  Returns:
+    The addresses the page asked for, what stands on the console, and the
+    document after loading.
+  """
+  log = tmp_path / "net.json"
+  ran = subprocess.run(
+    [
+      CHROMIUM,
+      *FLAGS,
+      f"--user-data-dir={tmp_path / 'profile'}",
+      f"--log-net-log={log}",
+      page.as_uri(),
+    ],
+    capture_output=True,
+    text=True,
+    encoding="utf-8",
+    timeout=60,
+    check=True,
+  )
+  requests = [
+    event["params"]["url"]
+    for event in json.loads(log.read_text())["events"]
+    # The browser's own requests have no origin; a page's have the page's.
+    if "url" in event.get("params", {})
+    and event["params"].get("initiator", "not an origin") != "not an origin"
+  ]
+  console = re.findall(r"CONSOLE.*", ran.stderr)
+  return requests, console, ran.stdout
+
+
+def test_the_report_asks_for_nothing_and_complains_of_nothing(tmp_path, result):
+  result["dataset"]["class_names"] = ['<img src="http://127.0.0.1:9/x.png">']
+  result["config"] = {"a": "</pre><script>console.error('run')</script>"}
+  (tmp_path / "result.json").write_text(json.dumps(result))
+  page = fbnax.report.write(tmp_path)
+  requests, console, document = visit(page, tmp_path)
+  assert requests == []
+  assert console == []
+  assert 'id="chart-accuracy-macs"' in document
+  assert document.rstrip().endswith("</html>")
+
+
+@pytest.mark.parametrize(
+  "markup",
+  [
+    '<img src="http://127.0.0.1:9/x.png">',
+    '<link rel="stylesheet" href="https://fonts.invalid/font.css">',
+    "<style>body {background: url(http://127.0.0.1:9/x.png)}</style>",
+  ],
+)
+def test_the_check_sees_requests(tmp_path, markup):
+  page = tmp_path / "page.html"
+  page.write_text(f"<!DOCTYPE html><title>x</title><body>{markup}</body>")
+  requests, _, _ = visit(page, tmp_path)
+  assert len(requests) >= 1
+
+
+@pytest.mark.parametrize(
+  "markup",
+  [
+    "<script>console.error('seen')</script>",
+    "<script>null.x</script>",
+    '<meta http-equiv="Content-Security-Policy" content="img-src \'none\'">'
+    '<img src="http://127.0.0.1:9/x.png">',
+  ],
+)
+def test_the_check_sees_errors(tmp_path, markup):
+  page = tmp_path / "page.html"
+  page.write_text(f"<!DOCTYPE html><title>x</title>{markup}")
+  _, console, _ = visit(page, tmp_path)
+  assert len(console) == 1
