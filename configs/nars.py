@@ -49,7 +49,7 @@ def get_config() -> config_dict.ConfigDict:
     training=config_dict.create(
       batch_size=64,
       schedule="exponential",
-      search_decay=0.7,
+      search_decay=0.8,
       epochs=40,
       decay=0.9,
       warmup_epochs=2.0,

@@ -13,7 +13,7 @@ from fbnax import __version__, costs
 from fbnax.jobs import inputs
 from fbnax.jobs.nars import PREDICTOR, best_first, member_name, read_run
 from fbnax.jobs.workdir import open_workdir
-from fbnax.search import evolution, predictor
+from fbnax.search import evolution, predictor, predictor_files
 from fbnax.search.budgets import stacked
 from fbnax.training import files
 
@@ -29,7 +29,7 @@ def run(config: Any, workdir: str) -> None:
     classes = finished["dataset"]["num_classes"]
     channels = finished["dataset"]["channels"]
     space = inputs.space(config_dict.ConfigDict(finished["config"]), channels)
-    model = predictor.load(f"{config.run}/{PREDICTOR}", space)
+    model = predictor_files.load(f"{config.run}/{PREDICTOR}", space)
     budgets = inputs.budgets(config, space, classes)
     with work.phase("evolution"):
       found = evolution.evolve(

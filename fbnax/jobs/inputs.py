@@ -6,6 +6,7 @@ Everything here is checked before anything is trained.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -114,14 +115,14 @@ def settings(
 ) -> Settings:
   """Training settings from `config.training`, with changes."""
   given = config.training
-  mean, std = data.normalization(dataset.train)
+  mean, std = _normalization(dataset)
   return Settings(
     **{
       "epochs": given.epochs,
       "batch_size": batch_size or given.batch_size,
       "resolution": resolution,
-      "mean": tuple(np.asarray(mean, float).tolist()),
-      "std": tuple(np.asarray(std, float).tolist()),
+      "mean": mean,
+      "std": std,
       "schedule": given.schedule,
       "decay": given.decay,
       "warmup_epochs": given.warmup_epochs,
@@ -132,6 +133,18 @@ def settings(
       "crop_padding": dataset.crop_padding,
       **changes,
     }
+  )
+
+
+@functools.lru_cache(maxsize=4)
+def _normalization(
+  dataset: Dataset,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """Mean and deviation of the channels; reads images where they stream."""
+  mean, std = data.normalization(dataset.train)
+  return (
+    tuple(np.asarray(mean, float).tolist()),
+    tuple(np.asarray(std, float).tolist()),
   )
 
 

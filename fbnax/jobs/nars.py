@@ -22,7 +22,7 @@ from fbnax.data import Dataset
 from fbnax.jobs import inputs
 from fbnax.jobs.training import Teacher, train_network
 from fbnax.jobs.workdir import WorkDir, open_workdir
-from fbnax.search import evolution, nars, predictor
+from fbnax.search import evolution, nars, predictor, predictor_files
 from fbnax.search.budgets import Budget, cost_range, stacked
 from fbnax.search.evaluators import by_training
 from fbnax.search.trials import TrialStore, open_store
@@ -82,7 +82,7 @@ def design(
   found = nars.search(
     space, classes, evaluate, store, options, progress, work.phase
   )
-  predictor.save(work.path / PREDICTOR, found.model)
+  predictor_files.save(work.path / PREDICTOR, found.model)
   with work.phase("evolution"), progress.phase("evolution"):
     chosen = evolve(config.seed, space, classes, budgets, found)
   entries = _train_members(config, work, dataset, space, chosen, progress)
@@ -105,6 +105,7 @@ def design(
         for d in space.decisions
       ],
       "macs_range": list(reachable.macs),
+      "sgd_factor": space.sgd_factor,
     },
     **found.report,
     "trials": _labelled(found),

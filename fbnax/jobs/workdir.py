@@ -81,13 +81,13 @@ class WorkDir:
 
     Args:
       result: of numbers, strings, arrays, lists and dicts; NaN and infinities
-        become null, keys are sorted.
+        become null.
 
     Raises:
       ValueError: something else is in it; its key is named.
       OSError: it cannot be written.
     """
-    text = to_json(plain(result, "result"), indent=2)
+    text = to_json(plain(result, "result"), indent=2, sort=False)
     write_atomically(self.path / RESULT, text + "\n")
 
   def close(self) -> None:

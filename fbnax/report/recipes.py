@@ -8,7 +8,6 @@ from typing import Any
 from fbnax.report import markup
 from fbnax.report.markup import escape
 from fbnax.report.schema import Choice, Member, Result
-from fbnax.spaces import SearchSpace
 
 _NAMES = {
   "ema": "weight averaging (EMA)",
@@ -34,8 +33,9 @@ def recipe_table(result: Result) -> str:
   for field in fields:
     choice = choices.get(field)
     name = _NAMES.get(field, field.replace("_", " "))
-    cells = [_cell(m, field, choice) for m in members]
-    rows.append([escape(name), *cells, _searched(choice)])
+    factor = result.space.sgd_factor if field == "learning_rate" else 1.0
+    cells = [_cell(m, field, choice, factor) for m in members]
+    rows.append([escape(name), *cells, _searched(choice, factor)])
   head = ["recipe", *(escape(m.name) for m in members), "searched"]
   return markup.table(head, rows, "recipes")
 
@@ -52,7 +52,9 @@ def _numbers(choice: Choice | None) -> list[float]:
   return [float(v) for v in values]
 
 
-def _cell(member: Member, field: str, choice: Choice | None) -> str:
+def _cell(
+  member: Member, field: str, choice: Choice | None, factor: float
+) -> str:
   value: Any = member.recipe.get(field)
   text = escape(markup.plain(value))
   values = _numbers(choice)
@@ -60,10 +62,9 @@ def _cell(member: Member, field: str, choice: Choice | None) -> str:
   if len(values) < 2 or not is_number or values[0] == values[-1]:
     return text
   low, high = values[0], values[-1]
-  if field == "learning_rate" and member.recipe.get("optimizer") == "sgd":
+  if member.recipe.get("optimizer") == "sgd":
     # The space searches one range and multiplies what SGD gets.
-    low *= SearchSpace.sgd_factor
-    high *= SearchSpace.sgd_factor
+    low, high = low * factor, high * factor
   place = (float(value) - low) / (high - low)
   if not -1e-6 <= place <= 1 + 1e-6:
     return f'{text} <span class="muted">outside the range</span>'
@@ -74,15 +75,11 @@ def _cell(member: Member, field: str, choice: Choice | None) -> str:
   )
 
 
-def _searched(choice: Choice | None) -> str:
+def _searched(choice: Choice | None, factor: float) -> str:
   if choice is None or len(choice.values) < 2:
     return '<span class="muted">fixed</span>'
   values = _numbers(choice)
   if values:
-    scaled = (
-      f", ×{SearchSpace.sgd_factor:g} for SGD"
-      if choice.name.endswith("learning_rate")
-      else ""
-    )
+    scaled = f", ×{factor:g} for SGD" if factor != 1 else ""
     return f"{markup.plain(values[0])} to {markup.plain(values[-1])}{scaled}"
   return escape(" or ".join(markup.plain(v) for v in choice.values))

@@ -53,6 +53,7 @@ class Space:
   size: float | None = None
   decisions: tuple[Choice, ...] = ()
   macs_range: Numbers | None = None
+  sgd_factor: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,7 +56,7 @@ def space() -> SearchSpace:
       squeeze_excite,
     )
   recipe = (
-    Decision("recipe.learning_rate", scaled(2, 20, 1000)),
+    Decision("recipe.learning_rate", scaled(10, 60, 1000)),
     Decision("recipe.optimizer", ("rmsprop", "sgd"), categorical=True),
     Decision("recipe.ema", (True, False), categorical=True),
     Decision("recipe.dropout", scaled(0, 30, 100)),

@@ -218,8 +218,17 @@ def measure(
   return jax.tree.map(lambda s: s / total, sums)
 
 
-def _over(stacked: bool, function: Any, in_axes: Any = 0) -> Any:
-  return jax.vmap(function, in_axes) if stacked else function
+def _over(stacked: bool, function: Any) -> Any:
+  """The function over a population, in the form that suits the backend.
+
+  Side by side on an accelerator; one after the other on a CPU, where that is as
+  fast for each member and takes half as long to compile.
+  """
+  if not stacked:
+    return function
+  if jax.default_backend() != "cpu":
+    return jax.vmap(function)
+  return lambda *arguments: jax.lax.map(lambda a: function(*a), arguments)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)

@@ -95,6 +95,10 @@ class Settings:
       "epochs": (self.epochs >= 1, "at least 1"),
       "batch_size": (self.batch_size >= 1, "at least 1"),
       "resolution": (self.resolution >= 1, "at least 1"),
+      "std": (
+        len(self.std) == len(self.mean) and min(self.std, default=0) > 0,
+        f"above 0, for each of {len(self.mean)} channels",
+      ),
       "schedule": (self.schedule in SCHEDULES, ", ".join(SCHEDULES)),
       "decay": (0 < self.decay <= 1, "above 0, at most 1"),
       "warmup_epochs": (self.warmup_epochs >= 0, "at least 0"),
@@ -103,6 +107,7 @@ class Settings:
       "rms_epsilon": (self.rms_epsilon > 0, "above 0"),
       "ema_decay": (0 <= self.ema_decay < 1, "at least 0, below 1"),
       "label_smoothing": (0 <= self.label_smoothing < 1, "from 0, below 1"),
+      "crop_padding": (self.crop_padding >= 0, "at least 0"),
       "distillation": (0 <= self.distillation <= 1, "from 0 to 1"),
     }
     for name, (legal, wanted) in checks.items():

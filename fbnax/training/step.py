@@ -167,7 +167,7 @@ def train_step(
   def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
     variables = {**state.variables, "params": params}
     logits, batch_stats = model.train_logits(variables, member, x, drop_key)
-    logits = logits.astype(jnp.float32)
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     targets = augment.mix(
       losses.smooth_labels(labels, logits.shape[-1], settings.label_smoothing),
       ratio,
