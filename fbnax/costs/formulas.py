@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
-from fbnax.spaces.architecture import Architecture, Block, divisible, out_size
+from fbnax.spaces.architecture import Architecture, Block, out_size
 from fbnax.spaces.follow import Follow, Reader, largest
+from fbnax.spaces.widths import mid_width, squeeze_width
 
 
 class LayerCost(NamedTuple):
@@ -99,31 +98,6 @@ def walk(
     channels, size = block.channels, after
   head_rows, head_pooled = _head(read, table, channels, size, num_classes)
   return rows + head_rows, pooled + head_pooled
-
-
-def mid_width(channels: Any, expansion: Any, divisor: int) -> Any:
-  """Mid channels of an inverted residual, for numbers or arrays."""
-  return _divisible(channels * expansion, divisor)
-
-
-def squeeze_width(
-  channels: Any, expansion: Any, divisor: int, from_input: bool
-) -> Any:
-  """Channels between the two convolutions of a squeeze-excite."""
-  quarter = mid_width(channels, expansion, divisor) * 0.25
-  if from_input:
-    quarter = quarter / expansion
-  if isinstance(quarter, (int, float)):
-    return divisible(int(quarter), divisor)
-  return _divisible(jnp.floor(quarter), divisor)
-
-
-def _divisible(value: Any, divisor: int) -> Any:
-  if isinstance(value, (int, float)):
-    return divisible(value, divisor)
-  # No remainder here: on a CPU it is a library call for each element.
-  rounded = jnp.maximum(jnp.floor(value / divisor + 0.5) * divisor, divisor)
-  return jnp.where(rounded < 0.95 * value, rounded + divisor, rounded)
 
 
 def _inverted_residual(

@@ -13,7 +13,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fbnax.costs.formulas import mid_width, squeeze_width
 from fbnax.models.layers import (
   Conv,
   ConvNorm,
@@ -31,6 +30,7 @@ from fbnax.spaces.follow import (
   largest,
   smallest,
 )
+from fbnax.spaces.widths import mid_width, squeeze_width
 
 
 class TrunkBlock(nn.Module):

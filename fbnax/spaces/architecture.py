@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from typing import Any
+
+from fbnax.spaces.widths import divisible
 
 ACTIVATIONS = ("relu", "hswish")
 OPS = ("inverted_residual", "skip")
@@ -67,11 +68,11 @@ class Block:
 class Head:
   """What follows the trunk.
 
-  `expansion` 0: 1x1 convolution to `channels`, BN, activation, average pool,
-  classifier. Otherwise the efficient last stage: 1x1 convolution to
-  `divisible(channels_in * expansion, divisor)`, BN, activation, with `kernel`
-  above 1 a depthwise convolution, BN and activation, average pool, 1x1
-  convolution to `channels` without BN or bias, activation, classifier.
+  A 1x1 convolution with BN and activation, with `kernel` above 1 a depthwise
+  one with the same, an average pool. With `expansion` 0 the first has
+  `channels` and the classifier follows. Otherwise it has
+  `divisible(channels_in * expansion, divisor)`, and between pool and classifier
+  stands a 1x1 convolution to `channels` with an activation, without BN or bias.
   `bias` is that of the first convolution.
   """
 
@@ -152,14 +153,6 @@ class Architecture:
     architecture = cls(**data)
     validate(architecture)
     return architecture
-
-
-def divisible(value: float, divisor: int) -> int:
-  """`value` rounded to a multiple of `divisor`, half up, never under 95%."""
-  if value % divisor == 0:
-    return int(value)
-  rounded = max(math.floor(value / divisor + 0.5) * divisor, divisor)
-  return rounded + divisor if rounded < 0.95 * value else rounded
 
 
 def out_size(size: int, kernel: int, stride: int, padding: int | None) -> int:

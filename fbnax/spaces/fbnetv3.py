@@ -3,8 +3,9 @@
 Triples of the table are lowest, highest and step; pairs step by one; brackets
 list all choices. Stages 4 and 5 share both expansions (the superscripts). The
 last stage's kernel (`head.kernel`) is a depthwise convolution between the
-expanding convolution and the pool; the published networks have none there
-(kernel 1), so they lie outside the space in this one decision.
+expanding convolution and the pool. The published networks are not points of
+this space: they have no such convolution (kernel 1), different kernels in the
+first and the other blocks of a stage, and depthwise paddings of their own.
 """
 
 from __future__ import annotations

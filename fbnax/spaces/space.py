@@ -17,9 +17,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.spaces.architecture import Architecture, Block
+from fbnax.spaces.architecture import Architecture
 from fbnax.spaces.follow import Follow, decisions_of
 from fbnax.spaces.recipe import Recipe
+from fbnax.spaces.tables import (
+  fill,
+  map_fields,
+  match_blocks,
+  open_fields,
+  pairs,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +85,7 @@ class SearchSpace:
     if len(set(names)) != len(names):
       raise ValueError(f"space {self.name!r} repeats decision names: {names}")
     known = {d.name: len(d.values) for d in self.decisions}
-    for item in _open_fields(self.table) + _open_fields(self.recipe_table):
+    for item in open_fields(self.table) + open_fields(self.recipe_table):
       if known.get(item.decision) != len(item.values):
         raise ValueError(
           f"space {self.name!r}: a field follows {item.decision!r} with "
@@ -108,7 +115,7 @@ class SearchSpace:
   def is_recipe(self, decision: Decision) -> bool:
     """Whether a decision belongs to the training recipe."""
     return any(
-      f.decision == decision.name for f in _open_fields(self.recipe_table)
+      f.decision == decision.name for f in open_fields(self.recipe_table)
     )
 
   def sample(self, key: jax.Array, n: int) -> jax.Array:
@@ -137,14 +144,14 @@ class SearchSpace:
     position = {d.name: i for i, d in enumerate(self.decisions)}
     always: set[str] = set(
       decisions_of(
-        *_open_fields(
+        *open_fields(
           dataclasses.replace(self.table, blocks=()), self.recipe_table
         )
       )
     )
     sometimes: dict[str, list[Follow]] = {}
     for block in self.table.blocks:
-      for item in _open_fields(block):
+      for item in open_fields(block):
         if isinstance(block.present, Follow) and item is not block.present:
           sometimes.setdefault(item.decision, []).append(block.present)
         else:
@@ -183,7 +190,7 @@ class SearchSpace:
 
   def encode(self, genotypes: jax.Array) -> jax.Array:
     """One-hot and min-max features, `i32[n, D]` to `f32[n, F]`."""
-    features = []
+    features = [jnp.zeros((len(genotypes), 0))]
     for i, decision in enumerate(self.decisions):
       column = genotypes[:, i]
       if len(decision.values) == 1:
@@ -198,14 +205,14 @@ class SearchSpace:
 
   def architecture(self, genotype: Any) -> Architecture:
     """The architecture of one genotype `i32[D]`."""
-    filled = _fill(self.table, self._chosen(genotype))
+    filled = fill(self.table, self._chosen(genotype))
     return dataclasses.replace(
       filled, blocks=tuple(b for b in filled.blocks if b.present)
     )
 
   def recipe(self, genotype: Any) -> Recipe:
     """The training recipe of one genotype `i32[D]`."""
-    recipe = _fill(self.recipe_table, self._chosen(genotype))
+    recipe = fill(self.recipe_table, self._chosen(genotype))
     if self._scales_sgd and recipe.optimizer == "sgd":
       scaled = round(recipe.learning_rate * self.sgd_factor, 12)
       recipe = dataclasses.replace(recipe, learning_rate=scaled)
@@ -225,23 +232,23 @@ class SearchSpace:
         value and the legal ones.
     """
     sought: list[tuple[str, Any, Any]] = []
-    blocks, names = _match_blocks(self.table, architecture)
+    blocks, names = match_blocks(self.table, architecture)
     plain = dataclasses.replace(architecture, blocks=())
-    sought += _pairs(dataclasses.replace(self.table, blocks=()), plain, "")
+    sought += pairs(dataclasses.replace(self.table, blocks=()), plain, "")
     for name, open_block, block in zip(
       names, self.table.blocks, blocks, strict=True
     ):
       if block is None:
         sought.append((f"{name}.present", open_block.present, False))
       else:
-        sought += _pairs(open_block, block, f"{name}.")
+        sought += pairs(open_block, block, f"{name}.")
     if recipe is not None:
       if self._scales_sgd and recipe.optimizer == "sgd":
         recipe = dataclasses.replace(
           recipe,
           learning_rate=round(recipe.learning_rate / self.sgd_factor, 12),
         )
-      sought += _pairs(self.recipe_table, recipe, "recipe.")
+      sought += pairs(self.recipe_table, recipe, "recipe.")
     legal = {d.name: set(range(len(d.values))) for d in self.decisions}
     for where, field, value in sought:
       values = field.values if isinstance(field, Follow) else (field,)
@@ -302,8 +309,8 @@ class SearchSpace:
         else d
         for d in self.decisions
       ),
-      table=_map(self.table, cut),
-      recipe_table=_map(self.recipe_table, cut),
+      table=map_fields(self.table, cut),
+      recipe_table=map_fields(self.recipe_table, cut),
     )
 
   @property
@@ -326,62 +333,3 @@ class SearchSpace:
     return {
       d.name: int(i) for d, i in zip(self.decisions, indices, strict=True)
     }
-
-
-def _map(item: Any, function: Any) -> Any:
-  """Applies `function` to every leaf of nested dataclasses and tuples."""
-  if isinstance(item, tuple):
-    return tuple(_map(i, function) for i in item)
-  if dataclasses.is_dataclass(item) and not isinstance(item, (Follow, type)):
-    changed = {
-      f.name: _map(getattr(item, f.name), function)
-      for f in dataclasses.fields(item)
-    }
-    return dataclasses.replace(item, **changed)
-  return function(item)
-
-
-def _fill(table: Any, chosen: dict[str, int]) -> Any:
-  def value(item: Any) -> Any:
-    if isinstance(item, Follow):
-      return item.values[chosen[item.decision]]
-    return item
-
-  return _map(table, value)
-
-
-def _open_fields(*items: Any) -> list[Follow]:
-  found: list[Follow] = []
-
-  def collect(item: Any) -> Any:
-    if isinstance(item, Follow):
-      found.append(item)
-    return item
-
-  for item in items:
-    _map(item, collect)
-  return found
-
-
-def _pairs(table: Any, filled: Any, where: str) -> list[tuple[str, Any, Any]]:
-  """(name, open field, value) for each leaf of two equal dataclasses."""
-  pairs = []
-  for field in dataclasses.fields(table):
-    left, right = getattr(table, field.name), getattr(filled, field.name)
-    if dataclasses.is_dataclass(left) and not isinstance(left, Follow):
-      pairs += _pairs(left, right, f"{where}{field.name}.")
-    else:
-      pairs.append((where + field.name, left, right))
-  return pairs
-
-
-def _match_blocks(
-  table: Architecture, architecture: Architecture
-) -> tuple[list[Block | None], tuple[str, ...]]:
-  """The block of `architecture` for each of the table's, None where absent."""
-  named = dict(zip(architecture.block_names, architecture.blocks, strict=True))
-  names = table.block_names
-  extra = sorted(set(named) - set(names))
-  if extra:
-    raise ValueError(f"the space has no blocks {extra}; it has {names}")
-  return [named.get(name) for name in names], names

@@ -321,8 +321,8 @@ def test_genotype_without_recipe_leaves_its_decisions_at_0():
 # Recipes.
 
 
-@pytest.mark.parametrize("name", ("fbnetv3", "small"))
-def test_sgd_has_four_times_the_learning_rate(name):
+@pytest.mark.parametrize(("name", "factor"), (("fbnetv3", 4), ("small", 16)))
+def test_sgd_has_a_multiple_of_the_learning_rate(name, factor):
   space = spaces.get(name)
   names = [d.name for d in space.decisions]
   optimizer = names.index("recipe.optimizer")
@@ -341,7 +341,7 @@ def test_sgd_has_four_times_the_learning_rate(name):
     assert sgd == dataclasses.replace(
       plain, optimizer="sgd", learning_rate=sgd.learning_rate
     )
-    assert sgd.learning_rate == pytest.approx(4 * value, rel=1e-12)
+    assert sgd.learning_rate == pytest.approx(factor * value, rel=1e-12)
     np.testing.assert_array_equal(space.genotype(architecture, sgd), base)
 
 

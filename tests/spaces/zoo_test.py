@@ -10,7 +10,8 @@ import pytest
 
 from fbnax import costs
 from fbnax.spaces import zoo, zoo_fbnetv2
-from fbnax.spaces.architecture import Architecture, divisible, validate
+from fbnax.spaces.architecture import Architecture, validate
+from fbnax.spaces.widths import divisible
 from fbnax.spaces.zoo_notation import parse
 
 # Resolution, top-1, 10^6 MACs and 10^6 parameters as printed.
