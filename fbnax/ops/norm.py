@@ -16,7 +16,8 @@ def batch_statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
   Summed within an image first and over the batch then: twice as fast on a CPU
   as one reduction over three axes, and more exact.
   """
-  x = x.astype(jnp.float32)
+  # At least float32, whatever the network computes in.
+  x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
   mean = x.mean((1, 2)).mean(0)
   square = (x * x).mean((1, 2)).mean(0)
   return mean, jnp.maximum(square - mean * mean, 0.0)

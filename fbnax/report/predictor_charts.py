@@ -160,14 +160,14 @@ def early_stop(result: Result) -> str | None:
       axes.axhline(
         stop.threshold, color=chart.COLOURS[2], linewidth=1.5, dashes=(5, 3)
       )
-      # At the end where the curve is not: it has risen above the line there.
+      # At the start, where the curve is low.
       axes.annotate(
         f"threshold {stop.threshold:g}",
-        (1, stop.threshold),
-        (-2, -4),
+        (0, stop.threshold),
+        (4, -4),
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
-        ha="right",
+        ha="left",
         va="top",
         color="#00724f",
         fontsize=9.5,

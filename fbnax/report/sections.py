@@ -192,7 +192,9 @@ def _early_stop(result: Result) -> str:
       c is not None and c >= (stop.threshold or 0.0) for c in stop.correlations
     )
     if stop.threshold is not None and reached:
-      words += f", the first whose correlation is at least {stop.threshold:g}"
+      words += (
+        f", from which on the correlation stays at {stop.threshold:g} or more"
+      )
     elif stop.threshold is not None:
       words += f"; the threshold of {stop.threshold:g} was never reached"
     words += "."

@@ -105,7 +105,7 @@ def fit(
     model: the module.
     settings: shared by all members; `settings.epochs` is the length of the
       learning-rate schedule, which may be longer than this training.
-    state: the first state.
+    state: the first state; its arrays are used up (donated).
     member: recipe, choice weights and key; stacked over `P` if `stacked`.
     train: images to train on.
     epochs: `E`.

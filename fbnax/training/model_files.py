@@ -112,7 +112,13 @@ def load(directory: str | Path) -> SavedModel:
   missing = {"architecture", "class_names", "preprocessing"} - set(card)
   if missing:
     raise ValueError(f"{path} lacks the keys {sorted(missing)}")
-  architecture = Architecture.from_json(json.dumps(card["architecture"]))
+  missing = {"resolution", "mean", "std"} - set(card["preprocessing"])
+  if missing:
+    raise ValueError(f"{path}: preprocessing lacks the keys {sorted(missing)}")
+  try:
+    architecture = Architecture.from_json(json.dumps(card["architecture"]))
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
   module = Network(architecture, len(card["class_names"]))
   like = variable_shapes(module)
   found = checkpoints.restore_latest(directory / WEIGHTS, like)

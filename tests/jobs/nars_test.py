@@ -139,6 +139,34 @@ def test_another_config_is_refused(finished):
   assert "seed: there 0, now 1" in done.stderr
 
 
+def test_new_budgets_reuse_the_predictor(finished, tmp_path):
+  done = subprocess.run(
+    [
+      sys.executable,
+      "-m",
+      "fbnax.main",
+      f"--config={ROOT}/configs/evolve.py",
+      f"--workdir={tmp_path}/more",
+      f"--config.run={finished}",
+      "--config.budgets.macs=(180e3,)",
+      "--config.top=3",
+    ],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  found = _result(tmp_path / "more")["candidates"]
+  assert [c["name"] for c in found] == [f"small-180k-{i}" for i in (1, 2, 3)]
+  for candidate in found:
+    assert 162e3 <= candidate["macs"] <= 180e3
+    file = tmp_path / f"more/candidates/{candidate['name']}.architecture.json"
+    architecture = spaces.Architecture.from_json(file.read_text())
+    assert costs.count(architecture, 10).macs == candidate["macs"]
+  scores = [c["predicted"] for c in found]
+  assert scores == sorted(scores, reverse=True)
+
+
 def test_killed_and_started_again_it_ends_the_same(finished, tmp_path):
   workdir = tmp_path / "killed"
   rng = np.random.default_rng(0)

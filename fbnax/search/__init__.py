@@ -1,0 +1,21 @@
+"""Searching: which architectures and recipes are best within a budget."""
+
+from fbnax.search.budgets import Budget, CostRange, cost_range, stacked
+from fbnax.search.evolution import Evolution, evolve
+from fbnax.search.pareto import pareto_front
+from fbnax.search.selection import EarlyStop, early_stop_epoch, select_by_bins
+from fbnax.search.variation import Rates
+
+__all__ = [
+  "Budget",
+  "CostRange",
+  "EarlyStop",
+  "Evolution",
+  "Rates",
+  "cost_range",
+  "early_stop_epoch",
+  "evolve",
+  "pareto_front",
+  "select_by_bins",
+  "stacked",
+]

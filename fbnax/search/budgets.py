@@ -1,0 +1,189 @@
+"""Budgets: limits on what a network may cost, and what a space can meet.
+
+Symbols: `b` budgets, `n` candidates, `D` decisions.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax import costs
+from fbnax.costs import Costs
+from fbnax.spaces import SearchSpace
+
+# Rounding of float32 costs, relative. Integers up to 2**24 are exact.
+ROUNDING = 1e-6
+EXACT = 2.0**24
+
+
+class Budget(NamedTuple):
+  """Limits on MACs, on parameters, or on both; infinite where there is none.
+
+  Attributes:
+    macs: lowest and highest multiply-accumulates, included; numbers, or arrays
+      `[b]` for a batch of budgets.
+    params: lowest and highest number of parameters, likewise.
+  """
+
+  macs: tuple[Any, Any] = (0.0, math.inf)
+  params: tuple[Any, Any] = (0.0, math.inf)
+
+
+class CostRange(NamedTuple):
+  """What the networks of a space cost.
+
+  Attributes:
+    macs: fewest and most multiply-accumulates.
+    params: fewest and most parameters.
+    genotypes: where these four are, in that order, `i32[4, D]`.
+  """
+
+  macs: tuple[int, int]
+  params: tuple[int, int]
+  genotypes: jax.Array
+
+
+def batched(budgets: Budget) -> Budget:
+  """The budgets with all limits as `f32[b]`; a single one becomes `b = 1`.
+
+  Raises:
+    ValueError: a limit is NaN, or a lowest one is above the highest.
+  """
+  limits = np.broadcast_arrays(
+    *(np.atleast_1d(np.asarray(v, np.float64)) for v in _flat(budgets))
+  )
+  for name, low, high in zip(
+    Budget._fields, limits[::2], limits[1::2], strict=True
+  ):
+    wrong = np.flatnonzero(~(low <= high))
+    if len(wrong):
+      i = wrong[0]
+      raise ValueError(
+        f"budget {i} has {name} from {low[i]} to {high[i]}; "
+        "legal: two numbers, the lowest first"
+      )
+  arrays = [jnp.asarray(v, jnp.float32) for v in limits]
+  return Budget((arrays[0], arrays[1]), (arrays[2], arrays[3]))
+
+
+def stacked(budgets: Sequence[Budget]) -> Budget:
+  """Several budgets as one batch."""
+  return Budget(
+    *(
+      (
+        np.asarray([b[i][0] for b in budgets]),
+        np.asarray([b[i][1] for b in budgets]),
+      )
+      for i in range(len(Budget._fields))
+    )
+  )
+
+
+def violation(budget: Budget, found: Costs) -> jax.Array:
+  """How far costs are outside a budget, relative to its limits, `f32[n]`.
+
+  0 says that the exact costs meet it: limits are tightened by the rounding of
+  float32 costs, one part in a million, where these are not exact.
+  """
+  total = jnp.zeros(())
+  for (low, high), value in zip(budget, found, strict=True):
+    slack = jnp.where(value > EXACT, value * ROUNDING, 0.0)
+    below = jnp.maximum(low + slack - value, 0.0) / jnp.maximum(low, 1.0)
+    above = jnp.maximum(value + slack - high, 0.0) / jnp.maximum(high, 1.0)
+    total = total + below + above
+  return total
+
+
+@functools.lru_cache(maxsize=32)
+def cost_range(space: SearchSpace, num_classes: int = 1000) -> CostRange:
+  """The exact fewest and most MACs and parameters of a space.
+
+  Each is found by setting one decision after the other to its best choice
+  until none improves, from 64 random genotypes and the two of all lowest and
+  all highest choices. This assumes that an optimum can be reached one decision
+  at a time, which holds where costs rise with every ordinal decision up to
+  the rounding of widths; the many starts guard against that rounding.
+
+  Args:
+    space: the space.
+    num_classes: outputs of the classifier.
+  """
+  choices = np.asarray(space.choices)
+  ends = np.stack([np.zeros_like(choices), choices - 1])
+  sampled = np.asarray(space.sample(jax.random.key(0), 64))
+  starts = np.concatenate([ends, sampled]).astype(np.int32)
+  values, places = [], []
+  for which in range(2):
+    for sign in (1.0, -1.0):
+      place = _descend(space, starts, which, sign, num_classes)
+      canonical = space.canonical(jnp.asarray(place)[None])[0]
+      exact = costs.count(space.architecture(canonical), num_classes)
+      values.append(exact[which])
+      places.append(canonical)
+  return CostRange(
+    (values[0], values[1]), (values[2], values[3]), jnp.stack(places)
+  )
+
+
+def check_reachable(
+  budgets: Budget, space: SearchSpace, num_classes: int = 1000
+) -> None:
+  """Raises a ValueError that names the first limit outside the space."""
+  reachable = cost_range(space, num_classes)
+  for name in Budget._fields:
+    fewest, most = getattr(reachable, name)
+    for i, (low, high) in enumerate(
+      zip(*np.asarray(getattr(budgets, name), np.float64), strict=True)
+    ):
+      # A limit in float32 may lie a rounding away from the exact integer.
+      if high < fewest * (1 - ROUNDING) or low > most * (1 + ROUNDING):
+        raise ValueError(
+          f"budget {i} has {name} from {low:.0f} to {high:.0f}; space "
+          f"{space.name!r} has networks from {fewest} to {most}"
+        )
+
+
+def _descend(
+  space: SearchSpace,
+  starts: np.ndarray,
+  which: int,
+  sign: float,
+  num_classes: int,
+) -> np.ndarray:
+  """The genotype with the lowest `sign * cost` found from any start."""
+  columns = [
+    i
+    for i, d in enumerate(space.decisions)
+    if len(d.values) > 1 and not space.is_recipe(d)
+  ]
+  # Padded to the widest decision, so that all share one program.
+  widest = max([space.choices[i] for i in columns], default=1)
+  current = starts.copy()
+  lowest = np.full(len(starts), math.inf)
+  while True:
+    before = lowest.copy()
+    for column in columns or [0]:
+      tried = np.repeat(current[:, None], widest, axis=1)
+      if columns:
+        last = space.choices[column] - 1
+        tried[:, :, column] = np.minimum(np.arange(widest), last)
+      found = costs.batch(
+        space, jnp.asarray(tried.reshape(-1, tried.shape[-1])), num_classes
+      )
+      cost = sign * np.asarray(found[which]).reshape(len(starts), widest)
+      best = cost.argmin(axis=1)
+      current = tried[np.arange(len(starts)), best]
+      lowest = cost[np.arange(len(starts)), best]
+    if (lowest >= before).all():
+      return current[lowest.argmin()]
+
+
+def _flat(budgets: Budget) -> list[Any]:
+  return [limit for pair in budgets for limit in pair]

@@ -1,0 +1,239 @@
+"""Evaluation by training, on a space of one block and a diverging recipe."""
+
+import functools
+import itertools
+import re
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fbnax.data import StreamedSplit
+from fbnax.models import Supernet
+from fbnax.search.evaluators import Candidate, by_training
+from fbnax.spaces.architecture import Architecture, Block, Head, Stem
+from fbnax.spaces.recipe import Recipe
+from fbnax.spaces.space import Decision, SearchSpace, follow
+from fbnax.training import loop, population
+from fbnax.training.recipes import Settings
+from fbnax.training.step import Model
+
+K, SIZE, EPOCHS = 3, 3, 2
+ABSURD = 1e30
+
+
+def _space():
+  resolution = Decision("resolution", (4, 6))
+  channels = Decision("stage1.channels", (4, 8))
+  rate = Decision("recipe.learning_rate", (0.05, 0.5, ABSURD))
+  optimizer = Decision("recipe.optimizer", ("rmsprop", "sgd"), True)
+  return SearchSpace(
+    name="tiny",
+    decisions=(resolution, channels, rate, optimizer),
+    table=Architecture(
+      resolution=follow(resolution),
+      stem=Stem(channels=4, stride=1),
+      blocks=(Block(channels=follow(channels), stage=1),),
+      head=Head(channels=8, expansion=0),
+      input_channels=1,
+    ),
+    recipe_table=Recipe(
+      learning_rate=follow(rate),
+      optimizer=follow(optimizer),
+      dropout=0.1,
+      stochastic_depth=0.0,
+      mixup=0.2,
+    ),
+    sgd_factor=1.0,
+  )
+
+
+SPACE = _space()
+
+
+def _settings(resolution):
+  return Settings(
+    epochs=EPOCHS,
+    batch_size=8,
+    resolution=resolution,
+    mean=(0.5,),
+    std=(0.25,),
+    ema_decay=0.5,
+  )
+
+
+def _arrays(seed):
+  rng = np.random.default_rng(seed)
+  labels = (np.arange(32) % K).astype(np.int32)
+  images = rng.integers(0, 100, (32, 4, 4, 1))
+  images += 70 * labels[:, None, None, None]
+  return images.astype(np.uint8), labels
+
+
+def _examples(seed):
+  images, labels = _arrays(seed)
+  return loop.Examples(jnp.asarray(images), jnp.asarray(labels))
+
+
+@functools.cache
+def _evaluator():
+  return by_training(
+    SPACE, K, 1, _settings, _examples(0), _examples(1), size=SIZE
+  )
+
+
+def _parts(candidates, evaluator=None, progress=lambda _: None):
+  evaluator = evaluator or _evaluator()
+  return list(evaluator(candidates, EPOCHS, progress))
+
+
+def _outcomes(candidates, **more):
+  return {o.id: o for part in _parts(candidates, **more) for o in part}
+
+
+# Resolutions 4 (ids 9, 2, 5, 3) and 6 (ids 7, 1).
+MANY = (
+  Candidate(9, (0, 0, 0, 0), 11),
+  Candidate(7, (1, 1, 0, 0), 12),
+  Candidate(2, (0, 1, 1, 1), 13),
+  Candidate(1, (1, 0, 1, 1), 14),
+  Candidate(5, (0, 1, 0, 0), 15),
+  Candidate(3, (0, 0, 1, 1), 16),
+)
+
+
+def test_the_candidates_of_a_resolution_are_trained_together():
+  told = []
+  parts = _parts(MANY, progress=told.append)
+  ids = [[outcome.id for outcome in part] for part in parts]
+  assert ids == [[2, 3, 5], [9], [1, 7]]
+  # Progress counts epochs of candidates, not of those that fill a part.
+  assert told == [3] * EPOCHS + [1] * EPOCHS + [2] * EPOCHS
+  for outcome in itertools.chain(*parts):
+    assert len(outcome.curve) == EPOCHS
+    assert all(0 <= accuracy <= 1 for accuracy in outcome.curve)
+    assert np.isfinite(outcome.log_loss) and outcome.seconds > 0
+    assert outcome.error is None
+
+
+def test_outcomes_come_while_others_are_still_to_be_trained():
+  told = []
+  outcomes = _evaluator()(MANY, EPOCHS, told.append)
+  assert [o.id for o in next(outcomes)] == [2, 3, 5]
+  assert len(told) == EPOCHS
+
+
+def test_a_restart_evaluates_what_is_left_in_the_same_company():
+  """A part of which anything is left is trained again, to the same bits."""
+  whole = _outcomes(MANY)
+  parts = list(_evaluator()(MANY, EPOCHS, lambda _: None, ended=(9, 3, 2)))
+  assert [[o.id for o in part] for part in parts] == [[2, 3, 5], [1, 7]]
+  for outcome in itertools.chain(*parts):
+    before = whole[outcome.id]
+    assert outcome._replace(seconds=0.0) == before._replace(seconds=0.0)
+
+
+def test_no_candidates_no_outcomes():
+  assert _parts(()) == []
+
+
+def test_the_outcome_is_that_of_training():
+  """Of the genotype's weights, recipe and seed, through `loop.fit`."""
+  by_id = {c.id: c for c in MANY}
+  outcomes = _outcomes(MANY)
+  trained = [by_id[i] for i in (5, 9, 3)]
+  genotypes = np.array([c.genotype for c in trained], np.int32)
+  recipes = [
+    Recipe("rmsprop", 0.05, dropout=0.1, stochastic_depth=0.0, mixup=0.2),
+    Recipe("rmsprop", 0.05, dropout=0.1, stochastic_depth=0.0, mixup=0.2),
+    Recipe("sgd", 0.5, dropout=0.1, stochastic_depth=0.0, mixup=0.2),
+  ]
+  members = population.members(SPACE, genotypes, recipes, [15, 11, 16])
+  fitted = loop.fit(
+    Model(Supernet(SPACE, K)),
+    _settings(4),
+    population.initial(SPACE, K, 1, members),
+    members,
+    _examples(0),
+    epochs=EPOCHS,
+    validation=_examples(1),
+    stacked=True,
+  )
+  for i, candidate in enumerate(trained):
+    found = outcomes[candidate.id]
+    np.testing.assert_allclose(found.curve, fitted.curves.accuracy[:, i])
+    np.testing.assert_allclose(
+      found.log_loss, fitted.curves.log_loss[-1, i], rtol=1e-5
+    )
+
+
+def test_an_outcome_does_not_depend_on_the_company():
+  outcomes = _outcomes(MANY)
+  for candidate in MANY[:3]:
+    (alone,) = _outcomes([candidate]).values()
+    found = outcomes[candidate.id]
+    np.testing.assert_allclose(alone.curve, found.curve, atol=1e-5)
+    np.testing.assert_allclose(alone.log_loss, found.log_loss, rtol=1e-5)
+
+
+def test_another_seed_is_another_training():
+  losses = {
+    _outcomes([MANY[0]._replace(seed=seed)])[9].log_loss for seed in (1, 2)
+  }
+  assert len(losses) == 2
+
+
+def test_a_candidate_that_diverges_does_not_hurt_its_neighbours():
+  wild = Candidate(4, (0, 1, 2, 1), 17)
+  found = _outcomes([MANY[0], wild, MANY[5]])
+  calm = _outcomes([MANY[0], MANY[5]])
+  assert re.search(r"diverged.*epoch 1$", found[4].error)
+  assert found[4].id == 4 and len(found[4].curve) == EPOCHS
+  for i in (9, 3):
+    assert found[i].error is None
+    np.testing.assert_allclose(found[i].curve, calm[i].curve, atol=1e-5)
+    np.testing.assert_allclose(found[i].log_loss, calm[i].log_loss, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("train", "validation", "epoch"),
+  [
+    ([1, 1, np.nan], [1, 1, np.nan], 3),
+    ([1, 1, 1], [1, np.inf, 1], 2),
+    ([1, np.nan, np.nan], [np.nan, np.nan, np.nan], 1),
+  ],
+)
+def test_the_error_says_after_which_epoch(
+  train, validation, epoch, monkeypatch
+):
+  """Curves of three epochs, of which the first candidate's are as given."""
+  curves = loop.Curves(
+    np.array([train, [1.0] * 3, [1.0] * 3], np.float64).T,
+    np.full((3, 3), 0.5),
+    np.array([validation, [1.0] * 3, [1.0] * 3], np.float64).T,
+  )
+  monkeypatch.setattr(loop, "fit", lambda *_, **__: loop.Fitted(None, curves))
+  first, second, third = _parts([MANY[0], MANY[4], MANY[5]])[0]
+  errors = {o.id: o.error for o in (first, second, third)}
+  assert errors[3].endswith(f"epoch {epoch}")
+  assert errors[5] is errors[9] is None
+
+
+def test_a_stream_is_the_same_in_any_company():
+  images, labels = _arrays(0)
+  train = StreamedSplit(
+    labels=labels,
+    reader=images.__getitem__,
+    records=np.arange(len(labels)),
+    channels=1,
+    describe=str,
+    size=(4, 4),
+  )
+  evaluator = by_training(
+    SPACE, K, 1, _settings, train, _examples(1), size=SIZE
+  )
+  together = _outcomes(MANY[4:], evaluator=evaluator)
+  (alone,) = _outcomes([MANY[4]], evaluator=evaluator).values()
+  found = together[alone.id]
+  np.testing.assert_allclose(alone.log_loss, found.log_loss, rtol=1e-5)
+  np.testing.assert_allclose(alone.curve, found.curve, atol=1e-5)

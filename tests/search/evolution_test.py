@@ -1,0 +1,170 @@
+"""Evolution: exact budgets, the true optimum, honest counts, same bits."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fbnax import costs, spaces
+from fbnax.search import Budget, cost_range, evolve
+
+SMALL = spaces.get("small")
+WEIGHTS = jax.random.normal(jax.random.key(3), (len(SMALL.decisions), 16))
+
+
+def rough(weights, genotypes):
+  """A score with many local optima; larger networks score better."""
+  scale = 1.0 / jnp.maximum(jnp.asarray(SMALL.choices) - 1.0, 1.0)
+  share = genotypes * scale
+  return jnp.sin(share @ weights).sum(axis=1) + 4.0 * share[:, :18].sum(axis=1)
+
+
+SCORE = jax.tree_util.Partial(rough, WEIGHTS)
+BUDGETS = Budget(
+  macs=([0.45e6, 0.9e6, 0.0, 3.6e6], [0.5e6, 1e6, np.inf, 4e6]),
+  params=([0.0, 0.0, 200e3, 0.0], [np.inf, np.inf, 220e3, 250e3]),
+)
+
+
+@pytest.fixture(scope="module")
+def found():
+  return evolve(jax.random.key(0), SCORE, SMALL, BUDGETS, num_classes=10)
+
+
+def test_every_survivor_meets_its_budget_exactly(found):
+  assert found.valid.all()
+  for i in range(4):
+    rows = np.asarray(found.genotypes[i])
+    assert len(np.unique(rows, axis=0)) == len(rows) == 40
+    assert (SMALL.canonical(jnp.asarray(rows)) == rows).all()
+    for j, row in enumerate(rows):
+      exact = costs.count(SMALL.architecture(row), 10)
+      assert BUDGETS.macs[0][i] <= exact.macs <= BUDGETS.macs[1][i]
+      assert BUDGETS.params[0][i] <= exact.params <= BUDGETS.params[1][i]
+      np.testing.assert_allclose(found.costs.macs[i, j], exact.macs, rtol=1e-6)
+      np.testing.assert_allclose(found.costs.params[i, j], exact.params)
+    scores = np.asarray(found.scores[i])
+    np.testing.assert_allclose(scores, SCORE(jnp.asarray(rows)), rtol=1e-5)
+    assert (np.diff(scores) <= 0).all()
+
+
+def test_better_than_as_many_random_samples(found):
+  sample = SMALL.sample(jax.random.key(1), int(found.evaluated.max()))
+  sampled = costs.batch(SMALL, sample, 10)
+  scores = SCORE(sample)
+  for i in range(4):
+    within = (
+      (sampled.macs >= BUDGETS.macs[0][i])
+      & (sampled.macs <= BUDGETS.macs[1][i])
+      & (sampled.params >= BUDGETS.params[0][i])
+      & (sampled.params <= BUDGETS.params[1][i])
+    )
+    assert found.scores[i, 0] > jnp.where(within, scores, -jnp.inf).max()
+
+
+def test_same_key_same_bits_another_key_others(found):
+  again = evolve(jax.random.key(0), SCORE, SMALL, BUDGETS, num_classes=10)
+  other = evolve(jax.random.key(1), SCORE, SMALL, BUDGETS, num_classes=10)
+  assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), found, again))
+  assert not (found.genotypes == other.genotypes).all()
+
+
+def test_counts_do_not_exceed_what_was_made(found):
+  generations = int(found.generations.max())
+  assert (found.generations >= 20).all()
+  assert (found.evaluated <= 960 * generations).all()
+  assert (found.evaluated > 0.5 * 960 * generations).all()
+
+
+def test_the_true_optimum_of_a_space_that_can_be_listed():
+  free = {"stem.channels", "stage2.channels", "stage3.channels", "stage2.depth"}
+  free |= {"stage2.kernel", "stage3.depth", "stage2.expansion_rest"}
+  fixed = {d.name: d.values[0] for d in SMALL.decisions if d.name not in free}
+  space = SMALL.fix(**fixed)
+  rows = itertools.product(*(range(c) for c in space.choices))
+  everything = jnp.asarray(list(rows), jnp.int32)
+  everything = everything[(space.canonical(everything) == everything).all(1)]
+  counted = costs.batch(space, everything, 10)
+  scores = SCORE(everything)
+  highs = np.quantile(np.asarray(counted.macs), [0.2, 0.5, 0.8]).round() + 0.5
+  budgets = Budget(macs=(0.95 * highs, highs))
+  result = evolve(jax.random.key(2), SCORE, space, budgets, num_classes=10)
+  for i, high in enumerate(highs):
+    within = (counted.macs <= high) & (counted.macs >= 0.95 * high)
+    assert within.sum() > 20
+    best = jnp.where(within, scores, -jnp.inf).argmax()
+    assert result.genotypes[i, 0].tolist() == everything[best].tolist()
+    # Not more than there are, and none twice.
+    valid = np.asarray(result.genotypes[i])[np.asarray(result.valid[i])]
+    assert len(valid) == len(np.unique(valid, axis=0)) <= within.sum()
+
+
+def test_a_budget_that_one_architecture_meets():
+  reachable = cost_range(SMALL, 10)
+  least = float(reachable.macs[0])
+  result = evolve(
+    jax.random.key(0),
+    SCORE,
+    SMALL,
+    Budget(macs=([0.45e6, least, 0, 0], [0.5e6, least, 1e6, 1e6])),
+    num_classes=10,
+  )
+  for genotype in result.genotypes[1][result.valid[1]]:
+    assert costs.count(SMALL.architecture(genotype), 10).macs == least
+
+
+def test_measured_trials_start_the_search():
+  # A needle: no child but the trial itself scores, so it must be inherited.
+  pool = SMALL.sample(jax.random.key(9), 64)
+  macs = costs.batch(SMALL, pool, 10).macs
+  needle = pool[((macs > 0.9e6) & (macs < 1e6)).argmax()]
+  assert 0.9e6 < costs.count(SMALL.architecture(needle), 10).macs < 1e6
+  predict = jax.tree_util.Partial(
+    lambda needle, g: (g == needle).all(axis=1).astype(jnp.float32), needle
+  )
+  budget = Budget(macs=(0.9e6, 1e6))
+  result = evolve(
+    jax.random.key(0),
+    predict,
+    SMALL,
+    budget,
+    first_best=pool,
+    max_generations=3,
+    num_classes=10,
+  )
+  assert result.scores.shape == (1, 40)
+  assert result.genotypes[0, 0].tolist() == needle.tolist()
+  assert result.scores[0, 0] == 1.0
+
+
+@pytest.mark.parametrize(
+  ("keywords", "message"),
+  [
+    ({"children": 0}, "children is 0"),
+    ({"survivors": 1000}, "survivors=1000"),
+    ({"num_random": 10}, "num_random is 10"),
+    ({"first_best": jnp.zeros((2, 3))}, r"first_best has shape \(2, 3\)"),
+    ({"budgets": Budget(macs=(0, 10))}, "budget 0 has macs from 0 to 10"),
+  ],
+)
+def test_wrong_arguments(keywords, message):
+  budgets = keywords.pop("budgets", Budget())
+  with pytest.raises(ValueError, match=message):
+    evolve(jax.random.key(0), SCORE, SMALL, budgets, num_classes=10, **keywords)
+
+
+def test_an_empty_budget_within_the_range_is_an_error():
+  # Between the two cheapest networks there is none.
+  least = cost_range(SMALL, 10).macs[0]
+  budgets = Budget(macs=([least + 1.0] * 4, [least + 2.0] * 4))
+  with pytest.raises(ValueError, match=r"budget 0.*holds no genotype.*reaches"):
+    evolve(
+      jax.random.key(0),
+      SCORE,
+      SMALL,
+      budgets,
+      num_classes=10,
+      max_generations=5,
+    )

@@ -1,0 +1,85 @@
+"""Saving and loading: the same bits, never another space, no pickle."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from fbnax import spaces
+from fbnax.search import predictor
+from fbnax.search.fitting import Settings
+
+SMALL = spaces.get("small")
+
+
+def fitted(space):
+  genotypes = space.sample(jax.random.key(0), 20)
+  settings = Settings(epochs=1, capacity=32)
+  return predictor.fit(
+    jax.random.key(1),
+    space,
+    None,
+    genotypes,
+    np.arange(20.0),
+    members=2,
+    settings=settings,
+  )
+
+
+@pytest.fixture(scope="module")
+def model():
+  return fitted(SMALL)
+
+
+def test_the_same_bits(model, tmp_path):
+  path = tmp_path / "predictor.npz"
+  predictor.save(path, model)
+  loaded = predictor.load(path)
+  assert loaded.space == SMALL
+  assert jax.tree.structure(loaded) == jax.tree.structure(model)
+  for a, b in zip(jax.tree.leaves(model), jax.tree.leaves(loaded), strict=True):
+    np.testing.assert_array_equal(a, b)
+  genotypes = SMALL.sample(jax.random.key(2), 10)
+  np.testing.assert_array_equal(
+    predictor.predict(model, genotypes).score,
+    predictor.predict(loaded, genotypes).score,
+  )
+  assert [p.name for p in tmp_path.iterdir()] == ["predictor.npz"]
+
+
+def test_no_objects_and_readable_metadata(model, tmp_path):
+  path = tmp_path / "predictor.npz"
+  predictor.save(path, model)
+  with np.load(path, allow_pickle=False) as file:
+    assert all(file[name].dtype != object for name in file)
+    metadata = json.loads(str(file["metadata"]))
+  assert metadata["space"] == "small"
+  assert metadata["label_mean"] == 9.5
+  assert (
+    len(metadata["features"])
+    == SMALL.encode(SMALL.sample(jax.random.key(0), 1)).shape[1]
+  )
+
+
+def test_a_space_with_fixed_decisions_comes_back(tmp_path):
+  space = SMALL.fix(resolution=8, **{"stage2.channels": [16, 24]})
+  path = tmp_path / "predictor.npz"
+  predictor.save(path, fitted(space))
+  assert predictor.load(path).space == space
+  with pytest.raises(ValueError, match=r"decisions \['resolution', \[8\]"):
+    predictor.load(path, SMALL)
+
+
+def test_another_space_or_file_is_refused(model, tmp_path):
+  path = tmp_path / "predictor.npz"
+  predictor.save(path, model)
+  with pytest.raises(ValueError, match=r"space 'small'.*'fbnetv3'"):
+    predictor.load(path, spaces.get("fbnetv3"))
+  other = tmp_path / "other.npz"
+  np.savez(other, a=np.ones(2))
+  with pytest.raises(ValueError, match="no metadata"):
+    predictor.load(other)
+  np.savez(other, metadata=np.asarray(json.dumps({"version": 99})))
+  with pytest.raises(ValueError, match="version 99"):
+    predictor.load(other)
