@@ -112,12 +112,13 @@ def breed(
   """
   count, population, decisions = parents.genotypes.shape
   total = count * population * children
-  # Loops over genes, because XLA fuses whatever it can: in one expression the
-  # random bits would be computed anew for each try, and tries for each layer.
-  words = jax.lax.map(
-    lambda key: jax.random.bits(key, (total,), jnp.uint32),
-    jax.random.split(key, decisions + 3),
+  # Loops, because XLA fuses whatever it can: in one expression random bits
+  # would be computed anew for each try, and tries for each layer of the costs.
+  halves = jax.lax.map(
+    lambda key: jax.random.bits(key, (decisions // 2 + 2, total), jnp.uint32),
+    jax.random.split(key),
   )
+  words = halves.reshape(-1, total)[: decisions + 3]
   gene_words, (mate_words, cross_words, always_words) = (
     words[:decisions],
     words[decisions:],

@@ -92,7 +92,7 @@ def measure(name: str) -> list[dict]:
   rows.append({"step": "8 folds of 192", "quality": found.kendall, **times})
   for row in rows:
     row["space"] = name
-    assert row["quality"] > 0.7, row
+    assert row["quality"] > 0.5, row
   return rows
 
 

@@ -1,13 +1,13 @@
 """Evaluation by training, on a space of one block and a diverging recipe."""
 
 import functools
-import itertools
 import re
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fbnax import data
 from fbnax.data import StreamedSplit
 from fbnax.models import Supernet
 from fbnax.search.evaluators import Candidate, by_training
@@ -100,16 +100,31 @@ MANY = (
   Candidate(5, (0, 1, 0, 0), 15),
   Candidate(3, (0, 0, 1, 1), 16),
 )
+# Those that the tests train: one resolution, one compilation.
+FOUR = tuple(c for c in MANY if c.genotype[0] == 0)
 
 
-def test_the_candidates_of_a_resolution_are_trained_together():
-  told = []
+def test_the_candidates_of_a_resolution_are_trained_together(monkeypatch):
+  def fit(model, settings, state, member, train, *, on_epoch, **_):
+    trained.append((settings.resolution, member.key.shape[0]))
+    for epoch in range(EPOCHS):
+      on_epoch(epoch + 1, None, None)
+    return loop.Fitted(state, loop.Curves(*np.ones((3, EPOCHS, SIZE))))
+
+  trained, told = [], []
+  monkeypatch.setattr(loop, "fit", fit)
   parts = _parts(MANY, progress=told.append)
   ids = [[outcome.id for outcome in part] for part in parts]
   assert ids == [[2, 3, 5], [9], [1, 7]]
-  # Progress counts epochs of candidates, not of those that fill a part.
+  # All parts are of one size; progress does not count what fills them.
+  assert trained == [(4, SIZE), (4, SIZE), (6, SIZE)]
   assert told == [3] * EPOCHS + [1] * EPOCHS + [2] * EPOCHS
-  for outcome in itertools.chain(*parts):
+
+
+def test_outcomes():
+  outcomes = _outcomes(FOUR)
+  assert sorted(outcomes) == [2, 3, 5, 9]
+  for outcome in outcomes.values():
     assert len(outcome.curve) == EPOCHS
     assert all(0 <= accuracy <= 1 for accuracy in outcome.curve)
     assert np.isfinite(outcome.log_loss) and outcome.seconds > 0
@@ -118,17 +133,17 @@ def test_the_candidates_of_a_resolution_are_trained_together():
 
 def test_outcomes_come_while_others_are_still_to_be_trained():
   told = []
-  outcomes = _evaluator()(MANY, EPOCHS, told.append)
+  outcomes = _evaluator()(FOUR, EPOCHS, told.append)
   assert [o.id for o in next(outcomes)] == [2, 3, 5]
   assert len(told) == EPOCHS
 
 
 def test_a_restart_evaluates_what_is_left_in_the_same_company():
   """A part of which anything is left is trained again, to the same bits."""
-  whole = _outcomes(MANY)
-  parts = list(_evaluator()(MANY, EPOCHS, lambda _: None, ended=(9, 3, 2)))
-  assert [[o.id for o in part] for part in parts] == [[2, 3, 5], [1, 7]]
-  for outcome in itertools.chain(*parts):
+  whole = _outcomes(FOUR)
+  (part,) = _evaluator()(FOUR, EPOCHS, lambda _: None, ended=(9, 3, 2))
+  assert [outcome.id for outcome in part] == [2, 3, 5]
+  for outcome in part:
     before = whole[outcome.id]
     assert outcome._replace(seconds=0.0) == before._replace(seconds=0.0)
 
@@ -140,7 +155,7 @@ def test_no_candidates_no_outcomes():
 def test_the_outcome_is_that_of_training():
   """Of the genotype's weights, recipe and seed, through `loop.fit`."""
   by_id = {c.id: c for c in MANY}
-  outcomes = _outcomes(MANY)
+  outcomes = _outcomes(FOUR)
   trained = [by_id[i] for i in (5, 9, 3)]
   genotypes = np.array([c.genotype for c in trained], np.int32)
   recipes = [
@@ -168,8 +183,8 @@ def test_the_outcome_is_that_of_training():
 
 
 def test_an_outcome_does_not_depend_on_the_company():
-  outcomes = _outcomes(MANY)
-  for candidate in MANY[:3]:
+  outcomes = _outcomes(FOUR)
+  for candidate in FOUR[:3]:
     (alone,) = _outcomes([candidate]).values()
     found = outcomes[candidate.id]
     np.testing.assert_allclose(alone.curve, found.curve, atol=1e-5)
@@ -219,7 +234,8 @@ def test_the_error_says_after_which_epoch(
   assert errors[5] is errors[9] is None
 
 
-def test_a_stream_is_the_same_in_any_company():
+def test_a_stream_is_the_same_in_any_company(monkeypatch):
+  """A part has one stream, so its seed must be no candidate's."""
   images, labels = _arrays(0)
   train = StreamedSplit(
     labels=labels,
@@ -232,8 +248,17 @@ def test_a_stream_is_the_same_in_any_company():
   evaluator = by_training(
     SPACE, K, 1, _settings, train, _examples(1), size=SIZE
   )
-  together = _outcomes(MANY[4:], evaluator=evaluator)
-  (alone,) = _outcomes([MANY[4]], evaluator=evaluator).values()
-  found = together[alone.id]
-  np.testing.assert_allclose(alone.log_loss, found.log_loss, rtol=1e-5)
-  np.testing.assert_allclose(alone.curve, found.curve, atol=1e-5)
+
+  class EnoughError(Exception):
+    pass
+
+  def stream(split, **options):
+    found.append(options)
+    raise EnoughError
+
+  found = []
+  monkeypatch.setattr(data, "stream", stream)
+  for candidates in (MANY[4:], MANY[:1], MANY[5:]):
+    with pytest.raises(EnoughError):
+      _parts(candidates, evaluator)
+  assert found[0] == found[1] == found[2]
