@@ -141,7 +141,8 @@ def search(
         plan,
         epochs,
       )
-    trials = store.all()
+    # A restarted search has later trials too; it learns from them later.
+    trials = [t for t in store.all() if t.round <= number]
     if stop is None:
       stop = store.decide("early_stop", _early_stop(trials, options))
     with timed("predictor"), progress.phase(f"predictor after round {number}"):
