@@ -196,8 +196,8 @@ def _check(genotype, recipes):
 
   for recipe in recipes[:2]:
     _five_steps(shared, own, variables, cut, member, recipe)
-  # Gradients that are 0 but for rounding (biases in front of a BN) are blown
-  # up to full steps by AdamW's normalisation. In float64 its epsilon stops that.
+  # AdamW blows gradients that are 0 but for rounding (of biases in front of a
+  # BN) up to full steps. In float64 its epsilon stops that.
   with jax.enable_x64(True):
     double = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), variables)
     member = member._replace(choice=one_hot(SPACE, genotype))
