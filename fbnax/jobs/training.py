@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from fbnax import costs
+from fbnax import costs, data
 from fbnax.data import Dataset
 from fbnax.models import Network, initialize
 from fbnax.spaces import Architecture, Recipe
@@ -145,6 +145,8 @@ def train_network(
     variables,
     settings,
     dataset.class_names,
+    # A stream's images are cropped as is usual; others are used whole.
+    crop_ratio=1.0 if isinstance(dataset.test, data.Split) else 0.875,
     recipe=entry["recipe"],
     licence=dataset.licence,
     entry=entry,

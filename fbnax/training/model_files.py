@@ -55,6 +55,8 @@ def save(
   variables: Any,
   settings: Settings,
   class_names: tuple[str, ...],
+  *,
+  crop_ratio: float = 1.0,
   **facts: Any,
 ) -> None:
   """Writes a trained network; the card last, so that it is whole or not there.
@@ -65,6 +67,7 @@ def save(
     variables: of `Network(architecture, len(class_names))`.
     settings: what its images were prepared with.
     class_names: in the order of the outputs.
+    crop_ratio: share of the image's shorter side that is measured on, centred.
     **facts: more of the card: recipe, costs, accuracy, … (JSON).
   """
   from fbnax.training import checkpoints  # Orbax is slow to import.
@@ -80,6 +83,7 @@ def save(
       "mean": list(settings.mean),
       "std": list(settings.std),
       "channels": architecture.input_channels,
+      "crop_ratio": crop_ratio,
     },
     **facts,
   }
