@@ -120,8 +120,10 @@ def test_the_result(tmp_path):
     }
     opened.write_result(result)
     text = (tmp_path / "result.json").read_text()
-    opened.write_result(dict(reversed(result.items())))
+    opened.write_result(result)
     assert (tmp_path / "result.json").read_text() == text
+    # In the order given: phases are shown in the order they ran.
+    assert list(json.loads(text)) == ["z", "a", "nan", "path"]
     assert json.loads(text) == {
       "a": [[1, 2]],
       "nan": [None, None, 2.0],
