@@ -7,6 +7,8 @@ tests start have it too.
 import os
 from pathlib import Path
 
+import pytest
+
 _CACHE = Path("~/.cache/fbnax/tests").expanduser()
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -15,3 +17,16 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+  """Drops compiled programs after each file.
+
+  Each holds up to thousands of memory mappings, and a process that runs out of
+  them (65,530 on Linux) is ended by a segmentation fault.
+  """
+  yield
+  import jax  # After the environment is set.
+
+  jax.clear_caches()

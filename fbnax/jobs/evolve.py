@@ -15,6 +15,7 @@ from fbnax.jobs.nars import PREDICTOR, best_first, member_name, read_run
 from fbnax.jobs.workdir import open_workdir
 from fbnax.search import evolution, predictor, predictor_files
 from fbnax.search.budgets import stacked
+from fbnax.spaces import Architecture
 from fbnax.training import files
 
 SCHEMA_VERSION = 1
@@ -43,10 +44,14 @@ def run(config: Any, workdir: str) -> None:
     candidates = []
     for i, budget in enumerate(budgets):
       name = member_name(space, budget)
-      valid = np.flatnonzero(np.asarray(found.valid[i]))[: config.top]
-      for rank, j in enumerate(valid, start=1):
+      best: dict[Architecture, int] = {}
+      for j in np.flatnonzero(np.asarray(found.valid[i])).tolist():
+        # Many survivors differ in a shade of the recipe: one for each network.
+        best.setdefault(space.architecture(found.genotypes[i, j]), j)
+      for rank, (architecture, j) in enumerate(best.items(), start=1):
+        if rank > config.top:
+          break
         genotype = np.asarray(found.genotypes[i, j])
-        architecture = space.architecture(genotype)
         counted = costs.count(architecture, classes)
         candidates.append(
           {

@@ -85,6 +85,7 @@ def design(
   predictor_files.save(work.path / PREDICTOR, found.model)
   with work.phase("evolution"), progress.phase("evolution"):
     chosen = evolve(config.seed, space, classes, budgets, found)
+  jax.clear_caches()  # Programs of the search; see `train_network`.
   entries = _train_members(config, work, dataset, space, chosen, progress)
   return {
     "schema_version": SCHEMA_VERSION,

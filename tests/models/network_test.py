@@ -176,6 +176,13 @@ def _assert_equal(got, want, what):
   )
 
 
+@pytest.fixture(autouse=True)
+def _forget_networks():
+  """Each candidate's own programs hold thousands of memory mappings."""
+  yield
+  jax.clear_caches()
+
+
 def _check(genotype, recipes):
   variables = _supernet()
   shared = Model(Supernet(SPACE, CLASSES))
