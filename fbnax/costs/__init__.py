@@ -2,7 +2,7 @@
 
 from fbnax.costs.batch import batch, expected
 from fbnax.costs.count import Costs, count, layers, published
-from fbnax.costs.formulas import LayerCost
+from fbnax.costs.layer import LayerCost
 
 __all__ = [
   "Costs",

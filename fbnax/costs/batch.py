@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from fbnax.costs.count import Costs
-from fbnax.costs.formulas import walk
+from fbnax.costs.formulas import rows
 from fbnax.spaces.follow import Reader, at_genotypes, expectation
 from fbnax.spaces.space import SearchSpace
 
@@ -71,10 +71,10 @@ def expected(
 def _total(
   space: SearchSpace, read: Reader, num_classes: int, shape: tuple[int, ...]
 ) -> Costs:
-  rows, _ = walk(space.table, read, num_classes)
+  found = rows(space.table, read, num_classes)
   totals = (
-    _pairwise_sum([r.macs for r in rows]),
-    _pairwise_sum([r.params for r in rows]),
+    _pairwise_sum([r.macs for r in found]),
+    _pairwise_sum([r.params for r in found]),
   )
   dtype = jnp.result_type(float)
   return Costs(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-from fbnax.costs.formulas import LayerCost, walk
+from fbnax.costs.formulas import rows, walk
+from fbnax.costs.layer import LayerCost
 from fbnax.spaces.architecture import Architecture
+from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import constant
 
 
@@ -22,28 +24,41 @@ class Costs(NamedTuple):
   params: Any
 
 
-def count(architecture: Architecture, num_classes: int = 1000) -> Costs:
+def count(
+  architecture: Architecture | CellNetwork, num_classes: int = 1000
+) -> Costs:
   """MACs of convolutions and linear layers, and every trainable number.
 
   Exact integers; biases and BN count as parameters and cost no MACs.
   """
-  rows = layers(architecture, num_classes)
-  return Costs(sum(r.macs for r in rows), sum(r.params for r in rows))
+  found = layers(architecture, num_classes)
+  return Costs(sum(r.macs for r in found), sum(r.params for r in found))
 
 
 @functools.lru_cache(maxsize=4096)
 def layers(
-  architecture: Architecture, num_classes: int = 1000
+  architecture: Architecture | CellNetwork, num_classes: int = 1000
 ) -> tuple[LayerCost, ...]:
-  """All convolutions and linear layers in call order; they sum to `count`."""
-  return tuple(walk(architecture, constant, num_classes)[0])
+  """All convolutions and linear layers in call order; they sum to `count`.
 
-
-def published(architecture: Architecture, num_classes: int = 1000) -> Costs:
-  """Costs as the FBNet publications count them.
-
-  MACs of convolutions and linear layers plus the input elements of every
-  average pool, and weights alone as parameters, without biases and BN.
+  A network of cells also lists the BN in front of its head, which follows no
+  convolution.
   """
-  rows, pooled = walk(architecture, constant, num_classes)
-  return Costs(sum(r.macs for r in rows) + pooled, sum(r.weights for r in rows))
+  return tuple(rows(architecture, constant, num_classes))
+
+
+def published(
+  architecture: Architecture | CellNetwork, num_classes: int = 1000
+) -> Costs:
+  """Costs as the publications count them.
+
+  FBNet's: MACs of convolutions and linear layers plus the input elements of
+  every average pool, and weights alone as parameters, without biases and BN.
+  NAS-Bench-201's: as `count` does.
+  """
+  if isinstance(architecture, CellNetwork):
+    return count(architecture, num_classes)
+  found, pooled = walk(architecture, constant, num_classes)
+  return Costs(
+    sum(r.macs for r in found) + pooled, sum(r.weights for r in found)
+  )

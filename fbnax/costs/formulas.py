@@ -1,51 +1,38 @@
 """What each layer costs: one set of formulas, generic over the number type.
 
-`walk` goes through a layer table in call order and asks a reader (see
+`rows` goes through a layer table in call order and asks a reader (see
 `fbnax.spaces.follow`) for its numbers. With the `constant` reader they are
 exact integers, with `at_genotypes` arrays over a population, with
 `expectation` effective values that differentiate (equations 3.5 to 3.10 of
-Wan 2022: a layer's cost is the formula at its effective shapes).
+Wan 2022: a layer's cost is the formula at its effective shapes). Here are the
+formulas of an `Architecture`; those of a `CellNetwork` are in `cell.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+from fbnax.costs import cell
+from fbnax.costs.layer import LayerCost, conv, mapped, pixels, value
 from fbnax.spaces.architecture import Architecture, Block, out_size
-from fbnax.spaces.follow import Follow, Reader, largest
+from fbnax.spaces.cell import CellNetwork
+from fbnax.spaces.follow import Reader, largest
 from fbnax.spaces.widths import mid_width, squeeze_width
 
 
-class LayerCost(NamedTuple):
-  """One convolution, or a linear layer as a 1x1 convolution at 1x1.
+def rows(
+  table: Architecture | CellNetwork, read: Reader, num_classes: int
+) -> list[LayerCost]:
+  """Costs of all layers of a table, in call order.
 
-  Attributes:
-    name: `stem`, `stage2.block0.depthwise`, `head.expand`, `classifier`, …
-    op: "conv", "depthwise" or "linear".
-    c_in: input channels.
-    c_out: output channels.
-    kernel: pixels along one side.
-    stride: pixels.
-    groups: groups of channels.
-    h_out: height of the output, pixels.
-    w_out: width of the output, pixels.
-    macs: multiply-accumulates for one image.
-    params: trainable numbers: weights, bias, and the BN that follows.
-    weights: the convolution's or linear layer's weights alone.
+  Args:
+    table: a network, or the open table of a space.
+    read: the reader that fits it.
+    num_classes: outputs of the classifier.
   """
-
-  name: str
-  op: str
-  c_in: Any
-  c_out: Any
-  kernel: Any
-  stride: int
-  groups: Any
-  h_out: Any
-  w_out: Any
-  macs: Any
-  params: Any
-  weights: Any
+  if isinstance(table, CellNetwork):
+    return cell.walk(table, read, num_classes)
+  return walk(table, read, num_classes)[0]
 
 
 def walk(
@@ -62,17 +49,17 @@ def walk(
     The layers in call order, and the number of elements that enter average
     pools (squeeze-excite's and the head's), which published counts include.
   """
-  size = _map(
+  size = mapped(
     table.resolution,
     lambda r: out_size(r, table.stem.kernel, table.stem.stride, None),
   )
   rows = [
-    _conv(
+    conv(
       read,
       "stem",
       "conv",
       c_in=table.input_channels,
-      c_out=_value(read, table.stem.channels),
+      c_out=value(read, table.stem.channels),
       kernel=table.stem.kernel,
       stride=table.stem.stride,
       size=size,
@@ -83,7 +70,7 @@ def walk(
   pooled: Any = 0
   channels = table.stem.channels
   for name, block in zip(table.block_names, table.blocks, strict=True):
-    after = _map(
+    after = mapped(
       size, lambda s, b=block: out_size(s, b.kernel, b.stride, b.padding)
     )
     if largest(bool, block.present):
@@ -127,11 +114,11 @@ def _inverted_residual(
   exists = read(expands, c_in, e, present)
   if largest(expands, c_in, e, present):
     rows.append(
-      _conv(
+      conv(
         read,
         f"{name}.expand",
         "conv",
-        c_in=_value(read, c_in),
+        c_in=value(read, c_in),
         c_out=mid,
         groups=groups,
         size=size,
@@ -141,7 +128,7 @@ def _inverted_residual(
       )
     )
   rows.append(
-    _conv(
+    conv(
       read,
       f"{name}.depthwise",
       "depthwise",
@@ -153,7 +140,7 @@ def _inverted_residual(
       size=after,
       bias=bias,
       norm=True,
-      times=_value(read, present),
+      times=value(read, present),
     )
   )
   pooled: Any = 0
@@ -167,7 +154,7 @@ def _inverted_residual(
       ("excite", squeeze, mid),
     ):
       rows.append(
-        _conv(
+        conv(
           read,
           f"{name}.{part}",
           "conv",
@@ -178,19 +165,19 @@ def _inverted_residual(
           times=exists,
         )
       )
-    pooled = exists * mid * _pixels(read, after)
+    pooled = exists * mid * pixels(read, after)
   rows.append(
-    _conv(
+    conv(
       read,
       f"{name}.project",
       "conv",
       c_in=mid,
-      c_out=_value(read, block.channels),
+      c_out=value(read, block.channels),
       groups=groups,
       size=after,
       bias=bias,
       norm=True,
-      times=_value(read, present),
+      times=value(read, present),
     )
   )
   return rows, pooled
@@ -207,12 +194,12 @@ def _skip(
   if block.stride == 1 and block.channels == c_in:
     return []
   return [
-    _conv(
+    conv(
       read,
       f"{name}.skip",
       "conv",
-      c_in=_value(read, c_in),
-      c_out=_value(read, block.channels),
+      c_in=value(read, c_in),
+      c_out=value(read, block.channels),
       stride=block.stride,
       size=after,
       bias=table.block_bias,
@@ -230,11 +217,11 @@ def _head(
   else:
     width = head.channels
   rows = [
-    _conv(
+    conv(
       read,
       "head.expand",
       "conv",
-      c_in=_value(read, c_in),
+      c_in=value(read, c_in),
       c_out=width,
       size=size,
       bias=head.bias,
@@ -243,7 +230,7 @@ def _head(
   ]
   if largest(lambda k: k > 1, head.kernel):
     rows.append(
-      _conv(
+      conv(
         read,
         "head.depthwise",
         "depthwise",
@@ -256,17 +243,17 @@ def _head(
         times=read(lambda k: (k > 1) * 1, head.kernel),
       )
     )
-  pooled = width * _pixels(read, size)
+  pooled = width * pixels(read, size)
   if head.expansion:
     rows.append(
-      _conv(
+      conv(
         read, "head.project", "conv", c_in=width, c_out=head.channels, size=1
       )
     )
     # The original pools the 1x1 map once more, and its counter counts that.
     pooled = pooled + head.channels
   rows.append(
-    _conv(
+    conv(
       read,
       "classifier",
       "linear",
@@ -277,63 +264,3 @@ def _head(
     )
   )
   return rows, pooled
-
-
-def _conv(
-  read: Reader,
-  name: str,
-  op: str,
-  *,
-  c_in: Any,
-  c_out: Any,
-  size: Any,
-  kernel: Any = 1,
-  stride: int = 1,
-  groups: Any = 1,
-  bias: bool = False,
-  norm: bool = False,
-  times: Any = 1,
-) -> LayerCost:
-  """One row; `times` is how often the layer exists, 0 to 1.
-
-  It multiplies last, so that equal blocks of a stage share all other products.
-  """
-  area = read(lambda k: k * k, kernel)
-  if op == "depthwise":
-    weights = c_out * area
-  elif groups == 1:
-    weights = c_in * c_out * area
-  else:
-    weights = c_in * c_out * area / groups
-    weights = int(weights) if isinstance(weights, float) else weights
-  params = weights + c_out * (bias + 2 * norm)
-  side = _value(read, size)
-  return LayerCost(
-    name=name,
-    op=op,
-    c_in=c_in,
-    c_out=c_out,
-    kernel=_value(read, kernel),
-    stride=stride,
-    groups=groups,
-    h_out=side,
-    w_out=side,
-    macs=weights * _pixels(read, size) * times,
-    params=params * times,
-    weights=weights * times,
-  )
-
-
-def _pixels(read: Reader, size: Any) -> Any:
-  return read(lambda s: s * s, size)
-
-
-def _value(read: Reader, field: Any) -> Any:
-  return read(lambda v: v * 1, field)
-
-
-def _map(field: Any, function: Any) -> Any:
-  """A field that follows the same decision with other values."""
-  if isinstance(field, Follow):
-    return Follow(field.decision, tuple(function(v) for v in field.values))
-  return function(field)

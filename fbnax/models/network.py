@@ -105,13 +105,22 @@ class Supernet(nn.Module):
 
     Returns:
       `f32[B, K]`, or a dict from stride to feature maps.
+
+    Raises:
+      ValueError: the space has cells instead of blocks.
     """
+    table = self.space.table
+    if not isinstance(table, Architecture):
+      raise ValueError(
+        f"space {self.space.name!r} is made of cells; a Supernet needs one "
+        "that is made of blocks"
+      )
     named = {
       d.name: w for d, w in zip(self.space.decisions, weights, strict=True)
     }
     return _forward(
       self,
-      self.space.table,
+      table,
       expectation(named),
       images,
       train,

@@ -6,13 +6,18 @@ import difflib
 import functools
 from collections.abc import Callable
 
-from fbnax.spaces import fbnetv3, small, zoo
+from fbnax.spaces import cell, fbnetv3, mnasnet, nasbench201, small, zoo
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
+from fbnax.spaces.cell import CellNetwork
+from fbnax.spaces.exchange import json_object
 from fbnax.spaces.recipe import Recipe
+from fbnax.spaces.scaling import scale, scaled_to
 from fbnax.spaces.space import Decision, SearchSpace, follow
 
 SPACES: dict[str, Callable[[], SearchSpace]] = {
   "fbnetv3": fbnetv3.space,
+  "mnasnet": mnasnet.space,
+  "nasbench201": nasbench201.space,
   "small": small.space,
 }
 
@@ -35,16 +40,37 @@ def get(name: str) -> SearchSpace:
   return SPACES[name]()
 
 
+def from_json(text: str) -> Architecture | CellNetwork:
+  """The network that `to_json` of either kind wrote.
+
+  Raises:
+    ValueError: the text is neither, or its values are not legal; the key is
+      named.
+  """
+  kind = json_object(text, "network").get("kind")
+  if kind is None:
+    return Architecture.from_json(text)
+  if kind != cell.KIND:
+    raise ValueError(
+      f"kind is {kind!r}; legal: {cell.KIND!r}, or none for an architecture"
+    )
+  return CellNetwork.from_json(text)
+
+
 __all__ = [
   "Architecture",
   "Block",
+  "CellNetwork",
   "Decision",
   "Head",
   "Recipe",
   "SearchSpace",
   "Stem",
   "follow",
+  "from_json",
   "get",
   "names",
+  "scale",
+  "scaled_to",
   "zoo",
 ]

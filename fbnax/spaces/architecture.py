@@ -19,6 +19,7 @@ import dataclasses
 import json
 from typing import Any
 
+from fbnax.spaces.exchange import fields, json_object
 from fbnax.spaces.widths import divisible
 
 ACTIVATIONS = ("relu", "hswish")
@@ -137,17 +138,13 @@ class Architecture:
       ValueError: the text is no JSON object, a key is missing or unknown, or a
         value is outside what a network can be built from; the key is named.
     """
-    try:
-      data = json.loads(text)
-    except ValueError as error:
-      raise ValueError(f"architecture is not valid JSON: {error}") from error
-    data = _fields(cls, data, "architecture")
-    data["stem"] = Stem(**_fields(Stem, data["stem"], "stem"))
-    data["head"] = Head(**_fields(Head, data["head"], "head"))
+    data = fields(cls, json_object(text, "architecture"), "architecture")
+    data["stem"] = Stem(**fields(Stem, data["stem"], "stem"))
+    data["head"] = Head(**fields(Head, data["head"], "head"))
     if not isinstance(data["blocks"], list):
       raise ValueError(f"blocks must be a list, found {data['blocks']!r}")
     data["blocks"] = tuple(
-      Block(**_fields(Block, b, f"blocks[{i}]"))
+      Block(**fields(Block, b, f"blocks[{i}]"))
       for i, b in enumerate(data["blocks"])
     )
     architecture = cls(**data)
@@ -249,23 +246,3 @@ def validate(architecture: Architecture) -> None:
     size = out_size(size, block.kernel, block.stride, block.padding)
     require(size >= 1, name, size, "at least one pixel left of the image")
     channels = block.channels
-
-
-def _fields(kind: type, data: Any, where: str) -> dict[str, Any]:
-  """Checks the keys of a JSON object against a dataclass."""
-  if not isinstance(data, dict):
-    raise ValueError(f"{where} must be a JSON object, found {data!r}")
-  fields = {f.name: f for f in dataclasses.fields(kind)}
-  unknown = sorted(set(data) - set(fields))
-  if unknown:
-    raise ValueError(
-      f"{where} has unknown keys {unknown}; legal: {sorted(fields)}"
-    )
-  missing = [
-    n
-    for n, f in fields.items()
-    if f.default is dataclasses.MISSING and n not in data
-  ]
-  if missing:
-    raise ValueError(f"{where} lacks the keys {missing}")
-  return dict(data)

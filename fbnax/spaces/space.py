@@ -3,13 +3,13 @@
 Symbols: `n` genotypes in a population, `D` decisions, `F` features.
 
 A genotype is an `int32[D]` vector of value indices. A space is data: decisions
-and an open `Architecture` and `Recipe` whose fields follow them.
+and an open `Architecture` (or `CellNetwork`) and `Recipe` whose fields follow
+them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from typing import Any
 
@@ -17,16 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.spaces import cutting, tables
 from fbnax.spaces.architecture import Architecture
+from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import Follow, decisions_of
 from fbnax.spaces.recipe import Recipe
-from fbnax.spaces.tables import (
-  fill,
-  map_fields,
-  match_blocks,
-  open_fields,
-  pairs,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +60,7 @@ class SearchSpace:
   Attributes:
     name: what `fbnax.spaces.get` knows it by.
     decisions: all decisions, those of the architecture first.
-    table: an architecture with open fields. A block whose presence is open has
+    table: a network with open fields. A block whose presence is open has
       the width of the block before it, and the present blocks of a stage come
       first.
     recipe_table: a recipe with open fields.
@@ -75,7 +70,7 @@ class SearchSpace:
 
   name: str
   decisions: tuple[Decision, ...]
-  table: Architecture
+  table: Architecture | CellNetwork
   recipe_table: Recipe = dataclasses.field(default_factory=Recipe)
   sgd_factor: float = 4.0
 
@@ -85,22 +80,18 @@ class SearchSpace:
     if len(set(names)) != len(names):
       raise ValueError(f"space {self.name!r} repeats decision names: {names}")
     known = {d.name: len(d.values) for d in self.decisions}
-    for item in open_fields(self.table) + open_fields(self.recipe_table):
+    for item in tables.open_fields(self.table) + tables.open_fields(
+      self.recipe_table
+    ):
       if known.get(item.decision) != len(item.values):
         raise ValueError(
           f"space {self.name!r}: a field follows {item.decision!r} with "
           f"{len(item.values)} values; the decisions are {known}"
         )
-    before = self.table.stem.channels
-    for name, block in zip(
-      self.table.block_names, self.table.blocks, strict=True
-    ):
-      if isinstance(block.present, Follow) and block.channels != before:
-        raise ValueError(
-          f"space {self.name!r}: {name} may be absent, so its channels must "
-          "be those of the block before it"
-        )
-      before = block.channels
+    try:
+      tables.check_widths(self.table)
+    except ValueError as error:
+      raise ValueError(f"space {self.name!r}: {error}") from None
 
   @property
   def size(self) -> int:
@@ -115,7 +106,7 @@ class SearchSpace:
   def is_recipe(self, decision: Decision) -> bool:
     """Whether a decision belongs to the training recipe."""
     return any(
-      f.decision == decision.name for f in open_fields(self.recipe_table)
+      f.decision == decision.name for f in tables.open_fields(self.recipe_table)
     )
 
   def sample(self, key: jax.Array, n: int) -> jax.Array:
@@ -144,14 +135,14 @@ class SearchSpace:
     position = {d.name: i for i, d in enumerate(self.decisions)}
     always: set[str] = set(
       decisions_of(
-        *open_fields(
-          dataclasses.replace(self.table, blocks=()), self.recipe_table
+        *tables.open_fields(
+          tables.without_blocks(self.table), self.recipe_table
         )
       )
     )
     sometimes: dict[str, list[Follow]] = {}
-    for block in self.table.blocks:
-      for item in open_fields(block):
+    for block in tables.blocks_of(self.table).values():
+      for item in tables.open_fields(block):
         if isinstance(block.present, Follow) and item is not block.present:
           sometimes.setdefault(item.decision, []).append(block.present)
         else:
@@ -203,23 +194,23 @@ class SearchSpace:
         features.append(jnp.asarray(scaled, jnp.float32)[column][:, None])
     return jnp.concatenate(features, axis=1)
 
-  def architecture(self, genotype: Any) -> Architecture:
-    """The architecture of one genotype `i32[D]`."""
-    filled = fill(self.table, self._chosen(genotype))
-    return dataclasses.replace(
-      filled, blocks=tuple(b for b in filled.blocks if b.present)
-    )
+  def architecture(self, genotype: Any) -> Any:
+    """The network of one genotype `i32[D]`: what `table` is, filled."""
+    filled = tables.fill(self.table, self._chosen(genotype))
+    return tables.with_present_blocks(filled)
 
   def recipe(self, genotype: Any) -> Recipe:
     """The training recipe of one genotype `i32[D]`."""
-    recipe = fill(self.recipe_table, self._chosen(genotype))
+    recipe = tables.fill(self.recipe_table, self._chosen(genotype))
     if self._scales_sgd and recipe.optimizer == "sgd":
       scaled = round(recipe.learning_rate * self.sgd_factor, 12)
       recipe = dataclasses.replace(recipe, learning_rate=scaled)
     return recipe
 
   def genotype(
-    self, architecture: Architecture, recipe: Recipe | None = None
+    self,
+    architecture: Architecture | CellNetwork,
+    recipe: Recipe | None = None,
   ) -> jax.Array:
     """The canonical genotype of an architecture and a recipe, `i32[D]`.
 
@@ -231,24 +222,14 @@ class SearchSpace:
       ValueError: the space does not contain it; the field is named with its
         value and the legal ones.
     """
-    sought: list[tuple[str, Any, Any]] = []
-    blocks, names = match_blocks(self.table, architecture)
-    plain = dataclasses.replace(architecture, blocks=())
-    sought += pairs(dataclasses.replace(self.table, blocks=()), plain, "")
-    for name, open_block, block in zip(
-      names, self.table.blocks, blocks, strict=True
-    ):
-      if block is None:
-        sought.append((f"{name}.present", open_block.present, False))
-      else:
-        sought += pairs(open_block, block, f"{name}.")
+    sought = tables.match(self.table, architecture)
     if recipe is not None:
       if self._scales_sgd and recipe.optimizer == "sgd":
         recipe = dataclasses.replace(
           recipe,
           learning_rate=round(recipe.learning_rate / self.sgd_factor, 12),
         )
-      sought += pairs(self.recipe_table, recipe, "recipe.")
+      sought += tables.match_recipe(self.recipe_table, recipe)
     legal = {d.name: set(range(len(d.values))) for d in self.decisions}
     for where, field, value in sought:
       values = field.values if isinstance(field, Follow) else (field,)
@@ -275,43 +256,31 @@ class SearchSpace:
     Raises:
       ValueError: no such decision, or no such value; the legal ones are named.
     """
-    by_name = {d.name: d for d in self.decisions}
-    kept: dict[str, list[int]] = {}
-    for name, value in decisions.items():
-      if name not in by_name:
-        near = difflib.get_close_matches(name, by_name, 3, 0.4)
-        raise ValueError(
-          f"space {self.name!r} has no decision {name!r}; "
-          f"nearest: {near or list(by_name)}"
-        )
-      decision = by_name[name]
-      wanted = list(value) if isinstance(value, (list, tuple)) else [value]
-      for v in wanted:
-        if v not in decision.values:
-          raise ValueError(
-            f"decision {name!r} has no value {v!r}; legal: {decision.values}"
-          )
-      if not wanted:
-        raise ValueError(f"decision {name!r} needs at least one value")
-      kept[name] = [i for i, v in enumerate(decision.values) if v in wanted]
+    return cutting.fix(self, decisions)
 
-    def cut(item: Any) -> Any:
-      if isinstance(item, Follow) and item.decision in kept:
-        values = tuple(item.values[i] for i in kept[item.decision])
-        return Follow(item.decision, values)
-      return item
+  def with_architecture(
+    self, architecture: Architecture | CellNetwork
+  ) -> SearchSpace:
+    """The space of recipes for one network; the recipe's decisions remain.
 
-    return dataclasses.replace(
-      self,
-      decisions=tuple(
-        dataclasses.replace(d, values=tuple(d.values[i] for i in kept[d.name]))
-        if d.name in kept
-        else d
-        for d in self.decisions
-      ),
-      table=map_fields(self.table, cut),
-      recipe_table=map_fields(self.recipe_table, cut),
-    )
+    The network need not be in the space.
+
+    Raises:
+      ValueError: the space has no decision about the recipe.
+    """
+    return cutting.with_architecture(self, architecture)
+
+  def with_recipe(self, recipe: Recipe) -> SearchSpace:
+    """The space of networks under one recipe; the recipe's decisions go.
+
+    The recipe need not be in the space and is taken as it is: no factor of SGD
+    is applied to its learning rate.
+
+    Raises:
+      ValueError: the space has no decision about the architecture, or no
+        training can have the recipe.
+    """
+    return cutting.with_recipe(self, recipe)
 
   @property
   def _scales_sgd(self) -> bool:

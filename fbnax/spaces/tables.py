@@ -1,4 +1,8 @@
-"""Walks over layer tables: nested dataclasses whose fields may be open."""
+"""Walks over layer tables: nested dataclasses whose fields may be open.
+
+All that spaces need to know about the two kinds of network is here: an
+`Architecture` has blocks that may be absent, a `CellNetwork` has none.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ import dataclasses
 from typing import Any
 
 from fbnax.spaces.architecture import Architecture, Block
+from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import Follow
+from fbnax.spaces.recipe import Recipe
 
 
 def map_fields(item: Any, function: Any) -> Any:
@@ -47,25 +53,87 @@ def open_fields(*items: Any) -> list[Follow]:
   return found
 
 
-def pairs(table: Any, filled: Any, where: str) -> list[tuple[str, Any, Any]]:
+def blocks_of(table: Architecture | CellNetwork) -> dict[str, Block]:
+  """A table's blocks by name; a network of cells has none."""
+  if isinstance(table, CellNetwork):
+    return {}
+  return dict(zip(table.block_names, table.blocks, strict=True))
+
+
+def without_blocks(table: Architecture | CellNetwork) -> Any:
+  """The table without its blocks: what is always there."""
+  if isinstance(table, CellNetwork):
+    return table
+  return dataclasses.replace(table, blocks=())
+
+
+def with_present_blocks(table: Architecture | CellNetwork) -> Any:
+  """A filled table without the blocks that are absent."""
+  if isinstance(table, CellNetwork):
+    return table
+  return dataclasses.replace(
+    table, blocks=tuple(b for b in table.blocks if b.present)
+  )
+
+
+def check_widths(table: Architecture | CellNetwork) -> None:
+  """Raises a ValueError where a block's absence would change a width."""
+  if isinstance(table, CellNetwork):
+    return
+  before = table.stem.channels
+  for name, block in blocks_of(table).items():
+    if isinstance(block.present, Follow) and block.channels != before:
+      raise ValueError(
+        f"{name} may be absent, so its channels must be those of the block "
+        "before it"
+      )
+    before = block.channels
+
+
+def match(
+  table: Architecture | CellNetwork, filled: Architecture | CellNetwork
+) -> list[tuple[str, Any, Any]]:
+  """(name, field of the table, value in `filled`) for all of its fields.
+
+  Raises:
+    ValueError: `filled` is another kind of network, or has other blocks.
+  """
+  if type(table) is not type(filled):
+    raise ValueError(
+      f"the network is of type {type(filled).__name__}; the space has "
+      f"{type(table).__name__} only"
+    )
+  found, wanted = blocks_of(filled), blocks_of(table)
+  extra = sorted(set(found) - set(wanted))
+  if extra:
+    raise ValueError(f"the space has no blocks {extra}; it has {tuple(wanted)}")
+  matched = _pairs(without_blocks(table), without_blocks(filled), "")
+  for name, block in wanted.items():
+    if name in found:
+      matched += _pairs(block, found[name], f"{name}.")
+    else:
+      matched.append((f"{name}.present", block.present, False))
+  return matched
+
+
+def match_recipe(table: Recipe, filled: Recipe) -> list[tuple[str, Any, Any]]:
+  """(name, field of the table, value in `filled`) for all of its fields."""
+  return _pairs(table, filled, "recipe.")
+
+
+def _pairs(table: Any, filled: Any, where: str) -> list[tuple[str, Any, Any]]:
   """(name, open field, value) for each leaf of two equal dataclasses."""
   found: list[tuple[str, Any, Any]] = []
   for field in dataclasses.fields(table):
     left, right = getattr(table, field.name), getattr(filled, field.name)
-    if dataclasses.is_dataclass(left) and not isinstance(left, Follow):
-      found += pairs(left, right, f"{where}{field.name}.")
+    name = where + field.name
+    if isinstance(left, tuple):
+      found += [
+        (f"{name}[{i}]", *pair)
+        for i, pair in enumerate(zip(left, right, strict=True))
+      ]
+    elif dataclasses.is_dataclass(left) and not isinstance(left, Follow):
+      found += _pairs(left, right, f"{name}.")
     else:
-      found.append((where + field.name, left, right))
+      found.append((name, left, right))
   return found
-
-
-def match_blocks(
-  table: Architecture, architecture: Architecture
-) -> tuple[list[Block | None], tuple[str, ...]]:
-  """The block of `architecture` for each of the table's, None where absent."""
-  named = dict(zip(architecture.block_names, architecture.blocks, strict=True))
-  names = table.block_names
-  extra = sorted(set(named) - set(names))
-  if extra:
-    raise ValueError(f"the space has no blocks {extra}; it has {names}")
-  return [named.get(name) for name in names], names

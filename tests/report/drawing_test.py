@@ -52,7 +52,15 @@ def test_every_network_of_the_zoo_is_drawn(name):
   legend([architecture])
 
 
-@pytest.mark.parametrize("name", spaces.names())
+# Networks of cells are not drawn: no job trains one yet.
+OF_BLOCKS = [
+  name
+  for name in spaces.names()
+  if isinstance(spaces.get(name).table, spaces.Architecture)
+]
+
+
+@pytest.mark.parametrize("name", OF_BLOCKS)
 def test_sampled_networks_are_drawn(name):
   space = spaces.get(name)
   for genotype in np.asarray(space.sample(jax.random.key(1), 5)):

@@ -1,0 +1,52 @@
+"""Reading dataclasses from JSON, with errors that name the key."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+
+def json_object(text: str, where: str) -> dict[str, Any]:
+  """The JSON object that `text` is.
+
+  Raises:
+    ValueError: it is none; `where` says what was read.
+  """
+  try:
+    data = json.loads(text)
+  except ValueError as error:
+    raise ValueError(f"{where} is not valid JSON: {error}") from error
+  if not isinstance(data, dict):
+    raise ValueError(f"{where} must be a JSON object, found {data!r}")
+  return data
+
+
+def fields(kind: type, data: Any, where: str) -> dict[str, Any]:
+  """The keys and values of a JSON object, if they are fields of a dataclass.
+
+  Args:
+    kind: the dataclass.
+    data: what JSON gave.
+    where: what the object is, for messages.
+
+  Raises:
+    ValueError: it is no object, has other keys, or lacks a field without
+      default.
+  """
+  if not isinstance(data, dict):
+    raise ValueError(f"{where} must be a JSON object, found {data!r}")
+  legal = {f.name: f for f in dataclasses.fields(kind)}
+  unknown = sorted(set(data) - set(legal))
+  if unknown:
+    raise ValueError(
+      f"{where} has unknown keys {unknown}; legal: {sorted(legal)}"
+    )
+  missing = [
+    n
+    for n, f in legal.items()
+    if f.default is dataclasses.MISSING and n not in data
+  ]
+  if missing:
+    raise ValueError(f"{where} lacks the keys {missing}")
+  return dict(data)
