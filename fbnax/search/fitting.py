@@ -25,6 +25,9 @@ class Settings(NamedTuple):
     head_rate: learning rate while the encoder is frozen.
     full_rate: learning rate while everything trains.
     weight_decay: decoupled, of all weights that train.
+    ranks: learn the ranks of the labels, which says more of the best where
+      some are far below the rest. Scores then have the labels' mean and
+      deviation, but order candidates without being accuracies.
     capacity: labels are padded to a multiple of it, so that the program need
       not be compiled anew while the trials grow from round to round.
   """
@@ -34,6 +37,7 @@ class Settings(NamedTuple):
   head_rate: float = 1e-2
   full_rate: float = 2e-3
   weight_decay: float = 1e-2
+  ranks: bool = False
   capacity: int = 256
 
 
@@ -70,8 +74,14 @@ def train_ensembles(
   squares = masks * (labels - mean[:, None]) ** 2
   # Equal labels have a deviation of 0; their score is then their mean.
   deviation = jnp.sqrt(squares.sum(axis=1) / total)
-  scale = jnp.where(deviation > 0, deviation, 1.0)
-  targets = (labels - mean[:, None]) / scale[:, None]
+  learned = jnp.broadcast_to(labels, masks.shape)
+  if settings.ranks:
+    learned = jax.vmap(_ranks, (None, 0))(labels, masks)
+  center = (masks * learned).sum(axis=1) / total
+  squares = masks * (learned - center[:, None]) ** 2
+  spread = jnp.sqrt(squares.sum(axis=1) / total)
+  scale = jnp.where(spread > 0, spread, 1.0)
+  targets = (learned - center[:, None]) / scale[:, None]
   # As many as the fold with the most labels needs, the same for all.
   largest = total.max().astype(jnp.int32)
   steps = -(-largest // settings.batch_size)
@@ -89,6 +99,13 @@ def train_ensembles(
   keys = jax.random.split(key, (folds, members))
   train = jax.vmap(jax.vmap(member, (0, None, None)))
   return train(keys, masks, targets), mean, deviation
+
+
+def _ranks(labels: jax.Array, mask: jax.Array) -> jax.Array:
+  """Ranks of `f32[c]` among those whose mask is 1; ties share theirs."""
+  below = (labels[None] < labels[:, None]) * mask
+  equal = (labels[None] == labels[:, None]) * mask
+  return below.sum(axis=1) + 0.5 * equal.sum(axis=1)
 
 
 def _train_member(

@@ -23,51 +23,12 @@ import numpy as np
 from fbnax import costs
 from fbnax.search import predictor
 from fbnax.search.evaluators import Candidate, Evaluator, Outcome
+from fbnax.search.planning import Options, candidate_pool, plan_key, plan_round
 from fbnax.search.pretraining import ProxyMetrics, pretrain
-from fbnax.search.selection import early_stop_epoch, select_by_bins
+from fbnax.search.selection import early_stop_epoch
 from fbnax.search.trials import Trial, TrialStore
 from fbnax.spaces.space import SearchSpace
 from fbnax.training.progress import Progress
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """The sizes of a search; the paper's are in parentheses.
-
-  Attributes:
-    pool: Sobol points the candidates come from (20,000).
-    rounds: `T` (5).
-    candidates: evaluated in each round, `m` (48).
-    epochs: training of the first round's candidates (150).
-    correlation: of an epoch's ranking with the last's, from which on the later
-      rounds stop there (0.92).
-    macs: range of the candidates (400 to 800 M).
-    predictors: size of the ensemble (1).
-    seed: of everything random.
-  """
-
-  pool: int
-  rounds: int
-  candidates: int
-  epochs: int
-  correlation: float
-  macs: tuple[float, float]
-  predictors: int
-  seed: int
-
-  def __post_init__(self) -> None:
-    """Refuses sizes that no search has."""
-    for name in ("pool", "rounds", "candidates", "epochs", "predictors"):
-      if getattr(self, name) < 1:
-        raise ValueError(
-          f"search.{name} is {getattr(self, name)!r}; legal: at least 1"
-        )
-    if self.pool < 100:
-      raise ValueError(f"search.pool is {self.pool}; legal: at least 100")
-    if not 0 <= self.correlation <= 1:
-      raise ValueError(
-        f"search.correlation is {self.correlation!r}; legal: from 0 to 1"
-      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +56,9 @@ def search(
   options: Options,
   progress: Progress,
   timed: Callable[[str], AbstractContextManager[None]],
+  *,
+  pool: Any = None,
+  check: bool = True,
 ) -> Search:
   """Runs the search, or what is left of it.
 
@@ -106,6 +70,9 @@ def search(
     options: sizes.
     progress: where to show it.
     timed: gives a context that adds to the time of a phase of that name.
+    pool: genotypes to choose candidates from, `i32[p, D]`; None for
+      `options.pool` Sobol points, or all of a space that has no more.
+    check: cross-validate the predictor after each round, for the report.
 
   Returns:
     Trials and predictor.
@@ -115,17 +82,21 @@ def search(
   """
   pretrain_key, fit_key = jax.random.split(jax.random.key(options.seed))
   with timed("pretraining"), progress.phase("predictor pretraining"):
-    pool = space.sobol(options.pool, options.seed)
+    pool = candidate_pool(space, options) if pool is None else jnp.asarray(pool)
     pool_costs = costs.batch(space, pool, num_classes)
-    pretrained, proxies = pretrain(pretrain_key, space, pool, pool_costs)
+    pretrained = None
+    proxies: dict[str, ProxyMetrics] = {}
+    # Where recipes alone are searched there is nothing to learn from costs.
+    if space.num_architecture_features:
+      pretrained, proxies = pretrain(pretrain_key, space, pool, pool_costs)
   rounds = []
   model = None
   for number in range(1, options.rounds + 1):
-    plan = store.decisions().get(_plan_key(number))
+    plan = store.decisions().get(plan_key(number))
     if plan is None:
       plan = store.decide(
-        _plan_key(number),
-        _plan(options, number, model, pool, pool_costs, store.all()),
+        plan_key(number),
+        plan_round(options, number, model, pool, pool_costs, store.all()),
       )
     stop = store.decisions().get("early_stop")
     epochs = options.epochs if stop is None else stop["epoch"]
@@ -156,25 +127,32 @@ def search(
       # What failed is as good as the worst that did not.
       learned = np.where(np.isfinite(labels), labels, np.nanmin(labels))
       # As many as there can be, so that later rounds compile nothing.
-      sizes = predictor.Settings(capacity=options.rounds * options.candidates)
+      sizes = predictor.Settings(capacity=options.total, ranks=options.ranks)
       key = jax.random.fold_in(fit_key, number)
       examples = (space, pretrained, genotypes, learned)
       model = predictor.fit(
-        key, *examples, members=options.predictors, settings=sizes
+        key,
+        *examples,
+        members=options.predictors,
+        settings=sizes,
       )
-      checked = predictor.cross_validate(
-        key, *examples, folds=min(8, len(learned)), settings=sizes
-      )
-    rounds.append(
-      {
-        "round": number,
-        "labels": len(learned),
-        "spearman": checked.spearman,
-        "kendall": checked.kendall,
-        "predicted": checked.predicted,
-        "measured": checked.labels,
-      }
-    )
+      if check:
+        checked = predictor.cross_validate(
+          key,
+          *examples,
+          folds=min(8, len(learned)),
+          settings=sizes,
+        )
+        rounds.append(
+          {
+            "round": number,
+            "labels": len(learned),
+            "spearman": checked.spearman,
+            "kendall": checked.kendall,
+            "predicted": checked.predicted,
+            "measured": checked.labels,
+          }
+        )
   report = {
     "predictor": {"pretraining": _pretraining(proxies), "rounds": rounds},
     "early_stop": stop,
@@ -205,45 +183,6 @@ def labels_at(trials: Sequence[Trial], epoch: int) -> np.ndarray:
     ],
     np.float64,
   )
-
-
-def _plan_key(number: int) -> str:
-  return f"plan/round {number}"
-
-
-def _plan(
-  options: Options,
-  number: int,
-  model: Any,
-  pool: jax.Array,
-  pool_costs: costs.Costs,
-  trials: Sequence[Trial],
-) -> list[dict[str, Any]]:
-  """The candidates of a round: the best predicted one of each bin of MACs."""
-  low, high = options.macs
-  genotypes = np.asarray(pool)
-  if model is None:
-    # Nothing is known yet: a random one of each bin.
-    scores = np.random.default_rng(options.seed).random(len(genotypes))
-  else:
-    scores = np.asarray(predictor.predict(model, pool).score, np.float64)
-  seen = {t.genotype for t in trials}
-  repeated = np.zeros(len(genotypes), bool)
-  for i, genotype in enumerate(map(tuple, genotypes.tolist())):
-    repeated[i] = genotype in seen
-    seen.add(genotype)
-  chosen = select_by_bins(
-    pool_costs.macs, scores, low, high, options.candidates, excluded=repeated
-  )
-  first = (number - 1) * options.candidates
-  return [
-    {
-      "id": first + i,
-      "genotype": genotypes[index].tolist(),
-      "predicted": None if model is None else float(scores[index]),
-    }
-    for i, index in enumerate(chosen)
-  ]
 
 
 def _run(

@@ -29,12 +29,13 @@ def select_by_bins(
   high: float,
   bins: int,
   *,
+  count: int | None = None,
   excluded: Any = None,
 ) -> np.ndarray:
-  """The candidate with the highest score of each of equal bins of MACs.
+  """The candidates with the highest scores of each of equal bins of MACs.
 
-  Where a bin is empty, the best candidate left in any other bin stands in, so
-  that `bins` distinct candidates come back.
+  The paper takes one of each. Where a bin holds too few, the best candidates
+  left in any other bin stand in, so that `count` distinct ones come back.
 
   Args:
     macs: multiply-accumulates, `[n]`.
@@ -42,37 +43,46 @@ def select_by_bins(
     low: lowest MACs of the range, included.
     high: highest MACs of the range, included.
     bins: number of bins, `m` in the paper.
+    count: how many to choose, `count // bins` of each bin; None for `bins`.
     excluded: candidates that must not be chosen, `bool[n]`; those already
       evaluated.
 
   Returns:
-    Indices of the chosen candidates, `i64[bins]`: the bins' winners by
+    Indices of the chosen candidates, `i64[count]`: the bins' winners by
     ascending bin, then the stand-ins by descending score.
 
   Raises:
-    ValueError: the range is empty, or holds fewer candidates than bins.
+    ValueError: the range is empty, holds fewer candidates than are to be
+      chosen, or is to be divided into more bins than that.
   """
+  count = bins if count is None else count
   if bins < 1 or not low < high:
     raise ValueError(
       f"cannot divide low={low!r} to high={high!r} into bins={bins!r}; "
       "legal: low < high and at least one bin"
     )
+  if count < bins:
+    raise ValueError(f"count is {count}; legal: at least {bins}, the bins")
   macs, scores = np.asarray(macs, np.float64), np.asarray(scores, np.float64)
   eligible = (macs >= low) & (macs <= high) & ~np.isnan(scores)
   if excluded is not None:
     eligible &= ~np.asarray(excluded, bool)
   candidates = np.flatnonzero(eligible)
-  if len(candidates) < bins:
+  if len(candidates) < count:
     raise ValueError(
       f"only {len(candidates)} candidates lie between low={low!r} and "
-      f"high={high!r} MACs and are not excluded; bins={bins} are wanted"
+      f"high={high!r} MACs and are not excluded; {count} are wanted"
     )
   best_first = candidates[np.argsort(-scores[candidates], kind="stable")]
   position = (macs[best_first] - low) / (high - low) * bins
   bin_of = np.minimum(position.astype(np.int64), bins - 1)
-  _, first = np.unique(bin_of, return_index=True)
+  # Stable, so that within a bin the best comes first.
+  by_bin = np.argsort(bin_of, kind="stable")
+  starts = np.searchsorted(bin_of[by_bin], bin_of[by_bin])
+  place = np.arange(len(by_bin)) - starts
+  first = by_bin[place < count // bins]
   left = np.delete(best_first, first)
-  return np.concatenate([best_first[first], left[: bins - len(first)]])
+  return np.concatenate([best_first[first], left[: count - len(first)]])
 
 
 def early_stop_epoch(curves: Any, threshold: float = 0.92) -> EarlyStop:

@@ -29,10 +29,29 @@ def test_empty_bins_are_filled_by_the_next_best():
   assert select_by_bins(macs, scores, 400, 800, 4).tolist() == [1, 3, 2, 0]
 
 
+def test_several_of_each_bin():
+  rng = np.random.default_rng(0)
+  macs, scores = rng.uniform(0, 100, 60), rng.normal(size=60)
+  chosen = select_by_bins(macs, scores, 0, 100, 4, count=10)
+  best = [
+    inside[np.argsort(-scores[inside])[:2]]
+    for low in range(0, 100, 25)
+    for inside in [np.flatnonzero((macs >= low) & (macs < low + 25))]
+  ]
+  assert chosen[:8].tolist() == np.concatenate(best).tolist()
+  left = np.setdiff1d(np.arange(60), chosen[:8])
+  assert chosen[8:].tolist() == left[np.argsort(-scores[left])[:2]].tolist()
+  # One bin: simply the best.
+  alone = select_by_bins(macs, scores, 0, 100, 1, count=5)
+  assert alone.tolist() == np.argsort(-scores)[:5].tolist()
+  with pytest.raises(ValueError, match="count is 3; legal: at least 4"):
+    select_by_bins(macs, scores, 0, 100, 4, count=3)
+
+
 def test_nan_scores_and_too_few_candidates():
   macs, scores = np.asarray([1.0, 2.0, 3.0]), np.asarray([0.0, np.nan, 1.0])
   assert select_by_bins(macs, scores, 1, 3, 2).tolist() == [0, 2]
-  with pytest.raises(ValueError, match=r"only 2 candidates.*bins=3"):
+  with pytest.raises(ValueError, match=r"only 2 candidates.*3 are wanted"):
     select_by_bins(macs, scores, 1, 3, 3)
   with pytest.raises(ValueError, match="low=3"):
     select_by_bins(macs, scores, 3, 1, 1)

@@ -1,0 +1,147 @@
+"""Searches to compare with: random search and regularized evolution.
+
+Both spend a number of evaluations of distinct genotypes on the same evaluator
+that NARS uses, and know nothing but what it yields.
+
+References: random search: Li and Talwalkar, 2019. Regularized (aging)
+evolution: Real et al., "Regularized Evolution for Image Classifier Architecture
+Search", 2019.
+
+Symbols: `n` evaluations, `D` decisions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax.search.evaluators import Candidate, Evaluator
+from fbnax.spaces import SearchSpace
+
+ATTEMPTS = 1000  # To find a genotype that has not been evaluated.
+
+
+class Trajectory(NamedTuple):
+  """What a search evaluated, in order.
+
+  Attributes:
+    genotypes: all distinct, `i32[n, D]`.
+    accuracies: validation accuracy at the last epoch, NaN where it failed,
+      `f64[n]`.
+  """
+
+  genotypes: np.ndarray
+  accuracies: np.ndarray
+
+
+def random_search(
+  seed: int,
+  evaluate: Evaluator,
+  pool: np.ndarray,
+  count: int,
+  epochs: int = 1,
+) -> Trajectory:
+  """Evaluates `count` genotypes of a pool `i32[p, D]`, drawn without return.
+
+  Raises:
+    ValueError: the pool is smaller than that.
+  """
+  if not 1 <= count <= len(pool):
+    raise ValueError(f"count is {count}; legal: 1 to {len(pool)}, the pool")
+  rows = np.random.default_rng(seed).choice(len(pool), count, replace=False)
+  return Trajectory(
+    pool[rows], np.asarray([_accuracy(evaluate, g, epochs) for g in pool[rows]])
+  )
+
+
+def regularized_evolution(
+  seed: int,
+  evaluate: Evaluator,
+  space: SearchSpace,
+  pool: np.ndarray,
+  count: int,
+  epochs: int = 1,
+  *,
+  population: int = 20,
+  sample: int = 5,
+) -> Trajectory:
+  """The best of a random sample gets a mutated child, the oldest dies.
+
+  A child differs from its parent in one decision. One that was evaluated
+  before is mutated on, so that every evaluation is of a new genotype.
+
+  Args:
+    seed: of everything random.
+    evaluate: the evaluator.
+    space: the space.
+    pool: genotypes that the evaluator knows, `i32[p, D]`; children outside of
+      it are not tried.
+    count: evaluations.
+    epochs: of each.
+    population: the first ones are random.
+    sample: of the population, in which parents compete.
+
+  Raises:
+    ValueError: sizes that do not fit, or nothing new is found.
+  """
+  if not 1 <= sample <= population <= count <= len(pool):
+    raise ValueError(
+      f"sample={sample}, population={population}, count={count}, "
+      f"pool={len(pool)}; legal: 1 <= sample <= population <= count <= pool"
+    )
+  random = np.random.default_rng(seed)
+  known = {tuple(g) for g in pool.tolist()}
+  first = pool[random.choice(len(pool), population, replace=False)]
+  history = [(tuple(g), _accuracy(evaluate, g, epochs)) for g in first.tolist()]
+  alive = deque(history)
+  seen = {genotype for genotype, _ in history}
+  free = [i for i, choices in enumerate(space.choices) if choices > 1]
+  while len(history) < count:
+    chosen = random.choice(len(alive), sample, replace=False)
+    parent = max((alive[i] for i in chosen), key=lambda m: _rank(m[1]))[0]
+    child = parent
+    for _ in range(ATTEMPTS):
+      child = _mutated(random, space, child, free)
+      if child in known and child not in seen:
+        break
+      if child not in known:
+        child = parent
+    else:
+      raise ValueError(f"no new genotype near {parent} in {ATTEMPTS} mutations")
+    seen.add(child)
+    history.append((child, _accuracy(evaluate, child, epochs)))
+    alive.append(history[-1])
+    alive.popleft()
+  return Trajectory(
+    np.asarray([g for g, _ in history], np.int32),
+    np.asarray([a for _, a in history]),
+  )
+
+
+def _mutated(
+  random: np.random.Generator,
+  space: SearchSpace,
+  genotype: tuple[int, ...],
+  free: list[int],
+) -> tuple[int, ...]:
+  """Another choice for one decision, canonical again."""
+  position = random.choice(free)
+  others = np.delete(np.arange(space.choices[position]), genotype[position])
+  child = np.asarray(genotype, np.int32)
+  child[position] = random.choice(others)
+  return tuple(
+    np.asarray(space.canonical(jnp.asarray(child)[None]))[0].tolist()
+  )
+
+
+def _accuracy(evaluate: Evaluator, genotype: object, epochs: int) -> float:
+  candidate = Candidate(0, tuple(np.asarray(genotype).tolist()), 0)
+  [[outcome]] = list(evaluate([candidate], epochs, lambda _: None))
+  return float("nan") if outcome.error else outcome.curve[-1]
+
+
+def _rank(accuracy: float) -> float:
+  return -1.0 if np.isnan(accuracy) else accuracy
