@@ -5,6 +5,9 @@ update of all three and takes the member's own; on the sizes that are trained
 together this is lost beside the convolutions. Equal to `optax.rmsprop`,
 `optax.sgd` (both with momentum) and `optax.adamw` (tested).
 
+A gradient that is too long (`clip_norm`) is shortened before anything else, as
+by `optax.clip_by_global_norm` (tested).
+
 Weight decay is the L2 term in the gradient for RMSProp and SGD, decoupled for
 AdamW, and leaves biases and BN alone (Wan 2022, section 4.6).
 """
@@ -66,7 +69,7 @@ def update(
     step: number of steps before this one, `i32[]`.
     learning_rate: of this step, `f32[]`.
     recipe: which optimizer, and its weight decay.
-    settings: momentum and the like.
+    settings: momentum, clipping and the like.
 
   Returns:
     The new parameters and state.
@@ -78,6 +81,9 @@ def update(
   count = step.astype(jnp.float32) + 1.0
   p, unravel = ravel_pytree(params)
   g, _ = ravel_pytree(gradients)
+  if settings.clip_norm > 0:
+    norm = jnp.sqrt((g * g).sum())
+    g = jnp.where(norm < settings.clip_norm, g, g / norm * settings.clip_norm)
   decay = recipe.weight_decay * p * _decayed(params)
   g = g + decay * (1.0 - recipe.adamw)
   square = square_decay * state.square + (1.0 - square_decay) * g * g

@@ -16,8 +16,11 @@ import jax
 import jax.numpy as jnp
 
 from fbnax.spaces.recipe import OPTIMIZERS, Recipe
+from fbnax.training import policies
+from fbnax.training.policy_tables import MAX_MAGNITUDE
 
 SCHEDULES = ("exponential", "cosine", "step")
+AUGMENTATIONS = ("none", *policies.NAMES)
 REFERENCE_BATCH = 256
 
 
@@ -70,6 +73,14 @@ class Settings:
     crop_padding: pixels of padding before a random crop, 0 for none.
     distillation: weight of the teacher's distribution beside the label's,
       where there is a teacher.
+    augment: a policy of `fbnax.training.policies`, or "none".
+    randaugment_operations: for each image.
+    randaugment_magnitude: from 0 to 10.
+    erasing: probability that a rectangle of an image is erased.
+    clip_norm: largest norm of the gradient, all parameters together; 0 for
+      any.
+    accumulate: parts that a batch is split into, one after the other; their
+      gradients are averaged. See `fbnax.training.gradients`.
   """
 
   epochs: int
@@ -88,6 +99,12 @@ class Settings:
   flip: bool = False
   crop_padding: int = 0
   distillation: float = 0.8
+  augment: str = "none"
+  randaugment_operations: int = 2
+  randaugment_magnitude: float = 9.0
+  erasing: float = 0.0
+  clip_norm: float = 0.0
+  accumulate: int = 1
 
   def __post_init__(self) -> None:
     """Refuses settings that nothing can be trained with."""
@@ -109,6 +126,21 @@ class Settings:
       "label_smoothing": (0 <= self.label_smoothing < 1, "from 0, below 1"),
       "crop_padding": (self.crop_padding >= 0, "at least 0"),
       "distillation": (0 <= self.distillation <= 1, "from 0 to 1"),
+      "augment": (self.augment in AUGMENTATIONS, ", ".join(AUGMENTATIONS)),
+      "randaugment_operations": (
+        self.randaugment_operations >= 1,
+        "at least 1",
+      ),
+      "randaugment_magnitude": (
+        0 <= self.randaugment_magnitude <= MAX_MAGNITUDE,
+        f"from 0 to {MAX_MAGNITUDE:g}",
+      ),
+      "erasing": (0 <= self.erasing <= 1, "from 0 to 1"),
+      "clip_norm": (self.clip_norm >= 0, "at least 0"),
+      "accumulate": (
+        self.accumulate >= 1 and self.batch_size % self.accumulate == 0,
+        f"a divisor of batch_size, {self.batch_size}",
+      ),
     }
     for name, (legal, wanted) in checks.items():
       if not legal:

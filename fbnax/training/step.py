@@ -1,39 +1,22 @@
 """One training step of any network, and evaluation; pure functions.
 
-A `Member` is what makes one candidate differ from the next: recipe, choice
-weights, random key. `train_step` and `train_epoch` are written for one member
-and are run over a population by `vmap`.
+`train_step` and `train_epoch` are written for one member and are run over a
+population by `vmap`.
 
 Symbols: `B` batch, `N` images, `H`, `W`, `C` their shape, `K` classes.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from fbnax.training import augment, losses, optimizers
+from fbnax.training import augment, gradients, losses, optimizers
+from fbnax.training.model import Member, Model
 from fbnax.training.recipes import RecipeNumbers, Settings
-
-
-class Member(NamedTuple):
-  """One network in training.
-
-  Attributes:
-    recipe: its numbers.
-    choice: choice weights of a `Supernet`, None for any other module.
-    key: random key; everything random follows from it and the step.
-  """
-
-  recipe: RecipeNumbers
-  choice: Any
-  key: jax.Array
 
 
 class TrainState(NamedTuple):
@@ -57,50 +40,6 @@ class Metrics(NamedTuple):
 
   loss: jax.Array
   accuracy: jax.Array
-
-
-@dataclasses.dataclass(frozen=True)
-class Model:
-  """A module and what is known about its call.
-
-  Attributes:
-    module: called as `module.apply(variables, images, train=bool)`; takes
-      `dropout` and `stochastic_depth` if its call names them, and choice
-      weights second if it is a supernet.
-    teacher: a model whose logits are taught, None for none.
-    teacher_resolution: pixels of the teacher's images.
-  """
-
-  module: nn.Module
-  teacher: Model | None = None
-  teacher_resolution: int = 0
-
-  def logits(self, variables: Any, choice: Any, images: jax.Array) -> Any:
-    """Logits in evaluation, `f32[B, K]`."""
-    extra = () if choice is None else (choice,)
-    return self.module.apply(variables, images, *extra, train=False)
-
-  def train_logits(
-    self, variables: Any, member: Member, images: jax.Array, key: jax.Array
-  ) -> tuple[jax.Array, Any]:
-    """Logits in training `f32[B, K]`, and the new `batch_stats`."""
-    extra = () if member.choice is None else (member.choice,)
-    accepted = inspect.signature(type(self.module).__call__).parameters
-    rates = {
-      name: getattr(member.recipe, name)
-      for name in ("dropout", "stochastic_depth")
-      if name in accepted
-    }
-    logits, updated = self.module.apply(
-      variables,
-      images,
-      *extra,
-      train=True,
-      mutable=["batch_stats"],
-      rngs={"dropout": key},
-      **rates,
-    )
-    return logits, updated.get("batch_stats", {})
 
 
 def start(variables: Any) -> TrainState:
@@ -147,45 +86,22 @@ def train_step(
     the unmixed labels).
   """
   key = jax.random.fold_in(member.key, state.step)
-  crop_key, mix_key, drop_key = jax.random.split(key, 3)
-  images = augment.crop_and_flip(
-    crop_key, images, settings.crop_padding, settings.flip
+  image_key, mix_key, drop_key = jax.random.split(key, 3)
+  found = gradients.of_batch(
+    model,
+    settings,
+    state.variables,
+    member,
+    augment.distort(image_key, images, settings),
+    labels,
+    ratio=augment.mixup_ratio(mix_key, member.recipe.mixup),
+    key=drop_key,
+    teacher=teacher,
   )
-  ratio = augment.mixup_ratio(mix_key, member.recipe.mixup)
-
-  def inputs(resolution: int) -> jax.Array:
-    at = dataclasses.replace(settings, resolution=resolution)
-    return augment.mix(augment.prepare(images, at), ratio)
-
-  x = inputs(settings.resolution)
-  taught = None
-  if model.teacher is not None:
-    taught = model.teacher.logits(
-      teacher, None, inputs(model.teacher_resolution)
-    )
-
-  def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
-    variables = {**state.variables, "params": params}
-    logits, batch_stats = model.train_logits(variables, member, x, drop_key)
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    targets = augment.mix(
-      losses.smooth_labels(labels, logits.shape[-1], settings.label_smoothing),
-      ratio,
-    )
-    if taught is None:
-      loss = losses.cross_entropy(logits, targets)
-    else:
-      loss = losses.distillation(logits, targets, taught, settings.distillation)
-    return loss, (batch_stats, losses.count_correct(logits, labels).mean())
-
-  params = state.variables["params"]
-  (loss, (batch_stats, accuracy)), gradients = jax.value_and_grad(
-    loss_of, has_aux=True
-  )(params)
   params, optimizer = optimizers.update(
-    gradients,
+    found.params,
     state.optimizer,
-    params,
+    state.variables["params"],
     step=state.step,
     learning_rate=optimizers.learning_rate(
       member.recipe, settings, state.step, steps_per_epoch
@@ -196,14 +112,14 @@ def train_step(
   variables = {
     **state.variables,
     "params": params,
-    "batch_stats": batch_stats,
+    "batch_stats": found.batch_stats,
   }
   count = state.step.astype(jnp.float32)
   decay = jnp.minimum(settings.ema_decay, (1.0 + count) / (10.0 + count))
   last, _ = ravel_pytree(variables)
   ema = decay * state.ema + (1.0 - decay) * last
   state = TrainState(state.step + 1, variables, optimizer, ema)
-  return state, Metrics(loss, accuracy)
+  return state, Metrics(found.loss, found.accuracy)
 
 
 def train_epoch(

@@ -1,3 +1,6 @@
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -140,3 +143,139 @@ def test_mix_with_the_partner_across_the_middle():
       found[i], 0.3 * x[i] + 0.7 * x[partner], rtol=1e-5, atol=1e-6
     )
   np.testing.assert_array_equal(augment.mix(jnp.asarray(x), 1.0), x)
+
+
+N, SIDE = 2000, 20
+ERASING = dataclasses.replace(_settings(SIDE), erasing=0.4)
+
+
+@functools.cache
+def _erased():
+  """Images with rows of one value each, and what erasing leaves of them."""
+  rows = np.arange(SIDE, dtype=np.uint8)[:, None, None] * 3
+  images = np.broadcast_to(rows, (N, SIDE, SIDE, 2))
+  found = jax.jit(augment.erase, static_argnums=2)(
+    jax.random.key(5), jnp.asarray(images), ERASING
+  )
+  assert found.shape == images.shape and found.dtype == jnp.float32
+  return images, np.asarray(found, np.float64)
+
+
+def _rectangles():
+  """(top, left, height, width) of each that was erased."""
+  images, found = _erased()
+  changed = (found != images).any(-1)
+  assert ((found != images).all(-1) == changed).all()
+  places = []
+  for mask in changed[changed.any((1, 2))]:
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    assert mask.sum() == height * width, "not a rectangle"
+    places.append((rows[0], columns[0], height, width))
+  return np.array(places)
+
+
+def test_erasing_takes_a_rectangle_of_some_images():
+  """Zhong et al. 2017: areas of 0.02 to 1/3, aspects of 0.3 to 1/0.3."""
+  top, left, height, width = _rectangles().T
+  # Five standard deviations of 2,000 tosses.
+  assert abs(len(top) / N - 0.4) < 0.055
+  assert height.max() < SIDE and width.max() < SIDE
+  # Sides are rounded: half a pixel more or less.
+  area, aspect = SIDE * SIDE, (1 / 0.3) ** 0.5
+  assert ((height + 0.5) * (width + 0.5) >= 0.02 * area).all()
+  assert ((height - 0.5) * (width - 0.5) <= area / 3).all()
+  assert ((height - 0.5) / (width + 0.5) <= aspect**2).all()
+  assert ((width - 0.5) / (height + 0.5) <= aspect**2).all()
+  # Uniform in area, even in aspect, anywhere.
+  shares = height * width / area
+  assert abs(shares.mean() - (0.02 + 1 / 3) / 2) < 0.02
+  assert abs(np.log(height / width).mean()) < 0.12
+  for start, side in ((top, height), (left, width)):
+    assert start.min() == 0 and (start + side).max() == SIDE
+    place = start / (SIDE - side)
+    assert abs(place.mean() - 0.5) < 0.06 and abs(place.var() - 1 / 12) < 0.03
+  assert abs(np.corrcoef(top, left)[0, 1]) < 0.18
+
+
+def test_erased_pixels_are_standard_normal_once_normalised():
+  images, found = _erased()
+  x = np.asarray(augment.prepare(jnp.asarray(found, jnp.float32), ERASING))
+  noise = x[(found != images).any(-1)]
+  assert len(noise) > 30_000
+  np.testing.assert_allclose(noise.mean(0), 0.0, atol=0.02)
+  np.testing.assert_allclose(noise.std(0), 1.0, atol=0.02)
+  assert abs(np.corrcoef(noise.T)[0, 1]) < 0.02
+  # Neighbours are drawn apart, and so are images.
+  assert abs(np.corrcoef(noise[:-1, 0], noise[1:, 0])[0, 1]) < 0.02
+  rest = ~(found != images).any(-1)
+  whole = np.asarray(augment.prepare(jnp.asarray(images), ERASING))
+  np.testing.assert_array_equal(x[rest], whole[rest])
+
+
+def test_erasing_has_two_forms_with_the_same_bits():
+  images = jnp.asarray(_images()[:40])
+  settings = dataclasses.replace(_settings(H), erasing=0.5)
+  erase = jax.jit(
+    augment.erase, static_argnums=2, static_argnames="side_by_side"
+  )
+  one, other = (
+    erase(jax.random.key(1), images, settings, side_by_side=form)
+    for form in (False, True)
+  )
+  np.testing.assert_array_equal(one, other)
+  assert not np.array_equal(one, images)
+
+
+@pytest.mark.parametrize("height", [1, 2, 3])
+def test_small_images_keep_a_pixel_in_each_direction(height):
+  images = jnp.full((64, height, 9, 2), 7, jnp.uint8)
+  always = dataclasses.replace(ERASING, erasing=1.0)
+  found = augment.erase(jax.random.key(0), images, always)
+  touched = np.asarray(found != 7).all(-1)
+  assert (touched.any((1, 2)).any()) == (height > 1)
+  assert not touched.any(2).all(1).any()
+  assert not touched.any(1).all(1).any()
+
+
+def test_distort_does_what_the_settings_say_in_the_published_order(monkeypatch):
+  """Crop and flip, then policy, then erasing; each with a key of its own."""
+  done, keys = [], []
+
+  def spy(module, name):
+    real = getattr(module, name)
+
+    def call(key, images, *rest):
+      done.append(name)
+      keys.append(tuple(jax.random.key_data(key).tolist()))
+      return real(key, images, *rest)
+
+    monkeypatch.setattr(module, name, call)
+
+  for name in ("crop_and_flip", "erase"):
+    spy(augment, name)
+  spy(augment.policies, "apply")
+  images = jnp.asarray(np.tile(_images()[:8, ..., :1], 3))
+  key = jax.random.key(0)
+  plain = _settings(H, (0.5,) * 3, (0.25,) * 3)
+  off = augment.distort(key, images, plain)
+  np.testing.assert_array_equal(off, images)
+  assert done == ["crop_and_flip"]
+  everything = dataclasses.replace(
+    plain, flip=True, augment="randaugment", erasing=1.0
+  )
+  found = augment.distort(key, images, everything)
+  assert done[1:] == ["crop_and_flip", "apply", "erase"]
+  assert len(set(keys)) == 3
+  assert found.dtype == jnp.float32 and not np.array_equal(found, images)
+
+
+def test_what_is_switched_on_leaves_other_draws_as_they_were():
+  images = jnp.asarray(_images()[:32])
+  key = jax.random.key(3)
+  plain = dataclasses.replace(_settings(H), flip=True, crop_padding=1)
+  cropped = np.asarray(augment.distort(key, images, plain))
+  erased = augment.distort(key, images, dataclasses.replace(plain, erasing=0.5))
+  same = (np.asarray(erased) == cropped).all(-1)
+  assert same.all((1, 2)).any() and not same.all()
+  assert same.mean() > 0.7

@@ -83,6 +83,16 @@ def test_an_illegal_recipe_is_refused(key, value):
     ("label_smoothing", 1.0),
     ("distillation", 1.5),
     ("crop_padding", -1),
+    ("augment", "autoaugment"),
+    ("augment", ""),
+    ("randaugment_operations", 0),
+    ("randaugment_magnitude", 10.5),
+    ("randaugment_magnitude", -1.0),
+    ("erasing", 1.5),
+    ("erasing", -0.1),
+    ("clip_norm", -1.0),
+    ("accumulate", 0),
+    ("accumulate", 3),
     ("std", (0.25, 0.0)),
     ("std", (0.25, 0.2, 0.2)),
   ],
@@ -103,6 +113,13 @@ def test_illegal_settings_name_the_key_and_the_value(key, value):
     ("distillation", 1.0),
     ("schedule", "cosine"),
     ("schedule", "step"),
+    ("augment", "autoaugment_imagenet"),
+    ("augment", "autoaugment_cifar10"),
+    ("augment", "randaugment"),
+    ("randaugment_magnitude", 0.0),
+    ("randaugment_magnitude", 10.0),
+    ("erasing", 1.0),
+    ("accumulate", 8),
   ],
 )
 def test_settings_at_the_edge_are_legal(key, value):
@@ -113,3 +130,16 @@ def test_settings_are_part_of_a_program():
   """Equal ones are one key of the compilation cache."""
   assert hash(Settings(**LEGAL)) == hash(Settings(**LEGAL))
   assert Settings(**LEGAL) != Settings(**(LEGAL | {"momentum": 0.5}))
+
+
+def test_what_is_new_is_off_unless_asked_for():
+  settings = Settings(**LEGAL)
+  assert (settings.augment, settings.erasing) == ("none", 0.0)
+  assert (settings.clip_norm, settings.accumulate) == (0.0, 1)
+
+
+def test_the_message_names_what_is_legal():
+  with pytest.raises(ValueError, match="legal: none, autoaugment_imagenet, "):
+    Settings(**(LEGAL | {"augment": "auto"}))
+  with pytest.raises(ValueError, match="legal: a divisor of batch_size, 8"):
+    Settings(**(LEGAL | {"accumulate": 5}))

@@ -194,6 +194,8 @@ def test_a_step_follows_from_its_key():
     ("mixup", {}, {"mixup": 0.4}),
     ("dropout", {}, {"dropout": 0.5}),
     ("crops and flips", {"crop_padding": 1, "flip": True}, {}),
+    ("policy", {"augment": "randaugment"}, {}),
+    ("erasing", {"erasing": 1.0}, {}),
   ],
 )
 def test_what_is_random_differs_between_steps(what, settings, recipe):
@@ -283,6 +285,44 @@ def test_a_teacher_sees_its_own_resolution():
   targets = 0.8 * np.exp(_log_softmax(logits)) + 0.2 * _smooth(labels)
   loss = -(targets * _log_softmax(x.reshape(8, -1) @ w)).sum(-1).mean()
   np.testing.assert_allclose(found.loss, loss, rtol=1e-4)
+
+
+def test_a_teacher_sees_the_same_distorted_images():
+  """Taught by itself alone, a network has nothing to learn."""
+  images, labels = _data()
+  settings = _settings(
+    augment="randaugment", erasing=1.0, flip=True, distillation=1.0
+  )
+  member = _member(Recipe(**(vars(PLAIN) | {"mixup": 0.4})))
+  state = _start(LINEAR)
+  model = Model(LINEAR.module, teacher=LINEAR)
+  for seed, same in ((0, True), (1, False)):
+    teacher = _variables(LINEAR.module, seed=seed)
+    after, _ = _step(model, settings, 2, state, member, images, labels, teacher)
+    moved = ravel_pytree(after.variables)[0] - ravel_pytree(state.variables)[0]
+    assert (np.abs(np.asarray(moved)).max() < 1e-5) == same
+
+
+def test_a_step_in_parts_is_a_step():
+  images, labels = _data()
+  state, member = _start(LINEAR), _member()
+  whole, parts = (
+    _step(LINEAR, _settings(accumulate=n), 2, state, member, images, labels)
+    for n in (1, 4)
+  )
+  chex.assert_trees_all_close(whole, parts, rtol=1e-5, atol=1e-6)
+  assert parts[0].step == 1
+
+
+def test_the_step_is_as_long_as_clipping_allows():
+  """SGD's first step is the rate, 8 x 8 / 256, times the gradient."""
+  images, labels = _data()
+  state = _start(LINEAR)
+  after, _ = _step(
+    LINEAR, _settings(clip_norm=0.01), 2, state, _member(), images, labels
+  )
+  moved = ravel_pytree(after.variables)[0] - ravel_pytree(state.variables)[0]
+  np.testing.assert_allclose(np.linalg.norm(moved), 0.25 * 0.01, rtol=1e-3)
 
 
 class Tally(nn.Module):

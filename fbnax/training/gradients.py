@@ -1,0 +1,143 @@
+"""The gradient of a batch: at once, or in parts that follow each other.
+
+In parts (`settings.accumulate`), a large batch takes the memory of a small one:
+a scan computes the gradient of each part and adds it up. Gradient, loss and
+accuracy are the means over the parts, which are equally large, so without BN,
+mixup and dropout they are those of the whole batch. With them a part is a batch
+of its own: BN normalises it by its own statistics, and the running ones are
+updated once for each part, in their order; mixup finds partners within it, at
+the batch's one ratio; dropout draws anew.
+
+Symbols: `B` batch, `H`, `W`, `C` the images' shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fbnax.training import augment, losses
+from fbnax.training.model import Member, Model
+from fbnax.training.recipes import Settings
+
+
+class Gradient(NamedTuple):
+  """What a batch says.
+
+  Attributes:
+    params: the gradient of the loss, a tree like the parameters.
+    batch_stats: the running statistics after it.
+    loss: `f32[]`.
+    accuracy: against the unmixed labels, `f32[]`.
+  """
+
+  params: Any
+  batch_stats: Any
+  loss: jax.Array
+  accuracy: jax.Array
+
+
+def of_batch(
+  model: Model,
+  settings: Settings,
+  variables: Any,
+  member: Member,
+  images: jax.Array,
+  labels: jax.Array,
+  *,
+  ratio: jax.Array,
+  key: jax.Array,
+  teacher: Any = None,
+) -> Gradient:
+  """The gradient of a batch at a network's variables.
+
+  Args:
+    model: the module.
+    settings: shared by all members.
+    variables: of the module.
+    member: whose they are.
+    images: `[B, H, W, C]`, values of 0..255.
+    labels: `i32[B]`.
+    ratio: of mixup, see `augment.mix`.
+    key: of dropout.
+    teacher: variables of `model.teacher`.
+
+  Raises:
+    ValueError: the batch does not split into `settings.accumulate` parts.
+  """
+  parts, count = settings.accumulate, labels.shape[0]
+  if parts == 1:
+    return _of_part(
+      model, settings, variables, member, images, labels, ratio, key, teacher
+    )
+  if count % parts:
+    raise ValueError(
+      f"training.accumulate is {parts}; legal: a divisor of the batch, which "
+      f"has {count} images"
+    )
+
+  def body(
+    total: Gradient, part: tuple[jax.Array, jax.Array, jax.Array]
+  ) -> tuple[Gradient, None]:
+    now = {**variables, "batch_stats": total.batch_stats}
+    x, y, part_key = part
+    found = _of_part(
+      model, settings, now, member, x, y, ratio, part_key, teacher
+    )
+    added = jax.tree.map(
+      lambda a, b: a + (b / parts).astype(a.dtype), _means(total), _means(found)
+    )
+    return found._replace(**added), None
+
+  zeros = jax.tree.map(jnp.zeros_like, variables["params"])
+  nothing = jnp.zeros((), jnp.float32)
+  split = (
+    images.reshape(parts, -1, *images.shape[1:]),
+    labels.reshape(parts, -1),
+    jax.random.split(key, parts),
+  )
+  begin = Gradient(zeros, variables["batch_stats"], nothing, nothing)
+  return jax.lax.scan(body, begin, split)[0]
+
+
+def _means(gradient: Gradient) -> dict[str, Any]:
+  """All of it but the statistics, of which the last count."""
+  rest = gradient._asdict()
+  del rest["batch_stats"]
+  return rest
+
+
+def _of_part(
+  model: Model,
+  settings: Settings,
+  variables: Any,
+  member: Member,
+  images: jax.Array,
+  labels: jax.Array,
+  ratio: jax.Array,
+  key: jax.Array,
+  teacher: Any,
+) -> Gradient:
+  x = augment.mix(augment.prepare(images, settings), ratio)
+  taught = model.taught(teacher, settings, images, ratio)
+
+  def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
+    now = {**variables, "params": params}
+    logits, batch_stats = model.train_logits(now, member, x, key)
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    targets = augment.mix(
+      losses.smooth_labels(labels, logits.shape[-1], settings.label_smoothing),
+      ratio,
+    )
+    if taught is None:
+      loss = losses.cross_entropy(logits, targets)
+    else:
+      loss = losses.distillation(logits, targets, taught, settings.distillation)
+    return loss, (batch_stats, losses.count_correct(logits, labels).mean())
+
+  (loss, (batch_stats, accuracy)), params = jax.value_and_grad(
+    loss_of, has_aux=True
+  )(variables["params"])
+  return Gradient(params, batch_stats, loss, accuracy)
