@@ -25,5 +25,7 @@ def get_config() -> config_dict.ConfigDict:
       validation_fraction=0.25,
       max_images=0,
       decode_resolution=0,
+      folds=0,
+      fold=0,
     ),
   )

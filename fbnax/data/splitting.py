@@ -1,4 +1,4 @@
-"""Cuts a split in two, or down to size, class by class.
+"""Cuts a split in two or down to size, and a data set into folds.
 
 Every cut is stratified: each class gives in proportion to its size, and a class
 that can be on both sides is on both sides, however unequal the classes are.
@@ -6,11 +6,13 @@ that can be on both sides is on both sides, however unequal the classes are.
 Symbols: `N` images, `K` classes.
 """
 
+import dataclasses
+import hashlib
 from typing import TypeVar, cast
 
 import numpy as np
 
-from fbnax.data.dataset import AnySplit
+from fbnax.data.dataset import AnySplit, Dataset, Split
 
 S = TypeVar("S", bound=AnySplit)
 
@@ -78,6 +80,86 @@ def subset(split: S, count: int, *, seed: int) -> S:
     )
   chosen = _choose(split.labels, _allocate(counts, low, counts, count), seed)
   return cast(S, split.take(np.flatnonzero(chosen)))
+
+
+def some_classes(split: S, count: int, total: int, *, seed: int) -> S:
+  """The images of `count` random classes, numbered anew from 0.
+
+  Args:
+    split: what to cut.
+    count: classes to keep.
+    total: classes there are, K.
+    seed: chooses them; the same for every split of a set.
+
+  Raises:
+    ValueError: there are not as many classes.
+  """
+  if not 2 <= count <= total:
+    raise ValueError(
+      f"search.classes is {count!r}; legal: 2 to {total}, or 0 for all"
+    )
+  kept = np.sort(np.random.default_rng(seed).permutation(total)[:count])
+  chosen = split.take(np.flatnonzero(np.isin(split.labels, kept)))
+  renumbered = np.searchsorted(kept, chosen.labels)
+  labels = renumbered.astype(split.labels.dtype)
+  return cast(S, dataclasses.replace(chosen, labels=labels))
+
+
+def fold(dataset: Dataset, folds: int, index: int, seed: int) -> Dataset:
+  """The data set with one of several disjoint parts as its test split.
+
+  Training and test images are joined and dealt to the folds, so that each class
+  differs by one image at most between two folds, and so do the folds. Who is
+  where depends on the images and labels alone, not on how they were split or
+  ordered before.
+
+  Args:
+    dataset: both splits in memory.
+    folds: how many parts, each of which is the test split once.
+    index: which part is the test split now, 0 to `folds - 1`.
+    seed: of the dealing. Same images, same seed: same folds.
+
+  Returns:
+    The same data set with other splits; its `source` names the fold.
+
+  Raises:
+    ValueError: the splits are streamed, a class has fewer images than there are
+      folds, or a number is out of range.
+  """
+  train, test = dataset.train, dataset.test
+  if not (isinstance(train, Split) and isinstance(test, Split)):
+    raise ValueError(
+      f"data.folds={folds}: {dataset.source} is streamed; legal: 0 there, or a"
+      " set that is held in memory (decode_resolution makes its images smaller)"
+    )
+  images = np.concatenate([train.images, test.images])
+  labels = np.concatenate([train.labels, test.labels])
+  counts = np.bincount(labels)
+  smallest = int(counts[counts > 0].min())
+  if isinstance(folds, bool) or not 2 <= folds <= smallest:
+    raise ValueError(
+      f"data.folds={folds!r}; legal: 2 to {smallest}, the images of the"
+      " smallest class, or 0 for the source's own split"
+    )
+  if isinstance(index, bool) or not 0 <= index < folds:
+    raise ValueError(f"data.fold={index!r}; legal: 0 to {folds - 1}")
+  ranks = [
+    (hashlib.sha256(image.tobytes()).digest(), int(label))
+    for image, label in zip(images, labels, strict=True)
+  ]
+  order = np.asarray(sorted(range(len(ranks)), key=ranks.__getitem__))
+  whole = Split(images[order], labels[order])
+  shuffled = np.random.default_rng(seed).permutation(len(whole))
+  by_class = shuffled[np.argsort(whole.labels[shuffled], kind="stable")]
+  held = np.zeros(len(whole), bool)
+  # Dealt like cards, one class after the other.
+  held[by_class[index::folds]] = True
+  return dataclasses.replace(
+    dataset,
+    train=whole.take(np.flatnonzero(~held)),
+    test=whole.take(np.flatnonzero(held)),
+    source=f"{dataset.source}, fold {index} of {folds}",
+  )
 
 
 def _total(

@@ -5,4 +5,7 @@ JOBS: dict[str, str] = {
   "train": "fbnax.jobs.train",
   "eval": "fbnax.jobs.eval",
   "evolve": "fbnax.jobs.evolve",
+  "predictors": "fbnax.jobs.predictors",
+  "benchmark": "fbnax.jobs.benchmark",
+  "study": "fbnax.jobs.study",
 }

@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import config_dict
 
 from fbnax import __version__, costs
-from fbnax.jobs import inputs
-from fbnax.jobs.nars import PREDICTOR, best_first, member_name, read_run
+from fbnax.jobs import inputs, parts
+from fbnax.jobs.members import best_first, member_name
+from fbnax.jobs.nars import PREDICTOR, read_run
 from fbnax.jobs.workdir import open_workdir
 from fbnax.search import evolution, predictor, predictor_files
 from fbnax.search.budgets import stacked
@@ -19,17 +19,23 @@ from fbnax.spaces import Architecture
 from fbnax.training import files
 
 SCHEMA_VERSION = 1
+# What a config says of the space.
+SPACE_KEYS = ("space", "fix", "architecture", "resolution", "recipe_file")
 
 
 def run(config: Any, workdir: str) -> None:
-  """Evolves the best architecture-recipe pairs for `config.budgets`."""
+  """Evolves the best architecture-recipe pairs for `config.budgets`.
+
+  The space is that of the run; where it is the user's own, `config.space` names
+  it again (see `fbnax.jobs.parts`).
+  """
   with open_workdir(workdir, config.to_dict()) as work:
     if work.is_done():
       return
     finished = read_run(config.run)
     classes = finished["dataset"]["num_classes"]
     channels = finished["dataset"]["channels"]
-    space = inputs.space(config_dict.ConfigDict(finished["config"]), channels)
+    space = inputs.space(_config_of(config, finished), channels)
     model = predictor_files.load(f"{config.run}/{PREDICTOR}", space)
     budgets = inputs.budgets(config, space, classes)
     with work.phase("evolution"):
@@ -91,3 +97,12 @@ def run(config: Any, workdir: str) -> None:
       f"predicted {candidate['predicted']:.4f}"
     )
   print(f"for configs/train.py: {folder}")
+
+
+def _config_of(config: Any, finished: dict[str, Any]) -> Any:
+  """What of the run's config makes its space; no more of it is asked for."""
+  keys = {"fix": "", "architecture": "", "resolution": 0, "recipe_file": ""}
+  found = finished["config"]
+  wanted = {key: found.get(key, default) for key, default in keys.items()}
+  wanted["space"] = found["space"]
+  return parts.of_run(config, wanted, str(config.run))

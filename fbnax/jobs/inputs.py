@@ -12,37 +12,87 @@ from typing import Any
 
 import numpy as np
 
-from fbnax import data, spaces
+from fbnax import costs, data, spaces
 from fbnax.data import Dataset
+from fbnax.jobs import networks, parts
 from fbnax.search import budgets as budgets_lib
 from fbnax.search.budgets import Budget
 from fbnax.spaces import SearchSpace
 from fbnax.training.recipes import Settings
 
+_FOLD_SEED = 0  # The folds of a set are the same for all runs.
+
 
 def dataset(config: Any) -> Dataset:
-  """The data set that `config.data` names, checked."""
+  """The data set that `config.data` names, checked.
+
+  With `folds` all of its images are dealt anew; `max_images` then cuts down
+  what `fold` made of them. A set that is held in memory only because
+  `max_images` cuts it down is thus streamed, and refused.
+  """
   given = config.data
-  return data.load(
-    given.name,
-    path=given.path or None,
-    tfds_name=given.tfds_name or None,
-    test_fraction=given.test_fraction,
-    seed=config.seed,
-    max_images=given.max_images or None,
-    decode_resolution=given.decode_resolution or None,
+  folds, index = given.get("folds", 0), given.get("fold", 0)
+  if index and not folds:
+    raise ValueError(f"data.fold={index!r} without data.folds; legal: 0")
+  most = given.max_images or None
+  if parts.is_part(given.name):
+    loaded = parts.dataset(given.name, given, config.seed)
+  else:
+    loaded = data.load(
+      given.name,
+      path=given.path or None,
+      tfds_name=given.tfds_name or None,
+      test_fraction=given.test_fraction,
+      seed=config.seed,
+      max_images=None if folds else most,
+      decode_resolution=given.decode_resolution or None,
+    )
+  if not folds:
+    return loaded
+  found = data.fold(loaded, folds, index, _FOLD_SEED)
+  if most is None:
+    return found
+  return dataclasses.replace(
+    found,
+    train=data.subset(found.train, most, seed=config.seed),
+    test=data.subset(found.test, most, seed=config.seed),
   )
+
+
+def hold_out(
+  config: Any, dataset: Dataset
+) -> tuple[data.AnySplit, data.AnySplit]:
+  """The training images without those held out of them, and these."""
+  given = config.data
+  wanted = given.get("validation_images", 0) or given.validation_fraction
+  return data.hold_out(dataset.train, wanted, seed=config.seed)
 
 
 def space(config: Any, channels: int) -> SearchSpace:
   """The space that `config.space` names, cut down by `config.fix`.
+
+  The name is one of the table, or of the user's own (`fbnax.jobs.parts`).
+  With `config.architecture` only recipes are left to search, with
+  `config.recipe_file` only architectures.
 
   `fix` is `decision=value,value;decision=value`, values as they are printed.
 
   Raises:
     ValueError: unknown space, decision or value; the legal ones are named.
   """
-  found = spaces.get(config.space)
+  named = config.space
+  found = parts.space(named) if parts.is_part(named) else spaces.get(named)
+  if config.architecture and config.recipe_file:
+    raise ValueError(
+      f"config.architecture is {config.architecture!r} and config.recipe_file "
+      f"{config.recipe_file!r}, which leaves nothing to search; legal: one"
+    )
+  if config.architecture:
+    given = networks.read_architecture(config.architecture)
+    side = config.resolution or given.resolution
+    found = found.with_architecture(dataclasses.replace(given, resolution=side))
+  if config.recipe_file:
+    found = found.with_recipe(networks.read_recipe_file(config.recipe_file))
   found = dataclasses.replace(
     found, table=dataclasses.replace(found.table, input_channels=channels)
   )
@@ -68,6 +118,11 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
     ValueError: no budget, lists of two lengths, or a budget that no network of
       the space meets; the feasible range is given.
   """
+  if not space.num_architecture_features:
+    # One network, whose recipe is searched: it costs what it costs.
+    network = space.architecture(np.zeros(len(space.decisions), int))
+    cost = float(costs.count(network, classes).macs)
+    return [Budget(macs=(cost, cost))]
   given = config.budgets
   macs, params = list(given.macs), list(given.params)
   if not macs and not params:
@@ -129,6 +184,12 @@ def settings(
       "ema_decay": given.ema_decay,
       "label_smoothing": given.label_smoothing,
       "distillation": given.distillation,
+      "augment": given.augment,
+      "randaugment_operations": given.randaugment_operations,
+      "randaugment_magnitude": given.randaugment_magnitude,
+      "erasing": given.erasing,
+      "clip_norm": given.clip_norm,
+      "accumulate": given.accumulate,
       "flip": dataset.flip,
       "crop_padding": dataset.crop_padding,
       **changes,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
-from fbnax import __version__, data, report
+from fbnax import __version__, report
 from fbnax.jobs import inputs
-from fbnax.jobs.training import Teacher, train_network
+from fbnax.jobs.networks import read_architecture, read_recipe, read_teacher
+from fbnax.jobs.training import train_network
 from fbnax.jobs.workdir import open_workdir
-from fbnax.spaces import Architecture, Recipe, zoo
-from fbnax.training import loop, model_files
+from fbnax.training import loop
 from fbnax.training.progress import open_progress
 
 SCHEMA_VERSION = 1
@@ -25,9 +24,7 @@ def run(config: Any, workdir: str) -> None:
       return
     with work.phase("data"):
       dataset = inputs.dataset(config)
-      train, validation = data.hold_out(
-        dataset.train, config.data.validation_fraction, seed=config.seed
-      )
+      train, validation = inputs.hold_out(config, dataset)
       facts = inputs.facts(dataset, train, validation)
     architecture = read_architecture(config.architecture)
     architecture = dataclasses.replace(
@@ -36,15 +33,7 @@ def run(config: Any, workdir: str) -> None:
       resolution=config.resolution or architecture.resolution,
     )
     recipe = read_recipe(config)
-    teacher = None
-    if config.teacher:
-      saved = model_files.load(config.teacher)
-      if saved.module.num_classes != dataset.num_classes:
-        raise ValueError(
-          f"config.teacher has {saved.module.num_classes} classes; "
-          f"legal: {dataset.num_classes}, as the data set"
-        )
-      teacher = Teacher(config.teacher, saved.module, saved.variables)
+    teacher = read_teacher(config.teacher, "config.teacher", dataset)
     settings = inputs.settings(config, dataset, architecture.resolution)
     with open_progress() as progress, work.phase("training"):
       entry, _ = train_network(
@@ -77,40 +66,3 @@ def run(config: Any, workdir: str) -> None:
     f"test accuracy {entry['test_accuracy']:.4f}, "
     f"{entry['macs']:,} MACs, {entry['params']:,} parameters; report: {page}"
   )
-
-
-def read_architecture(name: str) -> Architecture:
-  """An architecture of the zoo, a JSON file, or a model's directory.
-
-  Raises:
-    ValueError: there is none of that name; the file or the nearest names.
-  """
-  path = Path(name)
-  if path.is_dir():
-    return model_files.load(path).module.architecture
-  if path.suffix == ".json" or path.exists():
-    return Architecture.from_json(_read(path))
-  return zoo.get(name)
-
-
-def read_recipe(config: Any) -> Recipe:
-  """The recipe of `config.recipe_file`, or else of `config.recipe`."""
-  if config.recipe_file:
-    return Recipe.from_json(_read(Path(config.recipe_file)))
-  recipe = Recipe(**config.recipe.to_dict())
-  recipe.validate()
-  return recipe
-
-
-def _read(path: Path) -> str:
-  try:
-    text = path.read_text("utf-8")
-    content = json.loads(text)
-  except FileNotFoundError:
-    raise ValueError(f"{path}: no such file") from None
-  except ValueError as error:
-    raise ValueError(f"{path} is no JSON: {error}") from error
-  # An architecture or recipe may stand alone, or in a list of candidates.
-  if isinstance(content, dict) and path.name == model_files.CARD:
-    return json.dumps(content["architecture"])
-  return text

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -21,11 +22,25 @@ from fbnax.training.step import Member, Model
 
 
 class Teacher(NamedTuple):
-  """Whose logits are taught: a name, a network, its variables."""
+  """Whose logits are taught.
+
+  Attributes:
+    name: for the report.
+    module: any that is called as `module.apply(variables, images,
+      train=False)`.
+    variables: of the module.
+    resolution: pixels of its images.
+    mean: of each channel, as its images are normalised; None for the
+      student's.
+    std: likewise.
+  """
 
   name: str
-  module: Network
+  module: nn.Module
   variables: Any
+  resolution: int
+  mean: tuple[float, ...] | None = None
+  std: tuple[float, ...] | None = None
 
 
 def train_network(
@@ -67,13 +82,19 @@ def train_network(
   model_dir = directory / "members" / name
   if (model_dir / model_files.CARD).exists():
     saved = model_files.load(model_dir)
-    return saved.card["entry"], Teacher(name, module, saved.variables)
+    return saved.card["entry"], Teacher(
+      name, module, saved.variables, architecture.resolution
+    )
   start = time.monotonic()
-  model = Model(
-    module,
-    None if teacher is None else Model(teacher.module),
-    0 if teacher is None else teacher.module.architecture.resolution,
-  )
+  model = Model(module)
+  if teacher is not None:
+    model = Model(
+      module,
+      Model(teacher.module),
+      teacher.resolution,
+      teacher.mean,
+      teacher.std,
+    )
   key = jax.random.key(seed)
   side, channels = architecture.resolution, architecture.input_channels
   init_key, member_key = jax.random.split(key)
@@ -154,7 +175,7 @@ def train_network(
   # This network's programs are of no more use, and each holds thousands of
   # memory mappings, of which Linux gives a process 65,530.
   jax.clear_caches()
-  return entry, Teacher(name, module, variables)
+  return entry, Teacher(name, module, variables, architecture.resolution)
 
 
 def _epochs_done(directory: Path, name: str) -> int:

@@ -12,6 +12,8 @@ stopped goes on as if it had not been.
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -46,6 +48,18 @@ class Search:
   model: Any
   labels: np.ndarray
   report: dict[str, Any]
+
+  def entries(self) -> list[dict[str, Any]]:
+    """The trials as `result.json` has them."""
+    entries = []
+    for trial, label in zip(self.trials, self.labels, strict=True):
+      entry = dataclasses.asdict(trial)
+      entry["recipe"] = json.loads(trial.recipe or "null")
+      # What the predictor learned: accuracy at the early-stop epoch.
+      entry["label"] = float(label) if math.isfinite(label) else None
+      del entry["architecture"], entry["seed"]
+      entries.append(entry)
+    return entries
 
 
 def search(

@@ -76,12 +76,20 @@ def predict(model: FittedPredictor, genotypes: jax.Array) -> Prediction:
   return Prediction(found.mean(axis=0), found.std(axis=0))
 
 
-def scorer(model: FittedPredictor) -> jax.tree_util.Partial:
+def scorer(
+  model: FittedPredictor, caution: float = 0.0
+) -> jax.tree_util.Partial:
   """The score alone as a function of genotypes, for `evolve`.
 
   Its programs are compiled once for all models of a space.
+
+  Args:
+    model: the predictor.
+    caution: standard deviations of the ensemble that are taken off its mean, so
+      that evolution does not climb where the members only guess; 0 is the
+      paper's.
   """
-  return jax.tree_util.Partial(_score, model)
+  return jax.tree_util.Partial(_score, model, jnp.float32(caution))
 
 
 @functools.lru_cache(maxsize=32)
@@ -152,5 +160,8 @@ def scores(space: SearchSpace, params: Any, genotypes: jax.Array) -> jax.Array:
   return found + head["bias"]
 
 
-def _score(model: FittedPredictor, genotypes: jax.Array) -> jax.Array:
-  return predict(model, genotypes).score
+def _score(
+  model: FittedPredictor, caution: jax.Array, genotypes: jax.Array
+) -> jax.Array:
+  found = predict(model, genotypes)
+  return found.score - caution * found.deviation

@@ -16,6 +16,7 @@ from fbnax.spaces.space import Decision, SearchSpace, follow
 
 SPACES: dict[str, Callable[[], SearchSpace]] = {
   "fbnetv3": fbnetv3.space,
+  "fbnetv3_cifar": fbnetv3.cifar_space,
   "mnasnet": mnasnet.space,
   "nasbench201": nasbench201.space,
   "small": small.space,

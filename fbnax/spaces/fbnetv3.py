@@ -6,6 +6,10 @@ last stage's kernel (`head.kernel`) is a depthwise convolution between the
 expanding convolution and the pool. The published networks are not points of
 this space: they have no such convolution (kernel 1), different kernels in the
 first and the other blocks of a stage, and depthwise paddings of their own.
+
+`fbnetv3_cifar` is its transfer to images of 32 pixels (section 4.4): the second
+stage of stride two has stride one, and resolutions are a seventh, so that the
+smallest, 224, becomes 32.
 """
 
 from __future__ import annotations
@@ -85,7 +89,19 @@ def recipe_table(decisions: tuple[Decision, ...]) -> Recipe:
 
 def space() -> SearchSpace:
   """The whole of Table 4.2."""
-  resolution = Decision("resolution", steps(224, 272, 8))
+  return _space("fbnetv3", steps(224, 272, 8), stage3_stride=2)
+
+
+def cifar_space() -> SearchSpace:
+  """The same for images of 32 pixels."""
+  resolutions = tuple(round(side / 7) for side in steps(224, 272, 8))
+  return _space("fbnetv3_cifar", resolutions, stage3_stride=1)
+
+
+def _space(
+  name: str, resolutions: tuple[int, ...], stage3_stride: int
+) -> SearchSpace:
+  resolution = Decision("resolution", resolutions)
   stem = Decision("stem.channels", steps(16, 24, 2))
   kernels = [
     Decision(f"stage{i}.kernel", (3, 5), categorical=True) for i in range(1, 8)
@@ -120,7 +136,7 @@ def space() -> SearchSpace:
   blocks = stage(1, channels[0], depths[0], kernels[0], (1, 1), 1, False)
   strides_and_squeeze = (
     (2, False),
-    (2, True),
+    (stage3_stride, True),
     (2, False),
     (1, True),
     (2, True),
@@ -139,7 +155,7 @@ def space() -> SearchSpace:
   expansions = [*first.values(), *rest.values()]
   recipe = recipe_decisions()
   return SearchSpace(
-    name="fbnetv3",
+    name=name,
     decisions=(
       resolution,
       stem,

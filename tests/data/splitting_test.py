@@ -1,9 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fbnax.data import Split, StreamedSplit, hold_out, subset
+from fbnax.data import Dataset, Split, StreamedSplit, fold, hold_out, subset
 
 
 def numbered(labels):
@@ -110,3 +112,94 @@ def test_subset_shows_every_class(labels, count, seed):
 def test_subset_smaller_than_the_classes():
   with pytest.raises(ValueError, match=r"count=2 .* each of 3 classes"):
     subset(numbered([0, 1, 2, 2]), 2, seed=0)
+
+
+def dataset(labels, test):
+  """A data set whose last `test` images are its test split."""
+  whole = numbered(labels)
+  places = np.arange(len(labels))
+  return Dataset(
+    name="numbered",
+    class_names=tuple("abcdefg"),
+    train=whole.take(places[:-test]),
+    test=whole.take(places[-test:]),
+    flip=False,
+    crop_padding=1,
+    source="made up",
+  )
+
+
+MANY = st.lists(st.integers(0, 6), min_size=40, max_size=120)
+
+
+@settings(max_examples=60, deadline=None)
+@given(MANY, st.integers(2, 6), st.integers(0, 9))
+def test_folds_are_disjoint_whole_and_stratified(labels, folds, seed):
+  whole = dataset(labels, 7)
+  counts = np.bincount(labels, minlength=7)
+  smallest = counts[counts > 0].min()
+  if smallest < folds:
+    with pytest.raises(ValueError, match=rf"folds={folds}; legal: 2 to "):
+      fold(whole, folds, 0, seed)
+    return
+  found = [fold(whole, folds, i, seed) for i in range(folds)]
+  tests = [numbers(f.test) for f in found]
+  assert sorted(i for test in tests for i in test) == list(range(len(labels)))
+  for one, test in zip(found, tests, strict=True):
+    assert sorted(numbers(one.train) + test) == list(range(len(labels)))
+    for part in (one.train, one.test):
+      assert part.labels.tolist() == [labels[i] for i in numbers(part)]
+  by_class = np.stack([np.bincount(f.test.labels, minlength=7) for f in found])
+  assert (np.ptp(by_class, axis=0) <= 1).all()
+  assert np.ptp(by_class.sum(1)) <= 1
+
+
+def test_a_fold_depends_on_seed_and_images_alone():
+  labels = [0, 1, 2] * 20
+  one = dataset(labels, 10)
+  order = np.random.default_rng(0).permutation(60)
+  shuffled = numbered(labels).take(order)
+  other = dataclasses.replace(
+    one,
+    train=shuffled.take(np.arange(33)),
+    test=shuffled.take(np.arange(33, 60)),
+  )
+  first, again = (fold(d, 3, 1, 0) for d in (one, other))
+  assert numbers(first.test) == numbers(again.test)
+  assert numbers(first.train) == numbers(again.train)
+  assert numbers(fold(one, 3, 1, 1).test) != numbers(first.test)
+
+
+def test_a_fold_changes_the_splits_alone():
+  one = dataset([0, 1] * 20, 10)
+  found = fold(one, 4, 3, 0)
+  assert found.source == "made up, fold 3 of 4"
+  kept = {f.name for f in dataclasses.fields(Dataset)} - {
+    "train",
+    "test",
+    "source",
+  }
+  for name in kept:
+    assert getattr(found, name) == getattr(one, name)
+
+
+@pytest.mark.parametrize(
+  ("folds", "index", "message"),
+  [
+    (1, 0, "data.folds=1; legal: 2 to 20"),
+    (21, 0, "data.folds=21; legal: 2 to 20"),
+    (True, 0, "data.folds=True"),
+    (5, 5, "data.fold=5; legal: 0 to 4"),
+    (5, -1, "data.fold=-1; legal: 0 to 4"),
+  ],
+)
+def test_folds_that_cannot_be(folds, index, message):
+  with pytest.raises(ValueError, match=message):
+    fold(dataset([0, 1] * 20, 10), folds, index, 0)
+
+
+def test_streamed_sets_have_no_folds():
+  one = dataset([0, 1] * 20, 10)
+  one = dataclasses.replace(one, train=streamed(one.train))
+  with pytest.raises(ValueError, match=r"folds=4: made up is streamed"):
+    fold(one, 4, 0, 0)

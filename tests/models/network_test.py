@@ -288,8 +288,8 @@ def test_members_do_not_see_each_other():
 
 def test_a_supernet_of_cells_is_refused():
   space = spaces.get("nasbench201")
-  weights = models.network.one_hot(space, np.zeros(6, np.int32))
+  weights = one_hot(space, np.zeros(6, np.int32))
   with pytest.raises(ValueError, match="'nasbench201' is made of cells"):
-    models.Supernet(space, 10).init(
+    Supernet(space, 10).init(
       jax.random.key(0), np.zeros((1, 32, 32, 3)), weights, train=False
     )

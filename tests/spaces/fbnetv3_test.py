@@ -2,7 +2,9 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from fbnax import spaces
@@ -179,3 +181,20 @@ def test_published_recipe_lies_outside_in_stochastic_depth_alone(space):
     space.genotype(architecture, Recipe())
   inside = Recipe(stochastic_depth=0.1)
   assert space.recipe(space.genotype(architecture, inside)) == inside
+
+
+def test_cifar_form_against_the_original():
+  space, original = spaces.get("fbnetv3_cifar"), spaces.get("fbnetv3")
+  assert space.decisions[1:] == original.decisions[1:]
+  sides = space.decisions[0].values
+  assert sides == (32, 33, 34, 35, 37, 38, 39)
+  for genotype in np.asarray(space.sample(jax.random.key(0), 20)):
+    small, large = space.architecture(genotype), original.architecture(genotype)
+    assert small.resolution == round(large.resolution / 7)
+    strides = {
+      (a.stage, a.stride, b.stride)
+      for a, b in zip(small.blocks, large.blocks, strict=True)
+      if a != b
+    }
+    # Only the first block of the second stage of stride two differs.
+    assert strides == {(3, 1, 2)}

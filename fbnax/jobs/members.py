@@ -1,0 +1,207 @@
+"""The members of a family: chosen by evolution or by scaling, then trained.
+
+Evolution finds one under each budget (stage 3 of Algorithm 1 of Wan 2022).
+Beyond the range of the search, the smallest and the largest of them are scaled
+(its section 4.4: FBNetV3 A, F and G), with their recipes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from fbnax import costs, spaces
+from fbnax.data import Dataset
+from fbnax.jobs import inputs
+from fbnax.jobs.training import Teacher, train_network
+from fbnax.jobs.workdir import WorkDir
+from fbnax.search import evolution, nars, predictor
+from fbnax.search.budgets import Budget, stacked
+from fbnax.spaces import Architecture, Recipe, SearchSpace
+from fbnax.training import loop
+from fbnax.training.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+  """A member before it is trained.
+
+  Attributes:
+    name: of the member.
+    budget: that it keeps to.
+    architecture: what to build.
+    recipe: how to train it.
+    genotype: `i32[D]`; None for a scaled one, which is no point of the space.
+    predicted: accuracy that the predictor gives it; None for a scaled one.
+    scaled_from: name of the member it was scaled from, None if evolved.
+  """
+
+  name: str
+  budget: Budget
+  architecture: Architecture
+  recipe: Recipe
+  genotype: np.ndarray | None = None
+  predicted: float | None = None
+  scaled_from: str | None = None
+
+
+def evolve(
+  config: Any,
+  space: SearchSpace,
+  classes: int,
+  budgets: Sequence[Budget],
+  found: nars.Search,
+) -> list[Chosen]:
+  """The best predicted architecture and recipe under each budget."""
+  result = evolution.evolve(
+    jax.random.fold_in(jax.random.key(config.seed), 3),
+    predictor.scorer(found.model, config.search.caution),
+    space,
+    stacked(budgets),
+    first_best=best_first(found.entries()),
+    num_classes=classes,
+  )
+  chosen = []
+  for i, budget in enumerate(budgets):
+    genotype = np.asarray(result.genotypes[i, 0])
+    predicted = predictor.predict(found.model, genotype[None]).score[0]
+    chosen.append(
+      Chosen(
+        member_name(space, budget),
+        budget,
+        space.architecture(genotype),
+        space.recipe(genotype),
+        genotype,
+        float(predicted),
+      )
+    )
+  return chosen
+
+
+def scaled(
+  config: Any, evolved: Sequence[Chosen], space: SearchSpace, classes: int
+) -> list[Chosen]:
+  """Members for the budgets of `config.budgets.scaled`, in MACs.
+
+  Raises:
+    ValueError: a budget lies between those of the search, or beyond what
+      scaling reaches.
+  """
+  made = []
+  for limit in config.budgets.scaled:
+    by_size = sorted(
+      evolved, key=lambda c: costs.count(c.architecture, classes).macs
+    )
+    smallest, largest = (
+      costs.count(c.architecture, classes).macs
+      for c in (by_size[0], by_size[-1])
+    )
+    if smallest < limit < largest:
+      raise ValueError(
+        f"config.budgets.scaled has {limit:g} MACs, inside the family "
+        f"({smallest:,} to {largest:,}): make it one of config.budgets.macs"
+      )
+    source = by_size[0] if limit <= smallest else by_size[-1]
+    architecture, _ = spaces.scaled_to(
+      source.architecture, limit, lambda a: costs.count(a, classes).macs
+    )
+    recipe = source.recipe
+    if limit > largest:
+      recipe = dataclasses.replace(
+        recipe, stochastic_depth=config.budgets.scaled_stochastic_depth
+      )
+    budget = Budget(macs=(0.0, float(limit)))
+    made.append(
+      Chosen(
+        member_name(space, budget) + "-scaled",
+        budget,
+        architecture,
+        recipe,
+        scaled_from=source.name,
+      )
+    )
+  return made
+
+
+def best_first(trials: Sequence[dict[str, Any]]) -> np.ndarray:
+  """Genotypes of the trials that did not fail, the most accurate first.
+
+  Args:
+    trials: entries of `result.json`.
+
+  Returns:
+    `i32[n, D]`.
+  """
+  good = [t for t in trials if t["label"] is not None]
+  good.sort(key=lambda t: -t["label"])
+  return np.asarray([t["genotype"] for t in good], np.int32)
+
+
+def member_name(space: SearchSpace, budget: Budget) -> str:
+  """`small-800k`, or `small-800k-90kp` where parameters are limited too."""
+  parts = [space.name]
+  for limit, unit in ((budget.macs[1], ""), (budget.params[1], "p")):
+    if math.isfinite(limit):
+      parts.append(_short(limit) + unit)
+  return "-".join(parts)
+
+
+def _short(number: float) -> str:
+  for size, letter in ((1e9, "g"), (1e6, "m"), (1e3, "k")):
+    if number >= size:
+      return f"{number / size:.3g}{letter}"
+  return f"{number:g}"
+
+
+def train(
+  config: Any,
+  work: WorkDir,
+  dataset: Dataset,
+  chosen: Sequence[Chosen],
+  teacher: Teacher | None,
+  progress: Progress,
+) -> list[dict[str, Any]]:
+  """Trains on all that is not the test set.
+
+  The given teacher teaches all of them. Without one the largest member, which
+  is trained first, teaches the others.
+  """
+  everything = loop.place(dataset.train)
+  by_size = sorted(
+    chosen, key=lambda c: costs.count(c.architecture).macs, reverse=True
+  )
+  entries = {}
+  for member in by_size:
+    with work.phase(f"train {member.name}"):
+      entry, trained = train_network(
+        work.path,
+        member.name,
+        member.architecture,
+        member.recipe,
+        inputs.settings(config, dataset, member.architecture.resolution),
+        dataset,
+        everything,
+        None,
+        teacher=teacher,
+        seed=config.seed,
+        checkpoint_every=config.training.checkpoint_every,
+        progress=progress,
+      )
+    teacher = teacher or trained
+    genotype = member.genotype
+    entries[member.name] = entry | {
+      "budget": inputs.as_json(member.budget),
+      "predicted": member.predicted,
+      "genotype": None if genotype is None else genotype.tolist(),
+      "scaled_from": member.scaled_from,
+    }
+  return [entries[c.name] for c in sorted(chosen, key=_limit)]
+
+
+def _limit(member: Chosen) -> tuple[float, float]:
+  return member.budget.macs[1], member.budget.params[1]

@@ -1,0 +1,91 @@
+"""Networks, recipes and teachers that a config names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fbnax.data import Dataset
+from fbnax.jobs import parts
+from fbnax.jobs.training import Teacher
+from fbnax.spaces import Architecture, Recipe, zoo
+from fbnax.training import model_files
+
+
+def read_architecture(name: str) -> Architecture:
+  """An architecture of the zoo, a JSON file, or a model's directory.
+
+  Raises:
+    ValueError: there is none of that name; the file or the nearest names.
+  """
+  path = Path(name)
+  if path.is_dir():
+    return model_files.load(path).module.architecture
+  if path.suffix == ".json" or path.exists():
+    return Architecture.from_json(_read(path))
+  return zoo.get(name)
+
+
+def read_recipe(config: Any) -> Recipe:
+  """The recipe of `config.recipe_file`, or else of `config.recipe`."""
+  if config.recipe_file:
+    return read_recipe_file(config.recipe_file)
+  recipe = Recipe(**config.recipe.to_dict())
+  recipe.validate()
+  return recipe
+
+
+def read_recipe_file(path: str) -> Recipe:
+  """The recipe in a JSON file."""
+  return Recipe.from_json(_read(Path(path)))
+
+
+def read_teacher(text: str, key: str, dataset: Dataset) -> Teacher | None:
+  """A teacher: a model's directory, or a part of the user's own.
+
+  Args:
+    text: names it; none where it is empty.
+    key: of the config, for messages.
+    dataset: whose classes it must have.
+
+  Raises:
+    ValueError: there is no model, or it has another number of classes or image
+      channels.
+  """
+  if not text:
+    return None
+  if parts.is_part(text):
+    part = parts.teacher(text, dataset.num_classes, key)
+    found = Teacher(text, *part)
+  else:
+    saved = model_files.load(text)
+    if saved.module.num_classes != dataset.num_classes:
+      raise ValueError(
+        f"{key}={text!r} has {saved.module.num_classes} classes; "
+        f"legal: {dataset.num_classes}, as the data set"
+      )
+    at = saved.settings()
+    found = Teacher(
+      text, saved.module, saved.variables, at.resolution, at.mean, at.std
+    )
+  if found.mean is not None and len(found.mean) != dataset.channels:
+    raise ValueError(
+      f"{key}={text!r} takes images of {len(found.mean)} channels; legal: "
+      f"{dataset.channels}, as the data set"
+    )
+  return found
+
+
+def _read(path: Path) -> str:
+  try:
+    text = path.read_text("utf-8")
+    content = json.loads(text)
+  except FileNotFoundError:
+    raise ValueError(f"{path}: no such file") from None
+  except ValueError as error:
+    raise ValueError(f"{path} is no JSON: {error}") from error
+  # An architecture or recipe may stand alone, or in a list of candidates.
+  if isinstance(content, dict) and path.name == model_files.CARD:
+    return json.dumps(content["architecture"])
+  return text

@@ -1,0 +1,219 @@
+"""Job `predictors`: what pretraining on costs saves in labels.
+
+On the rows of a table, or on the trials of a finished `nars` run: error and
+rank correlation of the accuracy predictor with and without pretraining, of
+ridge regression and of a Gaussian process, against the number of labels.
+Figure 4.4 (e) of Wan 2022.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import config_dict
+
+from fbnax import __version__, costs, report
+from fbnax.jobs import inputs
+from fbnax.jobs.nars import read_run
+from fbnax.jobs.workdir import open_workdir
+from fbnax.search import learning_curves, tables
+from fbnax.search.learning_curves import Learner
+from fbnax.search.pretraining import Pretrained, pretrain
+from fbnax.spaces import SearchSpace
+from fbnax.training.files import to_json, write_atomically
+from fbnax.training.progress import open_progress
+
+SCHEMA_VERSION = 1
+LEARNERS = ("pretrained", "from scratch", "ridge", "gaussian process")
+
+
+def run(config: Any, workdir: str) -> None:
+  """Scores every learner, or those that are left."""
+  for key in ("seeds", "held_out", "predictors"):
+    if config[key] < 1:
+      raise ValueError(f"config.{key} is {config[key]!r}; legal: at least 1")
+  with open_workdir(workdir, config.to_dict()) as work:
+    if work.is_done():
+      return
+    space, genotypes, labels, classes = _labelled(config)
+    counts = _counts(config, len(labels))
+    scores = _Scores(work.path / "scores.json")
+    total = len(counts) * len(LEARNERS) * config.seeds
+    with (
+      open_progress() as progress,
+      work.phase("scores"),
+      progress.phase("scores", total) as advance,
+    ):
+      for seed in range(config.seed, config.seed + config.seeds):
+        make = _learners(config, space, classes, seed, max(counts))
+        for count in counts:
+          for name in LEARNERS:
+            if not scores.has(name, count, seed):
+              found = learning_curves.score(
+                make(name), seed, genotypes, labels, count, config.held_out
+              )
+              scores.add(name, count, seed, found)
+            advance(1, labels=count, seed=seed)
+    curves = _curves(scores.found, counts)
+    work.write_result(
+      {
+        "schema_version": SCHEMA_VERSION,
+        "fbnax_version": __version__,
+        "job": "predictors",
+        "config": config.to_dict(),
+        "space": {"name": space.name, "size": space.size, "rows": len(labels)},
+        "label_deviation": float(np.std(labels)),
+        "scores": scores.found,
+        "curves": curves,
+        "saved": saved(curves),
+        "times": {"phases": work.times(), "total": sum(work.times().values())},
+      }
+    )
+    page = report.write(work.path)
+  for curve in curves:
+    print(
+      f"{curve['learner']}: "
+      + ", ".join(
+        f"{c} labels {e:.3g} ({k:.3f})"
+        for c, e, k in zip(
+          curve["labels"], curve["rmse"], curve["kendall"], strict=True
+        )
+      )
+    )
+  print(f"error (Kendall's rank correlation) above; report: {page}")
+
+
+def saved(curves: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+  """How many labels others need for the error of the pretrained predictor.
+
+  Args:
+    curves: of `result.json`.
+
+  Returns:
+    For each other learner and each count the labels it needs, divided by that
+    count; None where no count it was given is enough.
+  """
+  by_name = {c["learner"]: c for c in curves}
+  ours = by_name["pretrained"]
+  rows = []
+  for name, theirs in by_name.items():
+    if name == "pretrained":
+      continue
+    factors = []
+    for count, error in zip(ours["labels"], ours["rmse"], strict=True):
+      needed = learning_curves.labels_needed(
+        theirs["labels"], theirs["rmse"], error
+      )
+      factors.append(needed / count if np.isfinite(needed) else None)
+    rows.append({"learner": name, "labels": ours["labels"], "factors": factors})
+  return rows
+
+
+class _Scores:
+  """Scores by learner, labels and seed, kept in a file as they are made."""
+
+  def __init__(self, path: Path) -> None:
+    self.path = path
+    self.found: list[dict[str, Any]] = []
+    if path.exists():
+      self.found = json.loads(path.read_text("utf-8"))
+
+  def has(self, learner: str, count: int, seed: int) -> bool:
+    wanted = (learner, count, seed)
+    return any(
+      (s["learner"], s["labels"], s["seed"]) == wanted for s in self.found
+    )
+
+  def add(
+    self, learner: str, count: int, seed: int, score: learning_curves.Score
+  ) -> None:
+    self.found.append(
+      {"learner": learner, "labels": count, "seed": seed, **score._asdict()}
+    )
+    write_atomically(self.path, to_json(self.found))
+
+
+def _labelled(
+  config: Any,
+) -> tuple[SearchSpace, np.ndarray, np.ndarray, int]:
+  """Space, genotypes, accuracies in percent, and classes."""
+  if bool(config.table) == bool(config.run):
+    raise ValueError(
+      f"config.table is {config.table!r} and config.run {config.run!r}; "
+      "legal: one of them"
+    )
+  if config.table:
+    genotypes = tables.genotypes(config.table)
+    accuracies = tables.test_accuracy(config.table, genotypes)
+    classes = config.num_classes
+    return tables.space_of(config.table), genotypes, 100 * accuracies, classes
+  finished = read_run(config.run)
+  channels = finished["dataset"]["channels"]
+  space = inputs.space(config_dict.ConfigDict(finished["config"]), channels)
+  trials = [t for t in finished["trials"] if t["label"] is not None]
+  return (
+    space,
+    np.asarray([t["genotype"] for t in trials], np.int32),
+    100 * np.asarray([t["label"] for t in trials]),
+    finished["dataset"]["num_classes"],
+  )
+
+
+def _counts(config: Any, rows: int) -> list[int]:
+  counts = sorted(config.labels)
+  most = rows - config.held_out
+  if not counts or counts[0] < 2 or counts[-1] > most:
+    raise ValueError(
+      f"config.labels is {tuple(config.labels)!r}; legal: from 2 to {most}, "
+      f"the {rows} rows without config.held_out"
+    )
+  return counts
+
+
+def _learners(
+  config: Any, space: SearchSpace, classes: int, seed: int, most: int
+) -> Callable[[str], Learner]:
+  """Makes the learner of a name; pretrains once a seed, and only if asked."""
+  cache: dict[str, Pretrained] = {}
+  pretrain_key, fit_key = jax.random.split(jax.random.key(seed))
+
+  def make(name: str) -> Learner:
+    if name == "ridge":
+      return learning_curves.ridge(space)
+    if name == "gaussian process":
+      return learning_curves.gaussian_process(space)
+    if name == "pretrained" and name not in cache:
+      pool = space.sobol(config.pool, seed)
+      pool_costs = costs.batch(space, jnp.asarray(pool), classes)
+      cache[name], _ = pretrain(pretrain_key, space, pool, pool_costs)
+    return learning_curves.neural(
+      fit_key,
+      space,
+      cache.get(name),
+      members=config.predictors,
+      capacity=most,
+    )
+
+  return make
+
+
+def _curves(
+  scores: Sequence[dict[str, Any]], counts: Sequence[int]
+) -> list[dict[str, Any]]:
+  """Mean and deviation over the seeds, by learner and count."""
+  curves = []
+  for name in LEARNERS:
+    of_name = [s for s in scores if s["learner"] == name]
+    curve: dict[str, Any] = {"learner": name, "labels": list(counts)}
+    for key in ("rmse", "kendall"):
+      values = [[s[key] for s in of_name if s["labels"] == c] for c in counts]
+      curve[key] = [float(np.mean(v)) for v in values]
+      curve[f"{key}_deviation"] = [float(np.std(v)) for v in values]
+    curves.append(curve)
+  return curves
