@@ -26,7 +26,7 @@ def get_config() -> config_dict.ConfigDict:
       first=20,
       candidates=5,
       bins=1,
-      exploration=0.0,
+      exploration=0.5,
       predictors=8,
       ranks=True,
     ),

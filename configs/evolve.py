@@ -16,6 +16,7 @@ def get_config() -> config_dict.ConfigDict:
     job="evolve",
     seed=0,
     run="runs/digits",
+    space="",
     budgets=config_dict.create(
       macs=(600e3, 1200e3),
       params=(),

@@ -2,7 +2,8 @@
 
 The config names the job; `--config.a.b=value` overrides one value of it. What
 is wrong with the input is told in a line or two (exit code 2), what is wrong
-with the program by a traceback. The same command goes on where it was stopped.
+with the program by a traceback. The same command goes on where it was stopped;
+with `--dry_run` it says what it would take, and leaves nothing.
 """
 
 import importlib
@@ -21,6 +22,7 @@ _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "path of a config file, such as configs/nars.py"
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "default: runs/<name of job>")
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "estimate, and run nothing")
 _CACHE = os.environ.get("FBNAX_CACHE") or os.path.expanduser("~/.cache/fbnax")
 
 
@@ -45,7 +47,8 @@ def main(argv: list[str]) -> int:
     workdir = _WORKDIR.value or f"runs/{job}"
     describe = importlib.import_module("fbnax.jobs.workdir").describe
     print(f"{job}: {describe(workdir)}", flush=True)
-    importlib.import_module(JOBS[job]).run(_CONFIG.value, workdir)
+    module = "fbnax.jobs.dry_run" if _DRY_RUN.value else JOBS[job]
+    importlib.import_module(module).run(_CONFIG.value, workdir)
   except KeyboardInterrupt as stop:
     print("stopped; the same command goes on from here", file=sys.stderr)
     return stop.args[0] if stop.args else 128 + signal.SIGINT

@@ -19,8 +19,6 @@ from fbnax.spaces import Architecture
 from fbnax.training import files
 
 SCHEMA_VERSION = 1
-# What a config says of the space.
-SPACE_KEYS = ("space", "fix", "architecture", "resolution", "recipe_file")
 
 
 def run(config: Any, workdir: str) -> None:

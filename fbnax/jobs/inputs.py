@@ -20,6 +20,14 @@ from fbnax.search.budgets import Budget
 from fbnax.spaces import SearchSpace
 from fbnax.training.recipes import Settings
 
+_NEWER = (
+  "augment",
+  "randaugment_operations",
+  "randaugment_magnitude",
+  "erasing",
+  "clip_norm",
+  "accumulate",
+)
 _FOLD_SEED = 0  # The folds of a set are the same for all runs.
 
 
@@ -184,12 +192,8 @@ def settings(
       "ema_decay": given.ema_decay,
       "label_smoothing": given.label_smoothing,
       "distillation": given.distillation,
-      "augment": given.augment,
-      "randaugment_operations": given.randaugment_operations,
-      "randaugment_magnitude": given.randaugment_magnitude,
-      "erasing": given.erasing,
-      "clip_norm": given.clip_norm,
-      "accumulate": given.accumulate,
+      # Runs of earlier versions have no such keys.
+      **{name: given[name] for name in _NEWER if name in given},
       "flip": dataset.flip,
       "crop_padding": dataset.crop_padding,
       **changes,

@@ -14,8 +14,8 @@ What is rounded, and how:
   that all widths and strides remain.
 * Widths of stem, blocks and head are rounded to multiples of 8, or of the
   network's divisor where that is larger, by `divisible`.
-* Resolutions are rounded to multiples of 8 from 64 pixels, of 4 below, or to
-  the nearest of those that are allowed.
+* Resolutions are rounded to multiples of 8 from 64 pixels, of 4 from 32, of 2
+  below, or to the nearest of those that are allowed.
 * Rounding never turns against the scaling: what should grow does not shrink,
   and a factor of 1 changes nothing.
 
@@ -216,7 +216,7 @@ def _resolution(
   wanted = pixels * factor
   if allowed is not None:
     return min(sorted(allowed), key=lambda side: abs(side - wanted))
-  multiple = 8 if wanted >= 64 else 4
+  multiple = 8 if wanted >= 64 else 4 if wanted >= 32 else 2
   rounded = max(1, math.floor(wanted / multiple + 0.5)) * multiple
   return _towards(pixels, rounded, factor)
 

@@ -1,0 +1,193 @@
+"""Members beyond the default: scaled, of one network, of one recipe."""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from ml_collections import config_dict
+
+from fbnax import costs, spaces
+from fbnax.jobs import inputs, members, nars
+from fbnax.search.budgets import Budget
+
+ROOT = pathlib.Path(__file__).parents[2]
+PARTS = ROOT / "tests" / "jobs" / "example_parts.py"
+
+
+def _config(preset="digits", **changes):
+  path = ROOT / "configs" / "nars.py"
+  spec = importlib.util.spec_from_file_location("nars_config", path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  config = module.get_config(preset)
+  config.update_from_flattened_dict(changes)
+  config.lock()
+  return config
+
+
+TINY = {
+  "data.max_images": 80,
+  "evaluator": f"{PARTS}:by_formula",
+  "search.pool": 128,
+  "search.rounds": 2,
+  "search.candidates": 4,
+  "search.epochs": 2,
+  "search.predictors": 2,
+  "training.epochs": 1,
+  "training.batch_size": 40,
+}
+
+
+def _member(space, genotype, limit):
+  return members.Chosen(
+    members.member_name(space, Budget(macs=(0.0, limit))),
+    Budget(macs=(0.9 * limit, limit)),
+    space.architecture(genotype),
+    space.recipe(genotype),
+    np.asarray(genotype),
+    0.9,
+  )
+
+
+def test_scaled_members_lie_beyond_the_family():
+  space = spaces.get("small")
+  low = np.zeros(len(space.decisions), int)
+  high = np.asarray(space.choices) - 1
+  family = [
+    _member(
+      space, g, float(costs.count(space.architecture(g), 10).macs) * 1.01
+    )
+    for g in (low, high)
+  ]
+  smallest, largest = (costs.count(m.architecture, 10).macs for m in family)
+  limits = (0.7 * smallest, 1.7 * largest)
+  config = _config(**{"budgets.scaled": limits})
+  down, up = members.scaled(config, family, space, 10)
+  for made, source, limit in (
+    (down, family[0], limits[0]),
+    (up, family[1], limits[1]),
+  ):
+    assert made.scaled_from == source.name and made.genotype is None
+    assert 0.6 * limit < costs.count(made.architecture, 10).macs <= limit
+    assert made.name.endswith("-scaled")
+  assert down.recipe == family[0].recipe
+  wanted = dataclasses.replace(family[1].recipe, stochastic_depth=0.2)
+  assert up.recipe == wanted
+  inside = _config(**{"budgets.scaled": (2.0 * smallest,)})
+  with pytest.raises(ValueError, match=r"inside the family.*budgets\.macs"):
+    members.scaled(inside, family, space, 10)
+
+
+def test_spaces_of_recipes_and_of_architectures(tmp_path):
+  whole = inputs.space(_config(fix=""), 1)
+  config = _config(fix="", architecture="fbnetv2_l3", resolution=32)
+  recipes = inputs.space(config, 1)
+  assert recipes.num_architecture_features == 0
+  genotype = np.zeros(len(recipes.decisions), int)
+  base = dataclasses.replace(
+    spaces.zoo.get("fbnetv2_l3"), resolution=32, input_channels=1
+  )
+  assert recipes.architecture(genotype) == base
+  [budget] = inputs.budgets(config, recipes, 10)
+  macs = costs.count(base, 10).macs
+  assert budget.macs == (macs, macs)
+  recipe = spaces.Recipe(learning_rate=0.03, mixup=0.1)
+  (tmp_path / "recipe.json").write_text(recipe.to_json())
+  file = str(tmp_path / "recipe.json")
+  networks = inputs.space(_config(fix="", recipe_file=file), 1)
+  assert networks.recipe(np.zeros(len(networks.decisions), int)) == recipe
+  assert recipes.size * networks.size == whole.size
+  with pytest.raises(ValueError, match=r"nothing to search; legal: one"):
+    inputs.space(_config(architecture="fbnet_a", recipe_file=file), 1)
+
+
+def test_the_papers_presets_are_what_it_says():
+  paper = _config("paper")
+  assert (paper.search.pool, paper.search.candidates) == (20_000, 48)
+  assert (paper.search.rounds, _config("paper_recipe").search.rounds) == (5, 4)
+  assert paper.budgets.macs == (450e6, 550e6, 650e6, 750e6)
+  assert paper.search.macs == (400e6, 800e6)
+  assert (paper.search.classes, paper.data.validation_images) == (200, 10_000)
+  assert (paper.search.epochs, paper.training.search_decay) == (150, 0.963)
+  assert (paper.training.epochs, paper.training.decay) == (400, 0.9875)
+  assert (paper.training.warmup_epochs, paper.training.ema_decay) == (
+    5.0,
+    0.99985,
+  )
+  space = inputs.space(paper, 3)
+  assert space.size * 2 == spaces.get("fbnetv3").size  # EMA is always on.
+  assert len(inputs.budgets(paper, space, 1000)) == 4
+  cifar = _config("cifar10")
+  assert cifar.training.ema_decay == 0.999
+  assert len(inputs.budgets(cifar, inputs.space(cifar, 3), 10)) == 4
+  recipes = inputs.space(_config("paper_recipe"), 3)
+  assert recipes.architecture(
+    np.zeros(len(recipes.decisions), int)
+  ) == spaces.zoo.get("fbnetv2_l3")
+
+
+def test_a_search_of_recipes_alone(tmp_path):
+  """From the user's own evaluator to a trained member, and a teacher."""
+  space = spaces.get("small")
+  network = space.architecture(np.zeros(len(space.decisions), int))
+  file = tmp_path / "network.json"
+  file.write_text(network.to_json())
+  config = _config(
+    **TINY, fix="", architecture=str(file), **{"search.classes": 0}
+  )
+  config.unlock()
+  config.training.teacher = f"{PARTS}:mean_colour"
+  nars.run(config_dict.FrozenConfigDict(config), str(tmp_path / "run"))
+  result = json.loads((tmp_path / "run" / "result.json").read_text())
+  [member] = result["members"]
+  wanted = dataclasses.replace(network, input_channels=1)
+  assert member["architecture"] == json.loads(wanted.to_json())
+  assert member["teacher"].endswith(":mean_colour")
+  assert result["predictor"]["pretraining"] == {}
+  tried = {json.dumps(t["recipe"]) for t in result["trials"]}
+  assert len(tried) == 8
+  assert {t["macs"] for t in result["trials"]} == {member["macs"]}
+  assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+def test_a_search_of_architectures_alone_with_a_scaled_member(
+  tmp_path, monkeypatch
+):
+  """All but the members' training, which other tests have."""
+  recipe = spaces.Recipe(optimizer="sgd", learning_rate=0.1, mixup=0.0)
+  (tmp_path / "recipe.json").write_text(recipe.to_json())
+  trained = []
+
+  def train_network(directory, name, architecture, recipe, *_, **rest):
+    trained.append((name, architecture, recipe, rest["teacher"]))
+    macs, params = costs.count(architecture, 10)
+    return {"name": name, "macs": macs, "params": params}, name
+
+  monkeypatch.setattr(members, "train_network", train_network)
+  config = _config(
+    **TINY,
+    **{
+      "fix": "resolution=8",
+      "recipe_file": str(tmp_path / "recipe.json"),
+      "budgets.macs": (200e3,),
+      "budgets.scaled": (100e3,),
+      "search.macs": (100e3, 600e3),
+    },
+  )
+  nars.run(config, str(tmp_path / "run"))
+  result = json.loads((tmp_path / "run" / "result.json").read_text())
+  scaled, evolved = result["members"]
+  assert scaled["scaled_from"] == evolved["name"] == "small-200k"
+  assert scaled["macs"] <= 100e3 < 180e3 <= evolved["macs"] <= 200e3
+  assert scaled["genotype"] is None and scaled["predicted"] is None
+  # The largest first; it teaches the other.
+  names = [evolved["name"], scaled["name"]]
+  assert [t[0] for t in trained] == names
+  assert [t[3] for t in trained] == [None, evolved["name"]]
+  assert {t[2] for t in trained} == {recipe}
+  tried = [t["macs"] for t in result["trials"]]
+  assert len(tried) == 8 and min(tried) >= 100e3 and max(tried) <= 600e3
+  assert (tmp_path / "run" / "report.html").stat().st_size > 10_000

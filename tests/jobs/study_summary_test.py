@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fbnax.jobs import study_summary
+from fbnax.jobs.study_plan import Comparison, Key, Term
+
+A, B, C = Key("g", "a"), Key("g", "b"), Key("g", "c")
+MINUS = Comparison("g", "a", "b", (Term(1.0, (A,)), Term(-1.0, (B,))))
+
+
+def trainings(values, metric="test_log_loss"):
+  """Entries from a dict of `f64[R, S]` by key."""
+  return [
+    {
+      "group": key.group,
+      "name": key.name,
+      "run": f"runs/{r}",
+      "seed": s,
+      "test_accuracy": 0.9,
+      "test_log_loss": 0.5,
+      metric: None if np.isnan(value) else float(value),
+    }
+    for key, table in values.items()
+    for (r, s), value in np.ndenumerate(table)
+  ]
+
+
+NUMBERS = hnp.arrays(
+  np.float64,
+  st.tuples(st.integers(1, 5), st.integers(1, 4)),
+  elements=st.floats(-3, 3).map(lambda v: round(v, 3)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(NUMBERS)
+def test_interval_is_students(values):
+  found = study_summary.interval(values)
+  runs = values.shape[0]
+  units = values.mean(axis=1) if runs >= 2 else values[0]
+  assert found.over == ("runs" if runs >= 2 else "seeds")
+  assert found.units == len(units)
+  assert found.mean == pytest.approx(units.mean())
+  if len(units) < 2:
+    assert np.isnan(found.low)
+    return
+  error = scipy.stats.sem(units)
+  if error < 1e-12:
+    assert found.low == pytest.approx(found.high, abs=1e-9)
+    return
+  low, high = scipy.stats.t.interval(
+    0.95, len(units) - 1, loc=units.mean(), scale=error
+  )
+  assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_the_interval_of_a_difference_is_that_of_the_paired_t_test():
+  rng = np.random.default_rng(0)
+  a, b = rng.normal(size=(2, 6, 3))
+  found = study_summary.summarize(trainings({A: a, B: b}), [MINUS])
+  loss = found["comparisons"][0]["test_log_loss"]
+  want = scipy.stats.ttest_rel(a.mean(1), b.mean(1)).confidence_interval(0.95)
+  assert (loss["low"], loss["high"]) == pytest.approx((want.low, want.high))
+  assert loss["by_run"] == pytest.approx((a - b).mean(1))
+  assert found["comparisons"][0]["name"] == "a minus b"
+
+
+def test_differences_are_of_the_same_run_and_seed():
+  # Runs and seeds differ by far more than the two cases do.
+  base = np.asarray([[1.0, 5.0], [20.0, 9.0], [3.0, 4.0]])
+  entries = trainings({A: base - 0.1, B: base})
+  rng = np.random.default_rng(0)
+  shuffled = [entries[i] for i in rng.permutation(len(entries))]
+  found = study_summary.summarize(shuffled, [MINUS])
+  loss = found["comparisons"][0]["test_log_loss"]
+  assert loss["mean"] == pytest.approx(-0.1)
+  assert loss["high"] - loss["low"] < 1e-6
+
+
+def test_what_diverged_is_left_out_and_counted():
+  a = np.asarray([[1.0, np.nan], [3.0, 5.0]])
+  entries = trainings({A: a, B: np.zeros((2, 2))})
+  found = study_summary.summarize(entries, [MINUS])
+  assert found["failed"] == 1
+  assert found["means"][0]["trainings"] == 3
+  loss = found["comparisons"][0]["test_log_loss"]
+  assert loss["by_run"] == pytest.approx([1.0, 4.0])
+  assert loss["mean"] == pytest.approx(2.5)
+  # Its accuracy, which is that of a guess, is left out too.
+  assert found["means"][0]["test_accuracy"]["units"] == 2
+
+
+def test_a_mean_of_pairs_is_that_of_those_that_did_not_diverge():
+  values = {
+    A: np.asarray([[1.0]]),
+    B: np.asarray([[np.nan]]),
+    C: np.asarray([[4.0]]),
+  }
+  comparison = Comparison("g", "", "", (Term(1.0, (A,)), Term(-1.0, (B, C))))
+  table = study_summary.tabulate(trainings(values), "test_log_loss")
+  assert study_summary.difference(table, comparison) == pytest.approx(-3.0)
+
+
+def test_a_case_that_one_run_lacks_is_compared_in_the_others():
+  full = np.asarray([[1.0, 2.0], [3.0, 4.0], [7.0, 8.0]])
+  entries = trainings({A: full, B: full - 1.0})
+  entries = [
+    e for e in entries if not (e["name"] == "b" and e["run"] == "runs/1")
+  ]
+  loss = study_summary.summarize(entries, [MINUS])["comparisons"][0]
+  assert loss["test_log_loss"]["units"] == 2
+  assert loss["test_log_loss"]["mean"] == pytest.approx(1.0)
+
+
+def test_how_many_are_beaten_and_what_they_come_to():
+  values = {
+    Key("g", "member"): np.asarray([[1.0, 3.0], [2.0, 2.0]]),
+    A: np.asarray([[3.0, 3.0], [1.0, 1.0]]),
+    B: np.asarray([[0.0, 9.0], [8.0, 8.0]]),
+    C: np.asarray([[1.0, 1.0], [np.nan, np.nan]]),
+  }
+  table = study_summary.tabulate(trainings(values), "test_log_loss")
+  found = study_summary.against(table, Key("g", "member"), (A, B, C), sign=-1)
+  # Run 0: 2.0 against 3.0, 4.5, 1.0; run 1: 2.0 against 1.0, 8.0.
+  assert (found["beats"], found["of"]) == (3, 5)
+  assert found["mean"] == pytest.approx((8.5 / 3 + 4.5) / 2)
+  assert found["median"] == pytest.approx((3.0 + 4.5) / 2)
+  assert found["best"] == pytest.approx(1.0)
+  assert found["worst"] == pytest.approx((4.5 + 8.0) / 2)
+  up = study_summary.against(table, Key("g", "member"), (A, B, C), sign=1)
+  assert (up["beats"], up["best"]) == (2, found["worst"])
+
+
+def test_accuracies_are_compared_the_other_way_round():
+  values = {A: np.asarray([[0.9]]), B: np.asarray([[0.8]]), C: [[0.95]]}
+  values[C] = np.asarray(values[C])
+  comparison = Comparison("g", "", "", (Term(1.0, (A,)), Term(-1.0, (B, C))))
+  entries = trainings(values, "test_accuracy")
+  found = study_summary.summarize(entries, [comparison])["comparisons"][0]
+  assert found["test_accuracy"]["against"]["beats"] == 1
+  assert found["test_accuracy"]["against"]["best"] == pytest.approx(0.95)
