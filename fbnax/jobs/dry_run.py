@@ -152,6 +152,12 @@ def _nars(
     ("parameters", reachable.params),
   ):
     yield f"  {fewest:,} to {most:,} {unit}"
+  if config.search.get("classes", 0):
+    # Of images that are about evenly spread over the classes.
+    share_of_classes = config.search.classes / classes
+    train, validation = (
+      round(count * share_of_classes) for count in (train, validation)
+    )
   budgets = inputs.budgets(config, space, classes)
   pool = draw(space, config.search.pool, config.seed, classes)
   for budget in budgets:

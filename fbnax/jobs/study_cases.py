@@ -21,16 +21,20 @@ from fbnax.spaces import Architecture
 
 
 def random(config: Any, runs: Sequence[Run]) -> Plan:
-  """Every member against random pairs that cost as much."""
+  """Every member against random pairs that cost as much.
+
+  The pairs of a budget are the same in all runs, so that folds of one data set
+  compare what their searches found with the same networks.
+  """
   if config.pairs < 1:
     raise ValueError(f"config.pairs is {config.pairs!r}; legal: 1 or more")
   cases = []
   names = [f"pair {i + 1}" for i in range(config.pairs)]
-  for index, run in enumerate(runs):
+  for run in runs:
     for member in run.members:
-      key = jax.random.fold_in(jax.random.key(config.seed), index)
       # Not Python's hash, which differs from process to process.
-      key = jax.random.fold_in(key, zlib.crc32(member.name.encode()))
+      number = zlib.crc32(member.name.encode())
+      key = jax.random.fold_in(jax.random.key(config.seed), number)
       drawn = draw(key, run.space, member.budget, config.pairs, run.classes)
       own = _as_trained(config, run, member, member.name, "member")
       cases += [own] + [

@@ -21,8 +21,6 @@ import numpy as np
 from fbnax.search.evaluators import Candidate, Evaluator
 from fbnax.spaces import SearchSpace
 
-ATTEMPTS = 1000  # To find a genotype that has not been evaluated.
-
 
 class Trajectory(NamedTuple):
   """What a search evaluated, in order.
@@ -71,21 +69,22 @@ def regularized_evolution(
   """The best of a random sample gets a mutated child, the oldest dies.
 
   A child differs from its parent in one decision. One that was evaluated
-  before is mutated on, so that every evaluation is of a new genotype.
+  before is mutated on, so that every evaluation is of a new genotype; for one
+  that is not in the pool the nearest one left there stands in.
 
   Args:
     seed: of everything random.
     evaluate: the evaluator.
     space: the space.
-    pool: genotypes that the evaluator knows, `i32[p, D]`; children outside of
-      it are not tried.
+    pool: genotypes that the evaluator knows, `i32[p, D]`; all of the space,
+      or part of it.
     count: evaluations.
     epochs: of each.
     population: the first ones are random.
     sample: of the population, in which parents compete.
 
   Raises:
-    ValueError: sizes that do not fit, or nothing new is found.
+    ValueError: sizes that do not fit.
   """
   if not 1 <= sample <= population <= count <= len(pool):
     raise ValueError(
@@ -103,14 +102,10 @@ def regularized_evolution(
     chosen = random.choice(len(alive), sample, replace=False)
     parent = max((alive[i] for i in chosen), key=lambda m: _rank(m[1]))[0]
     child = parent
-    for _ in range(ATTEMPTS):
+    while child in seen:
       child = _mutated(random, space, child, free)
-      if child in known and child not in seen:
-        break
       if child not in known:
-        child = parent
-    else:
-      raise ValueError(f"no new genotype near {parent} in {ATTEMPTS} mutations")
+        child = _nearest(random, child, pool, seen)
     seen.add(child)
     history.append((child, _accuracy(evaluate, child, epochs)))
     alive.append(history[-1])
@@ -135,6 +130,20 @@ def _mutated(
   return tuple(
     np.asarray(space.canonical(jnp.asarray(child)[None]))[0].tolist()
   )
+
+
+def _nearest(
+  random: np.random.Generator,
+  genotype: tuple[int, ...],
+  pool: np.ndarray,
+  seen: set[tuple[int, ...]],
+) -> tuple[int, ...]:
+  """A genotype of the pool, not seen, that differs in fewest decisions."""
+  distances = (pool != np.asarray(genotype)).sum(axis=1)
+  # Few are seen, so as many and one more of the nearest hold one that is not.
+  order = np.lexsort((random.random(len(pool)), distances))[: len(seen) + 1]
+  found = (tuple(g) for g in pool[order].tolist())
+  return next(g for g in found if g not in seen)
 
 
 def _accuracy(evaluate: Evaluator, genotype: object, epochs: int) -> float:

@@ -46,10 +46,18 @@ def test_same_seed_same_pairs_and_all_draws_are_different(
   )
   assert first == again
   assert [c for c in first if c.is_member] == [c for c in other if c.is_member]
-  pairs = [
-    (c.architecture, c.recipe) for c in (*first, *other) if not c.is_member
-  ]
-  assert len(set(pairs)) == len(pairs)
+  # The same for both runs, others for another seed and another budget.
+  pairs = {
+    run: [
+      (c.architecture, c.recipe)
+      for c in (*first, *other)
+      if not c.is_member and c.run == run
+    ]
+    for run in {c.run for c in first}
+  }
+  left, right = pairs.values()
+  assert left == right
+  assert len(set(left)) == len(left) == 12
 
 
 def test_a_band_without_networks_says_what_to_do(

@@ -68,6 +68,24 @@ def test_stays_inside_a_part_of_the_space():
   assert (found.genotypes != 4).all()
 
 
+def test_a_sparse_part_of_the_space():
+  """Hardly any child has a row: the nearest ones stand in, and it climbs."""
+  random = np.random.default_rng(0)
+  part = GRID[random.choice(len(GRID), 600, replace=False)]
+  found = baselines.regularized_evolution(
+    0, _evaluate([]), SPACE, part, 100, population=10, sample=5
+  )
+  rows = {tuple(g) for g in part.tolist()}
+  assert {tuple(g) for g in found.genotypes.tolist()} <= rows
+  shares = (part == 2).mean(axis=1)
+  assert found.accuracies[-40:].mean() > shares.mean() + 0.1
+  # Of a part that is evaluated to the end.
+  everything = baselines.regularized_evolution(
+    0, _evaluate([]), SPACE, part[:30], 30, population=10, sample=5
+  )
+  assert len({tuple(g) for g in everything.genotypes.tolist()}) == 30
+
+
 def test_sizes_that_do_not_fit():
   with pytest.raises(ValueError, match="count is 7; legal: 1 to 5"):
     baselines.random_search(0, _evaluate([]), GRID[:5], 7)
