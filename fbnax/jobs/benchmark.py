@@ -9,29 +9,23 @@ up once all searches have ended.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fbnax import __version__, report
+from fbnax.jobs.benchmark_methods import METHODS
 from fbnax.jobs.workdir import open_workdir
-from fbnax.search import baselines, nars, tables
+from fbnax.search import tables
 from fbnax.search.baselines import Trajectory
-from fbnax.search.evaluators import Evaluator
-from fbnax.search.planning import Options
-from fbnax.search.trials import open_store
-from fbnax.spaces import SearchSpace
+from fbnax.search.evaluators import Candidate, Evaluator
 from fbnax.training.files import to_json, write_atomically
 from fbnax.training.progress import open_progress
 
 SCHEMA_VERSION = 1
-
-Method = Callable[[Any, int, Evaluator, SearchSpace, np.ndarray], Trajectory]
 
 
 def run(config: Any, workdir: str) -> None:
@@ -43,6 +37,7 @@ def run(config: Any, workdir: str) -> None:
     space = tables.space_of(config.table)
     pool = tables.genotypes(config.table)
     evaluate = tables.by_table(config.table)
+    _check_table(config, evaluate, pool)
     found: dict[str, list[Trajectory]] = {m: [] for m in config.methods}
     total = len(config.methods) * config.seeds
     folder = work.path / "searches"
@@ -62,12 +57,15 @@ def run(config: Any, workdir: str) -> None:
           found[method].append(trajectory)
           advance(1, search=f"{method}, seed {seed}")
     with work.phase("test accuracies"):
+      tested = tables.test_accuracy(config.table, pool)
+      by_genotype = dict(zip(map(tuple, pool.tolist()), tested, strict=True))
       entries = [
-        _entry(config, method, config.seed + i, trajectory)
+        _entry(by_genotype, method, config.seed + i, trajectory)
         for method, trajectories in found.items()
         for i, trajectory in enumerate(trajectories)
       ]
-      best = float(np.nanmax(tables.test_accuracy(config.table, pool)))
+      best = float(np.nanmax(tested))
+    compared = summary(entries)
     work.write_result(
       {
         "schema_version": SCHEMA_VERSION,
@@ -77,12 +75,12 @@ def run(config: Any, workdir: str) -> None:
         "space": {"name": space.name, "size": space.size, "rows": len(pool)},
         "best_test_accuracy": best,
         "searches": entries,
-        "summary": summary(entries),
+        "summary": compared,
         "times": {"phases": work.times(), "total": sum(work.times().values())},
       }
     )
     page = report.write(work.path)
-  for row in summary(entries):
+  for row in compared:
     against = "".join(
       f", p = {p:.2g} against {other}" for other, p in row["p_values"].items()
     )
@@ -129,101 +127,15 @@ def summary(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
   return rows
 
 
-def _nars(
-  config: Any,
-  seed: int,
-  evaluate: Evaluator,
-  space: SearchSpace,
-  pool: np.ndarray,
-) -> Trajectory:
-  """Rounds of the search of `fbnax.search.nars`, on all rows of the table."""
-  given = config.search
-  options = Options(
-    pool=max(len(pool), 100),
-    rounds=1 + (config.evaluations - given.first) // given.candidates,
-    candidates=given.candidates,
-    epochs=config.epochs,
-    correlation=1.0,
-    macs=(0.0, np.inf),
-    predictors=given.predictors,
-    seed=seed,
-    bins=given.bins,
-    first=given.first,
-    exploration=given.exploration,
-    ranks=given.ranks,
-  )
-  # Memory alone: what has ended is kept by the job.
-  with (
-    open_store(":memory:") as store,
-    open_progress(io.StringIO()) as progress,
-  ):
-    found = nars.search(
-      space,
-      config.num_classes,
-      evaluate,
-      store,
-      options,
-      progress,
-      _untimed,
-      pool=pool,
-      check=False,
-    )
-  return Trajectory(
-    np.asarray([t.genotype for t in found.trials], np.int32),
-    np.asarray(
-      [np.nan if t.accuracy is None else t.accuracy for t in found.trials]
-    ),
-  )
-
-
-def _random(
-  config: Any,
-  seed: int,
-  evaluate: Evaluator,
-  space: SearchSpace,
-  pool: np.ndarray,
-) -> Trajectory:
-  return baselines.random_search(
-    seed, evaluate, pool, config.evaluations, config.epochs
-  )
-
-
-def _evolution(
-  config: Any,
-  seed: int,
-  evaluate: Evaluator,
-  space: SearchSpace,
-  pool: np.ndarray,
-) -> Trajectory:
-  return baselines.regularized_evolution(
-    seed,
-    evaluate,
-    space,
-    pool,
-    config.evaluations,
-    config.epochs,
-    population=config.evolution.population,
-    sample=config.evolution.sample,
-  )
-
-
-METHODS: dict[str, Method] = {
-  "nars": _nars,
-  "evolution": _evolution,
-  "random": _random,
-}
-
-
-@contextlib.contextmanager
-def _untimed(name: str) -> Iterator[None]:
-  yield
-
-
 def _check(config: Any) -> None:
   unknown = sorted(set(config.methods) - set(METHODS))
   if unknown or not config.methods:
     raise ValueError(
       f"config.methods has {unknown or None}; legal: {', '.join(METHODS)}"
+    )
+  if len(set(config.methods)) < len(config.methods):
+    raise ValueError(
+      f"config.methods is {tuple(config.methods)!r}; legal: each once"
     )
   for key in ("seeds", "evaluations", "epochs"):
     if config[key] < 1:
@@ -236,10 +148,39 @@ def _check(config: Any) -> None:
       f"{config.search.candidates!r}; legal: a first round of at least 2, and "
       "whole rounds after it"
     )
+  given = config.evolution
+  if "evolution" in config.methods and not (
+    1 <= given.sample <= given.population <= config.evaluations
+  ):
+    raise ValueError(
+      f"config.evolution has sample={given.sample!r} and population="
+      f"{given.population!r}; legal: 1 <= sample <= population <= evaluations, "
+      f"which is {config.evaluations!r}"
+    )
+
+
+def _check_table(config: Any, evaluate: Evaluator, pool: np.ndarray) -> None:
+  """What only the table can tell, before any search and not after some."""
+  if config.evaluations > len(pool):
+    raise ValueError(
+      f"config.evaluations is {config.evaluations!r}; legal: up to "
+      f"{len(pool)}, the rows of {config.table}"
+    )
+  [[outcome]] = evaluate(
+    [Candidate(0, tuple(pool[0].tolist()), 0)], config.epochs, lambda _: None
+  )
+  if len(outcome.curve) < config.epochs:
+    raise ValueError(
+      f"config.epochs is {config.epochs!r}; legal: up to "
+      f"{len(outcome.curve)}, the epochs of {config.table}"
+    )
 
 
 def _entry(
-  config: Any, method: str, seed: int, trajectory: Trajectory
+  by_genotype: Mapping[tuple[int, ...], float],
+  method: str,
+  seed: int,
+  trajectory: Trajectory,
 ) -> dict[str, Any]:
   """A search in `result.json`; with what it had found at every evaluation."""
   accuracies = np.where(
@@ -247,16 +188,15 @@ def _entry(
   )
   leads = np.maximum.accumulate(accuracies)
   best = np.asarray([int(np.flatnonzero(accuracies == b)[0]) for b in leads])
-  wanted, inverse = np.unique(best, return_inverse=True)
-  tested = tables.test_accuracy(config.table, trajectory.genotypes[wanted])
+  curve = [by_genotype[tuple(trajectory.genotypes[i].tolist())] for i in best]
   return {
     "method": method,
     "seed": seed,
     "evaluations": len(accuracies),
     "genotype": trajectory.genotypes[best[-1]].tolist(),
     "validation_accuracy": float(leads[-1]),
-    "test_accuracy": float(tested[inverse[-1]]),
-    "test_curve": tested[inverse].tolist(),
+    "test_accuracy": float(curve[-1]),
+    "test_curve": [float(accuracy) for accuracy in curve],
   }
 
 

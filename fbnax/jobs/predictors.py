@@ -19,7 +19,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from fbnax import __version__, costs, report
-from fbnax.jobs import inputs
+from fbnax.jobs import inputs, parts
 from fbnax.jobs.nars import read_run
 from fbnax.jobs.workdir import open_workdir
 from fbnax.search import learning_curves, tables
@@ -35,9 +35,11 @@ LEARNERS = ("pretrained", "from scratch", "ridge", "gaussian process")
 
 def run(config: Any, workdir: str) -> None:
   """Scores every learner, or those that are left."""
-  for key in ("seeds", "held_out", "predictors"):
-    if config[key] < 1:
-      raise ValueError(f"config.{key} is {config[key]!r}; legal: at least 1")
+  for key, least in (("seeds", 1), ("held_out", 2), ("predictors", 1)):
+    if config[key] < least:
+      raise ValueError(
+        f"config.{key} is {config[key]!r}; legal: at least {least}"
+      )
   with open_workdir(workdir, config.to_dict()) as work:
     if work.is_done():
       return
@@ -154,8 +156,21 @@ def _labelled(
     classes = config.num_classes
     return tables.space_of(config.table), genotypes, 100 * accuracies, classes
   finished = read_run(config.run)
-  channels = finished["dataset"]["channels"]
-  space = inputs.space(config_dict.ConfigDict(finished["config"]), channels)
+  # Runs of earlier versions lack what has been added since.
+  keys = {"fix": "", "architecture": "", "resolution": 0, "recipe_file": ""}
+  given = config_dict.ConfigDict({**keys, **finished["config"]})
+  if parts.is_part(given.space):
+    raise ValueError(
+      f"{config.run} has config.space={given.space!r}: code of its user's, "
+      "which is not run because a directory says so; legal: a run of a space "
+      "of fbnax.spaces"
+    )
+  space = inputs.space(given, finished["dataset"]["channels"])
+  if not space.num_architecture_features:
+    raise ValueError(
+      f"{config.run} searched recipes alone, so that costs teach nothing; "
+      "legal: a run that searched architectures"
+    )
   trials = [t for t in finished["trials"] if t["label"] is not None]
   return (
     space,
@@ -166,7 +181,7 @@ def _labelled(
 
 
 def _counts(config: Any, rows: int) -> list[int]:
-  counts = sorted(config.labels)
+  counts = sorted(set(config.labels))
   most = rows - config.held_out
   if not counts or counts[0] < 2 or counts[-1] > most:
     raise ValueError(
@@ -206,7 +221,7 @@ def _learners(
 def _curves(
   scores: Sequence[dict[str, Any]], counts: Sequence[int]
 ) -> list[dict[str, Any]]:
-  """Mean and deviation over the seeds, by learner and count."""
+  """Mean and sample deviation over the seeds, by learner and count."""
   curves = []
   for name in LEARNERS:
     of_name = [s for s in scores if s["learner"] == name]
@@ -214,6 +229,8 @@ def _curves(
     for key in ("rmse", "kendall"):
       values = [[s[key] for s in of_name if s["labels"] == c] for c in counts]
       curve[key] = [float(np.mean(v)) for v in values]
-      curve[f"{key}_deviation"] = [float(np.std(v)) for v in values]
+      curve[f"{key}_deviation"] = [
+        float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for v in values
+      ]
     curves.append(curve)
   return curves

@@ -28,7 +28,7 @@ from fbnax.jobs import inputs
 from fbnax.jobs.networks import read_teacher
 from fbnax.jobs.study_cases import Case
 from fbnax.jobs.study_runs import Run
-from fbnax.jobs.training import Teacher
+from fbnax.jobs.training import Teacher, taught
 from fbnax.models import Network, initialize
 from fbnax.training import files, loop, recipes, step
 from fbnax.training.progress import Progress
@@ -119,15 +119,7 @@ def train_case(
   teacher = None if case.teacher is None else _teacher(run, case.teacher)
   settings = _settings(run, case, images.dataset)
   module = Network(case.architecture, run.classes)
-  model = Model(module)
-  if teacher is not None:
-    model = Model(
-      module,
-      Model(teacher.module),
-      teacher.resolution,
-      teacher.mean,
-      teacher.std,
-    )
+  model = taught(module, teacher)
   members, state = _start(module, case, seeds)
   fitted = loop.fit(
     model,

@@ -43,6 +43,19 @@ class Teacher(NamedTuple):
   std: tuple[float, ...] | None = None
 
 
+def taught(module: nn.Module, teacher: Teacher | None) -> Model:
+  """A module as it is trained, by a teacher or without."""
+  if teacher is None:
+    return Model(module)
+  return Model(
+    module,
+    Model(teacher.module),
+    teacher.resolution,
+    teacher.mean,
+    teacher.std,
+  )
+
+
 def train_network(
   directory: Path,
   name: str,
@@ -86,15 +99,7 @@ def train_network(
       name, module, saved.variables, architecture.resolution
     )
   start = time.monotonic()
-  model = Model(module)
-  if teacher is not None:
-    model = Model(
-      module,
-      Model(teacher.module),
-      teacher.resolution,
-      teacher.mean,
-      teacher.std,
-    )
+  model = taught(module, teacher)
   key = jax.random.key(seed)
   side, channels = architecture.resolution, architecture.input_channels
   init_key, member_key = jax.random.split(key)

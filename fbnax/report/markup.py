@@ -87,6 +87,11 @@ def short(name: str, longest: int = 36) -> str:
   return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
+def capital(words: str) -> str:
+  """Words as a sentence begins."""
+  return words[:1].upper() + words[1:]
+
+
 def plural(amount: int, noun: str) -> str:
   """`1 trial`, `2 trials`."""
   return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"

@@ -1,4 +1,4 @@
-"""Reads `result.json` of a work directory into the dataclasses of `schema`.
+"""Reads `result.json` of a work directory into the schemas' dataclasses.
 
 What is missing takes its default and the report leaves out what it would have
 shown; what is there with another type is an error that names the file, the key
@@ -7,6 +7,7 @@ and what was found.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -15,7 +16,14 @@ import types
 import typing
 from typing import Any
 
+from fbnax.report.comparison_schema import (
+  BenchmarkResult,
+  Curve,
+  PredictorsResult,
+  Saved,
+)
 from fbnax.report.schema import SCHEMA_VERSION, Numbers, Result
+from fbnax.report.study_schema import StudyResult
 from fbnax.spaces import Architecture
 
 # Numbers beyond are none that a run can have measured or counted.
@@ -30,6 +38,81 @@ def read(workdir: str | os.PathLike[str]) -> Result:
     ValueError: there is none, it is of another schema version, or a value is
       not of the type its key has; file, key and value are named.
   """
+  path, data = _load(workdir)
+  try:
+    result = _parse(Result, data, "")
+    _check_pairs(result)
+    _check_accuracies(result)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+  return result
+
+
+def read_study(workdir: str | os.PathLike[str]) -> StudyResult:
+  """Reads `result.json` of a study.
+
+  Raises:
+    ValueError: as `read`.
+  """
+  path, data = _load(workdir)
+  try:
+    result = _parse(StudyResult, data, "")
+    for i, case in enumerate(result.cases):
+      _check_share(f"cases[{i}].test_accuracy", case.test_accuracy)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+  return result
+
+
+def read_benchmark(workdir: str | os.PathLike[str]) -> BenchmarkResult:
+  """Reads `result.json` of a benchmark.
+
+  Raises:
+    ValueError: as `read`.
+  """
+  path, data = _load(workdir)
+  try:
+    result: BenchmarkResult = _parse(BenchmarkResult, data, "")
+    for i, search in enumerate(result.searches):
+      _check_share(f"searches[{i}].test_accuracy", search.test_accuracy)
+      for j, share in enumerate(search.test_curve):
+        _check_share(f"searches[{i}].test_curve[{j}]", share)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+  return result
+
+
+def read_predictors(workdir: str | os.PathLike[str]) -> PredictorsResult:
+  """Reads `result.json` of a comparison of predictors.
+
+  Raises:
+    ValueError: as `read`.
+  """
+  path, data = _load(workdir)
+  try:
+    result: PredictorsResult = _parse(PredictorsResult, data, "")
+    for name in ("curves", "saved"):
+      for i, row in enumerate(getattr(result, name)):
+        _check_lengths(f"{name}[{i}]", row)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+  return result
+
+
+def job_of(workdir: str | os.PathLike[str]) -> str | None:
+  """The job that left the result; None if it names none.
+
+  Raises:
+    ValueError: as `read`.
+  """
+  job = _load(workdir)[1].get("job")
+  return job if isinstance(job, str) else None
+
+
+def _load(
+  workdir: str | os.PathLike[str],
+) -> tuple[pathlib.Path, dict[str, Any]]:
+  """The path of `result.json`, and what it holds if it is of this version."""
   path = pathlib.Path(workdir) / "result.json"
   try:
     text = path.read_text(encoding="utf-8")
@@ -50,13 +133,7 @@ def read(workdir: str | os.PathLike[str]) -> Result:
       f"{path}: schema_version is {_show(version)}; this version of fbnax "
       f"reads {SCHEMA_VERSION}"
     )
-  try:
-    result = _parse(Result, data, "")
-    _check_pairs(result)
-    _check_accuracies(result)
-  except ValueError as error:
-    raise ValueError(f"{path}: {error}") from error
-  return result
+  return path, data
 
 
 def _encodable(value: Any) -> Any:
@@ -161,6 +238,18 @@ def _check_pairs(result: Result) -> None:
       raise ValueError(f"{where} must be [low, high], found {list(limit)}")
 
 
+def _check_lengths(where: str, row: Curve | Saved) -> None:
+  """Raises a ValueError where a list has not an item for each of `labels`."""
+  for field in dataclasses.fields(row):
+    found = getattr(row, field.name)
+    # One that is missing is left out of the report.
+    if isinstance(found, tuple) and found and len(found) != len(row.labels):
+      raise ValueError(
+        f"{where}.{field.name} has {len(found)} values, {where}.labels has "
+        f"{len(row.labels)}"
+      )
+
+
 def _check_accuracies(result: Result) -> None:
   """Raises a ValueError where an accuracy is no fraction of 1."""
   measured: list[tuple[str, float | None]] = []
@@ -175,5 +264,9 @@ def _check_accuracies(result: Result) -> None:
       )
       measured.append((f"{where}.test_accuracy", epoch.test_accuracy))
   for where, value in measured:
-    if value is not None and not 0 <= value <= 1:
-      raise ValueError(f"{where} must be a fraction of 1, found {value:g}")
+    _check_share(where, value)
+
+
+def _check_share(where: str, value: float | None) -> None:
+  if value is not None and not 0 <= value <= 1:
+    raise ValueError(f"{where} must be a fraction of 1, found {value:g}")

@@ -6,10 +6,20 @@ import os
 import pathlib
 import tempfile
 
+from fbnax.report.benchmark_page import benchmark_page
 from fbnax.report.overview import title
 from fbnax.report.page import page
-from fbnax.report.reading import read
+from fbnax.report.predictors_page import predictors_page
+from fbnax.report.reading import (
+  job_of,
+  read,
+  read_benchmark,
+  read_predictors,
+  read_study,
+)
+from fbnax.report.schema import Result
 from fbnax.report.sections import sections
+from fbnax.report.study_page import study_page
 
 
 def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
@@ -28,22 +38,34 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
     ValueError: `result.json` is missing, of another schema version or broken;
       file, key and what was found are named.
   """
-  result = read(workdir)
+  job = job_of(workdir)
+  if job == "study":
+    text = study_page(read_study(workdir))
+  elif job == "benchmark":
+    text = benchmark_page(read_benchmark(workdir))
+  elif job == "predictors":
+    text = predictors_page(read_predictors(workdir))
+  else:
+    text = _design_page(read(workdir))
+  path = pathlib.Path(workdir) / "report.html"
+  _replace(path, text)
+  return path
+
+
+def _design_page(result: Result) -> str:
+  """The page of a job that designs or trains networks."""
   kind = (
     "Neural architecture-recipe search"
     if result.job == "nars"
     else (f"Report of the job {result.job}" if result.job else "Report")
   )
-  text = page(
+  return page(
     title(result),
     kind,
     sections(result),
     f"Written by fbnax.report from the run's result.json (fbnax "
     f"{result.fbnax_version or 'of unknown version'}).",
   )
-  path = pathlib.Path(workdir) / "report.html"
-  _replace(path, text)
-  return path
 
 
 def _replace(path: pathlib.Path, text: str) -> None:

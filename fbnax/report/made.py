@@ -1,0 +1,57 @@
+"""How a result was made: facts, the command that repeats it, its config."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fbnax.report import markup
+from fbnax.report.markup import escape
+
+
+def made(facts: Sequence[tuple[str, str]], config: Mapping[str, Any]) -> str:
+  """The facts as a list, and the config folded under it.
+
+  Args:
+    facts: name as text, words as HTML.
+    config: as `result.json` has it.
+  """
+  rows = "".join(f"<dt>{escape(n)}</dt><dd>{words}</dd>" for n, words in facts)
+  found = f'<dl class="facts">{rows}</dl>' if facts else ""
+  if config:
+    text = json.dumps(config, indent=2, ensure_ascii=False)
+    found += markup.details("configuration", f"<pre>{escape(text)}</pre>")
+  return found
+
+
+def command(file: str, config: Mapping[str, Any]) -> str:
+  """The command that gives such a result, without the work directory.
+
+  Args:
+    file: the config's, in `configs/`.
+    config: as `result.json` has it; empty values are the defaults.
+  """
+  flags = [
+    f"--config.{key}={_said(value)}"
+    for key, value in _flat(config)
+    if key != "job" and value not in (None, "", [])
+  ]
+  return " ".join([f"python -m fbnax.main --config=configs/{file}", *flags])
+
+
+def _flat(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+  for key, value in config.items():
+    if isinstance(value, dict):
+      yield from ((f"{key}.{name}", item) for name, item in _flat(value))
+    else:
+      yield key, value
+
+
+def _said(value: Any) -> str:
+  """A value as a shell and the flags understand it."""
+  if isinstance(value, list):
+    items = "(" + "".join(f"{item!r}," for item in value) + ")"
+    return f'"{items}"' if "'" in items else shlex.quote(items)
+  return shlex.quote(str(value))

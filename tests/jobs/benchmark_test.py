@@ -1,0 +1,204 @@
+"""The job `benchmark` from end to end on a made-up table, and started again."""
+
+import importlib.util
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from fbnax import spaces
+from fbnax.jobs import benchmark
+from fbnax.search import tables
+
+ROOT = pathlib.Path(__file__).parents[2]
+ROWS = 125
+
+
+def load(name):
+  """The config of a file of `configs/`."""
+  path = ROOT / "configs" / f"{name}.py"
+  spec = importlib.util.spec_from_file_location(name, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+  """Some cells; more convolutions are better, and tests agree roughly."""
+  path = tmp_path_factory.mktemp("tables") / "cells.npz"
+  space = spaces.get("nasbench201")
+  random = np.random.default_rng(0)
+  genotypes = np.full((ROWS, 6), 2, np.int32)
+  # Every operation on three edges, so that cells have neighbours.
+  genotypes[:, :3] = np.indices((5, 5, 5)).reshape(3, -1).T
+  good = (genotypes == 2).sum(axis=1) + 0.5 * (genotypes == 3).sum(axis=1)
+  validation = (good + random.normal(0, 0.3, ROWS) + 2) / 10
+  test = (good + random.normal(0, 0.3, ROWS) + 2) / 10
+  tables.save(path, space, genotypes, np.clip(validation, 0, 1), test)
+  return path
+
+
+def make_config(table, **changes):
+  """The smallest comparison: three rounds of 8, 2 and 2 candidates."""
+  config = load("benchmark")
+  config.update(
+    {
+      "table": str(table),
+      "seeds": 2,
+      "evaluations": 12,
+      "search": {"first": 8, "candidates": 2, "predictors": 2},
+      "evolution": {"population": 6, "sample": 3},
+    }
+  )
+  config.update(changes)
+  return config.lock()
+
+
+@pytest.fixture(scope="module")
+def finished(table, tmp_path_factory):
+  config = make_config(table)
+  workdir = tmp_path_factory.mktemp("work") / "benchmark"
+  benchmark.run(config, str(workdir))
+  return config, workdir
+
+
+def _result(workdir):
+  return json.loads((workdir / "result.json").read_text())
+
+
+def test_every_method_has_every_seed(finished, table):
+  result = _result(finished[1])
+  assert (result["schema_version"], result["job"]) == (1, "benchmark")
+  assert result["space"] == {"name": "nasbench201", "size": 15625, "rows": ROWS}
+  assert [(s["method"], s["seed"]) for s in result["searches"]] == [
+    (method, seed)
+    for method in ("nars", "evolution", "random")
+    for seed in (0, 1)
+  ]
+  with np.load(table) as rows:
+    assert result["best_test_accuracy"] == rows["test"].max()
+
+
+def test_a_search_is_judged_by_the_test_accuracy_of_its_best(finished, table):
+  with np.load(table) as file:
+    genotypes, validation, test = (
+      file[name] for name in ("genotypes", "validation", "test")
+    )
+  row = {tuple(g): i for i, g in enumerate(genotypes.tolist())}
+  for search in _result(finished[1])["searches"]:
+    name = f"{search['method']}-{search['seed']}.json"
+    kept = json.loads((finished[1] / "searches" / name).read_text())
+    asked = [row[tuple(g)] for g in kept["genotypes"]]
+    assert len(set(asked)) == search["evaluations"] == 12
+    np.testing.assert_array_equal(kept["accuracies"], validation[asked])
+    best = [max(asked[: i + 1], key=lambda r: validation[r]) for i in range(12)]
+    assert search["test_curve"] == test[best].tolist()
+    assert search["test_accuracy"] == test[best[-1]]
+    assert search["validation_accuracy"] == validation[best[-1]]
+    assert search["genotype"] == genotypes[best[-1]].tolist()
+
+
+def test_the_summary_is_that_of_scipy_and_numpy(finished):
+  result = _result(finished[1])
+  ends = {
+    method: [
+      s["test_accuracy"] for s in result["searches"] if s["method"] == method
+    ]
+    for method in ("nars", "evolution", "random")
+  }
+  for row in result["summary"]:
+    values = np.asarray(ends[row["method"]])
+    assert row["seeds"] == 2
+    assert row["mean"] == pytest.approx(values.mean())
+    assert row["deviation"] == pytest.approx(abs(np.diff(values))[0] / 2**0.5)
+    assert (row["smallest"], row["largest"]) == (values.min(), values.max())
+    assert set(row["p_values"]) == set(ends) - {row["method"]}
+    for other, p in row["p_values"].items():
+      want = stats.mannwhitneyu(ends[other], values, alternative="two-sided")
+      assert p == pytest.approx(want.pvalue)
+
+
+def test_a_clear_difference_is_found():
+  entries = [
+    {"method": m, "test_accuracy": v + 0.001 * i}
+    for m, v in (("nars", 0.94), ("random", 0.9))
+    for i in range(8)
+  ]
+  ours, theirs = benchmark.summary(entries)
+  # All 64 pairs are ahead: two of the 16 choose 8 ways to deal the ranks.
+  assert ours["p_values"]["random"] == pytest.approx(2 / 12870)
+  assert theirs["p_values"]["nars"] == pytest.approx(2 / 12870)
+  (alone,) = benchmark.summary(entries[:1])
+  assert (alone["deviation"], alone["p_values"]) == (0.0, {})
+
+
+def test_the_report_is_that_of_a_benchmark(finished):
+  page = (finished[1] / "report.html").read_text()
+  assert "Searches compared on nasbench201" in page
+  assert 'id="chart-progress"' in page
+
+
+def test_started_again_it_searches_nothing(finished, monkeypatch, capsys):
+  config, workdir = finished
+  before = _result(workdir)
+
+  def refuse(*_):
+    raise AssertionError("a search is made again")
+
+  monkeypatch.setattr(
+    benchmark, "METHODS", dict.fromkeys(benchmark.METHODS, refuse)
+  )
+  benchmark.run(config, str(workdir))
+  assert capsys.readouterr().out == ""
+  (workdir / "result.json").unlink()
+  benchmark.run(config, str(workdir))
+  after = _result(workdir)
+  assert after["searches"] == before["searches"]
+  assert after["summary"] == before["summary"]
+  assert "nars: test accuracy" in capsys.readouterr().out
+
+
+def test_only_what_is_missing_is_searched_again(finished, monkeypatch):
+  config, workdir = finished
+  before = _result(workdir)
+  made = []
+  random = benchmark.METHODS["random"]
+
+  def counted(config, seed, *rest):
+    made.append(seed)
+    return random(config, seed, *rest)
+
+  monkeypatch.setitem(benchmark.METHODS, "random", counted)
+  (workdir / "searches" / "random-1.json").unlink()
+  (workdir / "result.json").unlink()
+  benchmark.run(config, str(workdir))
+  assert made == [1]
+  assert _result(workdir)["searches"] == before["searches"]
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"methods": ("nars", "annealing")}, r"\['annealing'\]; legal: nars, evol"),
+    ({"methods": ()}, "config.methods has None; legal: nars"),
+    ({"methods": ("random", "random")}, "legal: each once"),
+    ({"seeds": 0}, "config.seeds is 0; legal: at least 1"),
+    ({"evaluations": 0}, "config.evaluations is 0; legal: at least 1"),
+    ({"evaluations": 13}, "config.evaluations is 13, .* whole rounds after it"),
+    ({"evaluations": 6}, "config.evaluations is 6, .* whole rounds after it"),
+    ({"evaluations": 130}, f"is 130; legal: up to {ROWS}, the rows of"),
+    ({"epochs": 2}, "config.epochs is 2; legal: up to 1, the epochs of"),
+    ({"evolution.population": 13}, "population=13; legal: 1 <= sample"),
+    ({"evolution.sample": 7}, "sample=7 and .* legal: 1 <= sample"),
+    ({"table": "nowhere.npz"}, "nowhere.npz: no such table"),
+  ],
+)
+def test_bad_input_names_what_is_legal(changes, message, table, tmp_path):
+  config = make_config(table)
+  with config.unlocked(), config.ignore_type():
+    config.update_from_flattened_dict(changes)
+  with pytest.raises(ValueError, match=message):
+    benchmark.run(config, str(tmp_path / "run"))
