@@ -125,6 +125,7 @@ def _options(
     bins=config.search.bins,
     first=config.search.first,
     exploration=config.search.exploration,
+    signal=config.search.signal,
     ranks=config.search.ranks,
   )
 

@@ -264,6 +264,7 @@ def _outcome(
       curve=curve,
       log_loss=float(found.log_loss),
       seconds=float(found.seconds),
+      losses=tuple(float(v) for v in found.losses),
     )
   if found.error is None:
     legal = all(math.isfinite(v) and 0 <= v <= 1 for v in curve)

@@ -8,6 +8,16 @@ from fbnax.report import markup
 from fbnax.report.markup import MISSING, count, escape, percent, plural, whole
 from fbnax.report.schema import Member, Numbers, Result
 
+LIKELIHOOD = (
+  " A likelihood is the geometric mean of the probabilities that the right "
+  "classes get: it tells candidates apart where accuracy hardly does."
+)
+
+
+def signal(result: Result) -> str:
+  """What candidates were ranked by, as a noun."""
+  return "likelihood" if result.signal == "likelihood" else "accuracy"
+
 
 def family_table(result: Result) -> str:
   """One row for each member; the best of what is better or worse is bold."""
@@ -90,8 +100,9 @@ def _table_note(result: Result) -> str:
     )
   if any(m.predicted is not None for m in result.members):
     notes.append(
-      "“Predicted” is what the search expected as validation accuracy of a "
-      "candidate, before the member was trained."
+      f"“Predicted” is what the search expected as validation {signal(result)} "
+      "of a candidate, before the member was trained."
+      + (LIKELIHOOD if signal(result) == "likelihood" else "")
     )
   if any(m.checkpoint for m in result.members):
     paths = ", ".join(

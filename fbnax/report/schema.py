@@ -161,7 +161,10 @@ class Times:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """Everything a report is made of."""
+  """Everything a report is made of.
+
+  `signal` is what the predictor learned: accuracies, or likelihoods.
+  """
 
   schema_version: int = SCHEMA_VERSION
   fbnax_version: str | None = None
@@ -171,6 +174,7 @@ class Result:
   space: Space = dataclasses.field(default_factory=Space)
   predictor: Predictor = dataclasses.field(default_factory=Predictor)
   early_stop: EarlyStop = dataclasses.field(default_factory=EarlyStop)
+  signal: str | None = None
   trials: tuple[Trial, ...] = ()
   members: tuple[Member, ...] = ()
   times: Times = dataclasses.field(default_factory=Times)

@@ -10,6 +10,7 @@ from fbnax.report import (
   search_charts,
   training_charts,
 )
+from fbnax.report.family import LIKELIHOOD, signal
 from fbnax.report.markup import escape, figure, percent, plural, whole
 from fbnax.report.networks import networks
 from fbnax.report.overview import overview
@@ -97,7 +98,7 @@ def _best_trials(result: Result) -> str:
     "trial",
     "round",
     "validation accuracy",
-    "predicted before",
+    f"{signal(result)} predicted before",
     "MACs",
     "parameters",
     "epochs",
@@ -153,11 +154,12 @@ def _predictor(result: Result) -> str:
     parts.append(
       figure(
         chart,
-        "Accuracy of trials that the predictor had not been shown, against "
-        "what it predicted, by round; on the dashed line it would be right, "
-        "triangles lie beyond the axes. "
+        f"{markup.capital(signal(result))} of trials that the predictor had "
+        "not been shown, against what it predicted, by round; on the dashed "
+        "line it would be right, triangles lie beyond the axes. "
         "A search needs the order more than the value: that is what the two "
-        "rank correlations (1 is perfect, 0 is chance) say.",
+        "rank correlations (1 is perfect, 0 is chance) say."
+        + (LIKELIHOOD if signal(result) == "likelihood" else ""),
       )
     )
   chart = predictor_charts.pretraining(result)

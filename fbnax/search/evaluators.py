@@ -45,6 +45,7 @@ class Outcome(NamedTuple):
     log_loss: at the end, nats.
     seconds: its share of the time.
     error: why it failed, None if it did not.
+    losses: log-loss after each epoch, nats; empty where it is not known.
   """
 
   id: int
@@ -52,6 +53,7 @@ class Outcome(NamedTuple):
   log_loss: float
   seconds: float
   error: str | None
+  losses: tuple[float, ...] = ()
 
 
 class Evaluator(Protocol):
@@ -159,6 +161,7 @@ def by_training(
           log_loss=float(curves.log_loss[-1, i]),
           seconds=seconds,
           error=None if finite else _diverged(*losses),
+          losses=tuple(curves.log_loss[:, i].tolist()),
         )
       )
     return outcomes

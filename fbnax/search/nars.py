@@ -55,7 +55,7 @@ class Search:
     for trial, label in zip(self.trials, self.labels, strict=True):
       entry = dataclasses.asdict(trial)
       entry["recipe"] = json.loads(trial.recipe or "null")
-      # What the predictor learned: accuracy at the early-stop epoch.
+      # What the predictor learned: the signal at the early-stop epoch.
       entry["label"] = float(label) if math.isfinite(label) else None
       del entry["architecture"], entry["seed"]
       entries.append(entry)
@@ -131,7 +131,7 @@ def search(
     if stop is None:
       stop = store.decide("early_stop", _early_stop(trials, options))
     with timed("predictor"), progress.phase(f"predictor after round {number}"):
-      labels = labels_at(trials, stop["epoch"])
+      labels = labels_at(trials, stop["epoch"], options.signal)
       if np.isfinite(labels).sum() < 2:
         raise ValueError(
           f"{np.isfinite(labels).sum()} of {len(trials)} trials could be "
@@ -168,6 +168,7 @@ def search(
           }
         )
   report = {
+    "signal": options.signal,
     "predictor": {"pretraining": _pretraining(proxies), "rounds": rounds},
     "early_stop": stop,
   }
@@ -186,17 +187,40 @@ def _pretraining(proxies: dict[str, ProxyMetrics]) -> dict[str, Any]:
   }
 
 
-def labels_at(trials: Sequence[Trial], epoch: int) -> np.ndarray:
-  """Accuracy of each trial after an epoch, NaN where it failed, `f64[n]`."""
-  return np.asarray(
-    [
-      np.nan
-      if t.status != "done" or t.curve[epoch - 1] is None
-      else t.curve[epoch - 1]
-      for t in trials
-    ],
-    np.float64,
-  )
+def signals(trials: Sequence[Trial], signal: str) -> list[np.ndarray]:
+  """What candidates are ranked by, after each epoch of each trial.
+
+  Args:
+    trials: any.
+    signal: see `Options`.
+
+  Returns:
+    `f64[epochs]` for each trial, NaN where it failed.
+
+  Raises:
+    ValueError: likelihoods are asked for, and the evaluator gave no losses.
+  """
+  found = []
+  for trial in trials:
+    values = trial.curve if signal == "accuracy" else trial.losses
+    if trial.status == "done" and not values:
+      raise ValueError(
+        f"search.signal is {signal!r}, but the evaluator gave trial {trial.id} "
+        "no losses; legal: accuracy"
+      )
+    curve = np.asarray([np.nan if v is None else v for v in values], np.float64)
+    if signal == "likelihood":
+      curve = np.exp(-curve)
+    found.append(curve if trial.status == "done" else np.full(1, np.nan))
+  return found
+
+
+def labels_at(
+  trials: Sequence[Trial], epoch: int, signal: str = "accuracy"
+) -> np.ndarray:
+  """The signal of each trial after an epoch, NaN where it failed, `f64[n]`."""
+  curves = signals(trials, signal)
+  return np.asarray([c[min(epoch, len(c)) - 1] for c in curves], np.float64)
 
 
 def _run(
@@ -265,19 +289,15 @@ def _trial(
     recipe=space.recipe(np.asarray(genotype)).to_json(),
     architecture=architecture.to_json(),
     seed=_seed(options, outcome.id),
+    losses=outcome.losses,
   )
 
 
 def _early_stop(trials: Sequence[Trial], options: Options) -> dict[str, Any]:
   """The epoch at which later rounds stop, as JSON."""
-  curves = np.asarray(
-    [
-      [np.nan if v is None else v for v in t.curve]
-      for t in trials
-      if t.status == "done"
-    ],
-    np.float64,
-  ).reshape(-1, options.epochs)
+  done = [t for t in trials if t.status == "done"]
+  curves = np.asarray(signals(done, options.signal), np.float64)
+  curves = curves.reshape(-1, options.epochs)
   found = early_stop_epoch(curves, options.correlation)
   return {
     "threshold": options.correlation,

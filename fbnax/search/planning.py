@@ -21,6 +21,8 @@ from fbnax.search.selection import select_by_bins
 from fbnax.search.trials import Trial
 from fbnax.spaces.space import SearchSpace
 
+SIGNALS = ("accuracy", "likelihood")
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -43,6 +45,10 @@ class Options:
       the others, the paper's.
     exploration: standard deviations of the ensemble that are added to its mean
       where candidates are chosen; 0 in the paper.
+    signal: what candidates are ranked by. `accuracy` is the paper's;
+      `likelihood`, the geometric mean of the probabilities that the right
+      classes get (e to the minus log-loss), still tells candidates apart where
+      nearly all images are classified right or few are held out.
     ranks: the predictor learns ranks of accuracies instead of accuracies (see
       `fbnax.search.fitting`).
   """
@@ -58,6 +64,7 @@ class Options:
   bins: int = 0
   first: int = 0
   exploration: float = 0.0
+  signal: str = "accuracy"
   ranks: bool = False
 
   @property
@@ -76,6 +83,10 @@ class Options:
         raise ValueError(
           f"search.{name} is {getattr(self, name)!r}; legal: at least 1"
         )
+    if self.signal not in SIGNALS:
+      raise ValueError(
+        f"search.signal is {self.signal!r}; legal: {', '.join(SIGNALS)}"
+      )
     if self.first < 0 or self.exploration < 0:
       raise ValueError(
         f"search.first is {self.first!r} and search.exploration "

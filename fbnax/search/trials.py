@@ -22,7 +22,7 @@ from typing import Any
 
 from fbnax.training.files import to_json
 
-VERSION = 1
+VERSION = 2
 STATUSES = ("done", "failed")
 # Errors that are about the place the file is in, not about what it holds.
 _REFUSED = (
@@ -40,7 +40,7 @@ CREATE TABLE trials (
   macs REAL, params REAL, predicted REAL, curve TEXT NOT NULL, accuracy REAL,
   log_loss REAL, epochs REAL NOT NULL, seconds REAL NOT NULL,
   status TEXT NOT NULL, error TEXT, recipe TEXT, architecture TEXT,
-  seed INTEGER, sha256 TEXT NOT NULL
+  seed INTEGER, losses TEXT NOT NULL, sha256 TEXT NOT NULL
 );
 CREATE TABLE decisions (
   key TEXT PRIMARY KEY, value TEXT NOT NULL, sha256 TEXT NOT NULL
@@ -69,6 +69,8 @@ class Trial:
     recipe: JSON (`Recipe.to_json`).
     architecture: JSON (`Architecture.to_json`).
     seed: of its training.
+    losses: log-loss after each evaluation during training, nats; empty where
+      the evaluator does not know it.
   """
 
   id: int
@@ -87,10 +89,11 @@ class Trial:
   recipe: str | None = None
   architecture: str | None = None
   seed: int | None = None
+  losses: tuple[float | None, ...] = ()
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Trial))
-_JSON = ("genotype", "curve")
+_JSON = ("genotype", "curve", "losses")
 
 
 @dataclasses.dataclass(frozen=True)

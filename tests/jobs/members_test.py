@@ -57,9 +57,7 @@ def test_scaled_members_lie_beyond_the_family():
   low = np.zeros(len(space.decisions), int)
   high = np.asarray(space.choices) - 1
   family = [
-    _member(
-      space, g, float(costs.count(space.architecture(g), 10).macs) * 1.01
-    )
+    _member(space, g, float(costs.count(space.architecture(g), 10).macs) * 1.01)
     for g in (low, high)
   ]
   smallest, largest = (costs.count(m.architecture, 10).macs for m in family)

@@ -142,7 +142,7 @@ def test_damage_says_what_to_do(tmp_path):
 
 
 @pytest.mark.parametrize(
-  "statement", ["PRAGMA user_version = 2", "CREATE TABLE trials (id INTEGER)"]
+  "statement", ["PRAGMA user_version = 3", "CREATE TABLE trials (id INTEGER)"]
 )
 def test_a_foreign_file_is_left_alone(tmp_path, statement):
   path = tmp_path / "trials.sqlite"
@@ -150,7 +150,7 @@ def test_a_foreign_file_is_left_alone(tmp_path, statement):
   connection.execute(statement)
   connection.close()
   content = path.read_bytes()
-  with pytest.raises(ValueError, match=r"schema version \d; legal: 1"):
+  with pytest.raises(ValueError, match=r"schema version \d; legal: 2"):
     open_store(path)
   assert path.read_bytes() == content
 
