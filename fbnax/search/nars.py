@@ -206,7 +206,7 @@ def signals(trials: Sequence[Trial], signal: str) -> list[np.ndarray]:
     if trial.status == "done" and not values:
       raise ValueError(
         f"search.signal is {signal!r}, but the evaluator gave trial {trial.id} "
-        "no losses; legal: accuracy"
+        "no losses; legal: accuracy, or an evaluator that fills Outcome.losses"
       )
     curve = np.asarray([np.nan if v is None else v for v in values], np.float64)
     if signal == "likelihood":

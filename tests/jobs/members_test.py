@@ -31,6 +31,7 @@ def _config(preset="digits", **changes):
 TINY = {
   "data.max_images": 80,
   "evaluator": f"{PARTS}:by_formula",
+  "search.signal": "accuracy",
   "search.pool": 128,
   "search.rounds": 2,
   "search.candidates": 4,
@@ -162,7 +163,8 @@ def test_a_search_of_architectures_alone_with_a_scaled_member(
   def train_network(directory, name, architecture, recipe, *_, **rest):
     trained.append((name, architecture, recipe, rest["teacher"]))
     macs, params = costs.count(architecture, 10)
-    return {"name": name, "macs": macs, "params": params}, name
+    measured = {"test_accuracy": 0.5, "test_log_loss": 1.0}
+    return {"name": name, "macs": macs, "params": params} | measured, name
 
   monkeypatch.setattr(members, "train_network", train_network)
   config = _config(
