@@ -46,7 +46,7 @@ def test_a_network(space, dataset):
   assert 4 * params <= found.weights < 4 * params * 1.5
   assert 4 * 4 * params <= found.state < 4 * 4 * params * 1.5
   assert found.state < found.memory < 2**28
-  assert 0 < found.step < found.compilation
+  assert found.step > 0 and found.compilation > 0
   assert found.pixels == 8
 
 
@@ -56,7 +56,6 @@ def test_a_population_holds_each_members_state(space, dataset):
   three = estimates.measure_population(space, genotypes, SETTINGS, dataset)
   assert one.state == three.state and one.weights == three.weights
   assert three.memory > one.memory
-  assert three.step > one.step
 
 
 def test_between():
