@@ -1,0 +1,37 @@
+"""Neural-backed decision trees: a tree of decisions on logits."""
+
+from fbnax.nbdt import schedules
+from fbnax.nbdt.hierarchy import Hierarchy
+from fbnax.nbdt.induce import induce
+from fbnax.nbdt.inference import (
+  Decisions,
+  decision_log_probs,
+  decisions,
+  hard_predict,
+  node_log_probs,
+  path_log_probs,
+  soft_predict,
+)
+from fbnax.nbdt.losses import (
+  hard_tree_loss,
+  original_hard_tree_loss,
+  original_soft_tree_loss,
+  soft_tree_loss,
+)
+
+__all__ = [
+  "Decisions",
+  "Hierarchy",
+  "decision_log_probs",
+  "decisions",
+  "hard_predict",
+  "hard_tree_loss",
+  "induce",
+  "node_log_probs",
+  "original_hard_tree_loss",
+  "original_soft_tree_loss",
+  "path_log_probs",
+  "schedules",
+  "soft_predict",
+  "soft_tree_loss",
+]

@@ -1,0 +1,229 @@
+"""Hierarchies: what is a tree, and what is said of what is none."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fbnax import nbdt
+from tests.nbdt import trees
+
+CHILDREN = [[0, 1], [4, 3], [5, 2]]
+has_data = pytest.mark.skipif(
+  not trees.DATA.exists(), reason="no hierarchies beside the repository"
+)
+
+
+def test_attributes():
+  hierarchy = nbdt.Hierarchy.from_children(CHILDREN)
+  assert hierarchy.children == CHILDREN
+  assert (hierarchy.num_classes, hierarchy.num_nodes) == (4, 7)
+  assert hierarchy.root == 6
+  assert hierarchy.depths.tolist() == [3, 3, 1, 2, 2, 1, 0]
+  assert hierarchy.depth == 3
+  assert hierarchy.leaves(5) == [0, 1, 3] and hierarchy.leaves(2) == [2]
+  assert hierarchy.path(1) == [6, 5, 4, 1]
+  assert np.asarray(hierarchy.decisions).tolist() == [3, 3, 1, 2]
+  for node in (-1, 7):
+    with pytest.raises(ValueError, match=f"node is {node}; legal: 0 to 6"):
+      hierarchy.leaves(node)
+    with pytest.raises(ValueError, match=f"node is {node}; legal: 0 to 6"):
+      hierarchy.path(node)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**16), classes=st.integers(2, 40))
+def test_random_trees_keep_their_children(seed, classes):
+  random = np.random.default_rng(seed)
+  children = trees.random_children(random, classes, 6)
+  # Lists may come in any order: the root is found, not assumed to be last.
+  shuffled = random.permutation(len(children))
+  place = {int(old): new for new, old in enumerate(shuffled)}
+  moved = [
+    [n if n < classes else classes + place[n - classes] for n in children[i]]
+    for i in shuffled
+  ]
+  hierarchy = nbdt.Hierarchy.from_children(moved)
+  assert hierarchy.children == moved and hierarchy.num_classes == classes
+  for i, nodes in enumerate(moved):
+    below = [leaf for n in nodes for leaf in hierarchy.leaves(n)]
+    assert hierarchy.leaves(classes + i) == below
+    assert all(hierarchy.path(n)[-2:] == [classes + i, n] for n in nodes)
+  merges = hierarchy.merges
+  made = np.arange(classes, 2 * classes - 1)
+  assert (merges.left < made).all() and (merges.right < made).all()
+  parts = sorted([*merges.left.tolist(), *merges.right.tolist()])
+  assert parts == list(range(2 * classes - 2))
+
+
+def test_is_immutable_hashable_and_a_pytree():
+  hierarchy = nbdt.Hierarchy.from_children(CHILDREN)
+  same = nbdt.Hierarchy.from_children(CHILDREN)
+  other = nbdt.Hierarchy.from_children([[1, 0], [4, 3], [5, 2]])
+  named = nbdt.Hierarchy.from_children(CHILDREN, labels="abcdefg")
+  assert hierarchy == same and hash(hierarchy) == hash(same)
+  assert len({hierarchy, same, other, named}) == 3
+  with pytest.raises(ValueError, match="read-only"):
+    hierarchy.parents[0] = 1
+  with pytest.raises(AttributeError):
+    hierarchy.rows = None
+  back = jax.jit(lambda h: h)(named)
+  assert back == hierarchy and back.labels is None
+  # Names are no reason to compile again.
+  traced = []
+  compiled = jax.jit(lambda h: traced.append(0) or h.parents)
+  for tree in (hierarchy, other, named):
+    compiled(tree)
+  assert len(traced) == 1
+
+
+@pytest.mark.parametrize(
+  ("children", "classes", "message"),
+  [
+    ([], None, "children is empty"),
+    ([[0, 1], []], 2, r"children\[1\] is \[\]"),
+    ([[0, 1.5]], 2, r"children\[0\] is .*whole numbers"),
+    ([[0, 1], [1, 2], [3, 4]], 3, r"node 1 is a child in children\[0\] and"),
+    ([[0, 0, 1]], 2, r"node 0 is a child in children\[0\], twice"),
+    ([[0, 5], [1, 6], [2, 4]], 4, r"nodes \[5, 6, 4\] are .* in a cycle"),
+    ([[0, 4], [1, 3], [2]], 3, r"nodes \[4, 3\] are .* in a cycle"),
+    ([[0, 1, 2]], 2, r"nodes \[2\] are .* in a cycle"),
+    ([[0, 1], [2, 3]], 4, r"nodes \[4, 5\] have no parent"),
+    ([[0, 1], [4, 3]], 4, "class 2 is under no node"),
+    ([[0, 1], [5, 2]], 3, r"children\[1\] has node 5; legal: 0 to 4"),
+    ([[0, 1], [3, 2]], 2, "in a cycle"),
+    ([[0, 1], [4, 3]], None, "not given; the lists look like 3"),
+    ([[0]], None, "of 1 classes; legal: at least 2"),
+    ([[0, -1]], 2, r"has node -1; legal: 0 to 2"),
+  ],
+)
+def test_what_is_no_tree(children, classes, message):
+  with pytest.raises(ValueError, match=message):
+    nbdt.Hierarchy.from_children(children, classes)
+
+
+def test_names_fit_the_nodes():
+  with pytest.raises(ValueError, match="labels has 2 entries; legal: 7"):
+    nbdt.Hierarchy.from_children(CHILDREN, labels=["a", "b"])
+  with pytest.raises(ValueError, match="ids repeats"):
+    nbdt.Hierarchy.from_children(CHILDREN, ids=["a"] * 7)
+
+
+def test_linkages():
+  linkage = np.asarray([[0, 2, 1.0, 2], [1, 3, 2.0, 3]])
+  assert nbdt.Hierarchy.from_linkage(linkage).children == [[0, 2], [1, 3]]
+  for wrong in (linkage[:, :3], linkage[:0], linkage[0]):
+    with pytest.raises(ValueError, match=r"legal: \[K - 1, 4\]"):
+      nbdt.Hierarchy.from_linkage(wrong)
+  with pytest.raises(ValueError, match="whole numbers"):
+    nbdt.Hierarchy.from_linkage(linkage + 0.5)
+  with pytest.raises(ValueError, match="node 0 is a child in"):
+    nbdt.Hierarchy.from_linkage(linkage[[0, 0]])
+
+
+def graph(links, ids=("a", "b", "c", "x", "y"), key="links", **more):
+  nodes = [{"id": node, "label": node.upper()} for node in ids]
+  pairs = [{"source": a, "target": b} for a, b in links]
+  return {"directed": True, "nodes": nodes, key: pairs, **more}
+
+
+TREE = [("x", "c"), ("x", "y"), ("y", "b"), ("y", "a")]
+
+
+@pytest.mark.parametrize("key", ["links", "edges"])
+def test_files(tmp_path, key):
+  path = tmp_path / "tree.json"
+  path.write_text(json.dumps(graph(TREE, key=key)), "utf-8")
+  hierarchy = nbdt.Hierarchy.load(path)
+  assert hierarchy.children == [[2, 4], [1, 0]]
+  assert hierarchy.ids == ("a", "b", "c", "x", "y")
+  assert hierarchy.labels == ("A", "B", "C", "X", "Y")
+  wnids = tmp_path / "wnids.txt"
+  wnids.write_text("c\na\nb\n", "utf-8")
+  for order in (["c", "a", "b"], wnids, str(wnids)):
+    ordered = nbdt.Hierarchy.load(path, order)
+    assert ordered.children == [[0, 4], [2, 1]]
+  # What is saved comes back with its names and its order.
+  ordered.save(path)
+  assert nbdt.Hierarchy.load(path) == ordered
+  ordered.save(path, ["n1", "n2", "n3"])
+  renamed = nbdt.Hierarchy.load(path)
+  assert renamed.ids == ("n1", "n2", "n3", "x", "y")
+  assert renamed.children == ordered.children
+
+
+def test_unnamed_hierarchies_are_saved_with_made_up_ids(tmp_path):
+  path = tmp_path / "tree.json"
+  hierarchy = nbdt.Hierarchy.from_children(CHILDREN)
+  hierarchy.save(path)
+  loaded = nbdt.Hierarchy.load(path)
+  assert loaded.children == CHILDREN and loaded.ids[4] == "f00000004"
+  for wnids, message in (
+    (["a", "b"], "wnids has 2 ids; legal: 4"),
+    (["a", "b", "c", "a"], "wnids repeats 'a'"),
+    (["a", "b", "c", "f00000006"], "repeats an inner node's id"),
+  ):
+    with pytest.raises(ValueError, match=message):
+      hierarchy.save(path, wnids)
+
+
+@pytest.mark.parametrize(
+  ("content", "wnids", "message"),
+  [
+    ("no json", None, "no JSON"),
+    ([], None, "no list 'nodes'"),
+    ({"nodes": [{"label": "a"}]}, None, r"nodes\[0\] is .*'id'"),
+    ({"nodes": [{"id": "a"}]}, None, "one of 'links' and 'edges'"),
+    (graph(TREE, ("a", "a", "b")), None, "nodes has 'a' twice"),
+    (graph([*TREE, ("x", "z")]), None, r"links\[4\] has target 'z'"),
+    (graph([*TREE, ("x", "a")]), None, "node 'a' has the parents 'y' and 'x'"),
+    (graph([("x", "y"), ("y", "x")]), None, "cycle"),
+    (graph(TREE[:-1]), ["a", "b", "c"], r"nodes \[.*\] have no par|class 0 is"),
+    (graph(TREE), ["a", "b"], "3 leaves, but wnids has 2 .*another data set"),
+    (graph(TREE), ["a", "b", "q"], r"in wnids alone: \['q'\]"),
+    (graph(TREE), ["a", "b", "y"], "class 'y' has children"),
+    (graph(TREE), ["a", "b", "b"], "wnids repeats 'b'"),
+    (graph(TREE), "absent.txt", "wnids: no such file"),
+  ],
+)
+def test_files_that_are_no_hierarchy(tmp_path, content, wnids, message):
+  path = tmp_path / "tree.json"
+  text = content if isinstance(content, str) else json.dumps(content)
+  path.write_text(text, "utf-8")
+  with pytest.raises(ValueError, match=message):
+    nbdt.Hierarchy.load(path, wnids)
+
+
+def test_no_file(tmp_path):
+  with pytest.raises(ValueError, match="no such hierarchy file"):
+    nbdt.Hierarchy.load(tmp_path / "absent.json")
+
+
+@has_data
+@pytest.mark.parametrize(
+  ("name", "wnids", "classes", "nodes"),
+  [
+    ("cifar10_wordnet", "cifar10", 10, 18),
+    ("cifar10_induced_resnet18", "cifar10", 10, 19),
+    ("imagenet1000_induced_efficientnet_b7b", "imagenet1000", 1000, 1999),
+  ],
+)
+def test_published_files(tmp_path, name, wnids, classes, nodes):
+  ids = trees.DATA / f"wnids_{wnids}.txt"
+  hierarchy = nbdt.Hierarchy.load(trees.DATA / f"{name}.json", ids)
+  assert (hierarchy.num_classes, hierarchy.num_nodes) == (classes, nodes)
+  assert list(hierarchy.ids[:classes]) == ids.read_text("utf-8").split()
+  hierarchy.save(tmp_path / "tree.json")
+  assert nbdt.Hierarchy.load(tmp_path / "tree.json") == hierarchy
+
+
+@has_data
+def test_a_hierarchy_of_another_data_set():
+  with pytest.raises(ValueError, match="another data set"):
+    nbdt.Hierarchy.load(
+      trees.DATA / "cifar10_wordnet.json",
+      trees.DATA / "wnids_imagenet1000.txt",
+    )
