@@ -155,6 +155,14 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
       params_limit = (low, float(params[i]))
     found.append(Budget(macs=macs_limit, params=params_limit))
   found.sort(key=lambda b: (b.macs[1], b.params[1]))
+  if macs:  # Said now and not after the search; `members.scaled` needs it.
+    low, high = found[0].macs[0], found[-1].macs[1]
+    inside = [v for v in given.get("scaled", ()) if low <= v <= high]
+    if inside:
+      raise ValueError(
+        f"config.budgets.scaled has {inside[0]:g} MACs; legal: below {low:g} "
+        f"or above {high:g}, beyond config.budgets.macs"
+      )
   for budget in found:
     budgets_lib.check_reachable(budgets_lib.batched(budget), space, classes)
   return found

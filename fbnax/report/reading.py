@@ -14,7 +14,8 @@ import os
 import pathlib
 import types
 import typing
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from fbnax.report.comparison_schema import (
   BenchmarkResult,
@@ -26,6 +27,7 @@ from fbnax.report.schema import SCHEMA_VERSION, Numbers, Result
 from fbnax.report.study_schema import StudyResult
 from fbnax.spaces import Architecture
 
+_T = TypeVar("_T")
 # Numbers beyond are none that a run can have measured or counted.
 _LARGEST = 1e100
 _LARGEST_INTEGER = 10**15
@@ -38,14 +40,7 @@ def read(workdir: str | os.PathLike[str]) -> Result:
     ValueError: there is none, it is of another schema version, or a value is
       not of the type its key has; file, key and value are named.
   """
-  path, data = _load(workdir)
-  try:
-    result = _parse(Result, data, "")
-    _check_pairs(result)
-    _check_accuracies(result)
-  except ValueError as error:
-    raise ValueError(f"{path}: {error}") from error
-  return result
+  return _read(workdir, Result, _check)
 
 
 def read_study(workdir: str | os.PathLike[str]) -> StudyResult:
@@ -54,14 +49,7 @@ def read_study(workdir: str | os.PathLike[str]) -> StudyResult:
   Raises:
     ValueError: as `read`.
   """
-  path, data = _load(workdir)
-  try:
-    result = _parse(StudyResult, data, "")
-    for i, case in enumerate(result.cases):
-      _check_share(f"cases[{i}].test_accuracy", case.test_accuracy)
-  except ValueError as error:
-    raise ValueError(f"{path}: {error}") from error
-  return result
+  return _read(workdir, StudyResult, _check_study)
 
 
 def read_benchmark(workdir: str | os.PathLike[str]) -> BenchmarkResult:
@@ -70,16 +58,7 @@ def read_benchmark(workdir: str | os.PathLike[str]) -> BenchmarkResult:
   Raises:
     ValueError: as `read`.
   """
-  path, data = _load(workdir)
-  try:
-    result: BenchmarkResult = _parse(BenchmarkResult, data, "")
-    for i, search in enumerate(result.searches):
-      _check_share(f"searches[{i}].test_accuracy", search.test_accuracy)
-      for j, share in enumerate(search.test_curve):
-        _check_share(f"searches[{i}].test_curve[{j}]", share)
-  except ValueError as error:
-    raise ValueError(f"{path}: {error}") from error
-  return result
+  return _read(workdir, BenchmarkResult, _check_benchmark)
 
 
 def read_predictors(workdir: str | os.PathLike[str]) -> PredictorsResult:
@@ -88,15 +67,7 @@ def read_predictors(workdir: str | os.PathLike[str]) -> PredictorsResult:
   Raises:
     ValueError: as `read`.
   """
-  path, data = _load(workdir)
-  try:
-    result: PredictorsResult = _parse(PredictorsResult, data, "")
-    for name in ("curves", "saved"):
-      for i, row in enumerate(getattr(result, name)):
-        _check_lengths(f"{name}[{i}]", row)
-  except ValueError as error:
-    raise ValueError(f"{path}: {error}") from error
-  return result
+  return _read(workdir, PredictorsResult, _check_predictors)
 
 
 def job_of(workdir: str | os.PathLike[str]) -> str | None:
@@ -107,6 +78,44 @@ def job_of(workdir: str | os.PathLike[str]) -> str | None:
   """
   job = _load(workdir)[1].get("job")
   return job if isinstance(job, str) else None
+
+
+def _read(
+  workdir: str | os.PathLike[str],
+  schema: type[_T],
+  check: Callable[[_T], None],
+) -> _T:
+  """Reads, parses and checks; errors name the file."""
+  path, data = _load(workdir)
+  try:
+    result: _T = _parse(schema, data, "")
+    check(result)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+  return result
+
+
+def _check(result: Result) -> None:
+  _check_pairs(result)
+  _check_accuracies(result)
+
+
+def _check_study(result: StudyResult) -> None:
+  for i, case in enumerate(result.cases):
+    _check_share(f"cases[{i}].test_accuracy", case.test_accuracy)
+
+
+def _check_benchmark(result: BenchmarkResult) -> None:
+  for i, search in enumerate(result.searches):
+    _check_share(f"searches[{i}].test_accuracy", search.test_accuracy)
+    for j, share in enumerate(search.test_curve):
+      _check_share(f"searches[{i}].test_curve[{j}]", share)
+
+
+def _check_predictors(result: PredictorsResult) -> None:
+  for name in ("curves", "saved"):
+    for i, row in enumerate(getattr(result, name)):
+      _check_lengths(f"{name}[{i}]", row)
 
 
 def _load(

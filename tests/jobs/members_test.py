@@ -80,6 +80,20 @@ def test_scaled_members_lie_beyond_the_family():
     members.scaled(inside, family, space, 10)
 
 
+def test_scaled_budgets_are_checked_before_the_search():
+  space = spaces.get("small")
+  for inside in (720e3, 900e3, 1600e3):
+    config = _config(
+      **{"budgets.macs": (800e3, 1600e3), "budgets.scaled": (inside,)}
+    )
+    with pytest.raises(ValueError, match=r"below 720000 or above 1\.6e"):
+      inputs.budgets(config, space, 10)
+  beyond = _config(
+    **{"budgets.macs": (800e3, 1600e3), "budgets.scaled": (500e3, 2e6)}
+  )
+  assert len(inputs.budgets(beyond, space, 10)) == 2
+
+
 def test_spaces_of_recipes_and_of_architectures(tmp_path):
   whole = inputs.space(_config(fix=""), 1)
   config = _config(fix="", architecture="fbnetv2_l3", resolution=32)
