@@ -99,7 +99,7 @@ def run(config: Any, workdir: str) -> None:
 
 def _config_of(config: Any, finished: dict[str, Any]) -> Any:
   """What of the run's config makes its space; no more of it is asked for."""
-  keys = {"fix": "", "architecture": "", "resolution": 0, "recipe_file": ""}
+  keys = {"fix": "", **inputs.SPACE_DEFAULTS}
   found = finished["config"]
   wanted = {key: found.get(key, default) for key, default in keys.items()}
   wanted["space"] = found["space"]

@@ -20,6 +20,8 @@ from fbnax.search.budgets import Budget
 from fbnax.spaces import SearchSpace
 from fbnax.training.recipes import Settings
 
+# What `space` reads that configs of earlier versions lack.
+SPACE_DEFAULTS = {"architecture": "", "resolution": 0, "recipe_file": ""}
 _NEWER = (
   "augment",
   "randaugment_operations",

@@ -156,9 +156,9 @@ def _labelled(
     classes = config.num_classes
     return tables.space_of(config.table), genotypes, 100 * accuracies, classes
   finished = read_run(config.run)
-  # Runs of earlier versions lack what has been added since.
-  keys = {"fix": "", "architecture": "", "resolution": 0, "recipe_file": ""}
-  given = config_dict.ConfigDict({**keys, **finished["config"]})
+  given = config_dict.ConfigDict(
+    {"fix": "", **inputs.SPACE_DEFAULTS, **finished["config"]}
+  )
   if parts.is_part(given.space):
     raise ValueError(
       f"{config.run} has config.space={given.space!r}: code of its user's, "

@@ -175,9 +175,7 @@ def _completed(config: dict[str, Any]) -> dict[str, Any]:
     if field.default is not dataclasses.MISSING
   }
   return {
-    "architecture": "",
-    "resolution": 0,
-    "recipe_file": "",
+    **inputs.SPACE_DEFAULTS,
     **{key: config[key] for key in config if key in _KEYS},
     "training": {"teacher": "", **training, **config["training"]},
   }
