@@ -246,13 +246,13 @@ def _run(
   total, done = (epochs * count for count in (len(planned), len(ended)))
   with progress.phase(f"round {number}", total, done) as advance:
     for outcomes in evaluate(candidates, epochs, advance, ended):
-      new = [o for o in outcomes if o.id not in ended]
-      store.record(
-        [
-          _trial(space, num_classes, number, planned[o.id], o, options)
-          for o in new
-        ]
-      )
+      new = [
+        _trial(space, num_classes, number, planned[o.id], o, options)
+        for o in outcomes
+        if o.id not in ended
+      ]
+      signals(new, options.signal)  # Refuses what cannot be ranked, at once.
+      store.record(new)
 
 
 def _seed(options: Options, trial: int) -> int:

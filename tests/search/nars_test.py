@@ -69,12 +69,16 @@ def test_accuracies_are_what_the_paper_ranks_by():
 
 
 def test_an_evaluator_without_losses_gives_no_likelihoods():
+  evaluated = []
+
   def without(candidates, epochs, progress, ended=()):
     for c in candidates:
+      evaluated.append(c.id)
       yield [Outcome(c.id, (0.9,) * epochs, 0.1, 0.0, None)]
 
   with pytest.raises(ValueError, match=r"trial 0 no losses; legal: accuracy"):
     _search(OPTIONS, without)
+  assert evaluated == [0]  # The rest of the round is not trained for nothing.
 
 
 def test_failed_trials_have_no_signal():
