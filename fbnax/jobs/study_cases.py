@@ -8,6 +8,7 @@ Nothing is trained or measured here.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -77,15 +78,25 @@ def random(config: Any, runs: Sequence[Run]) -> Plan:
 
 
 def swapped(config: Any, runs: Sequence[Run]) -> Plan:
-  """Smallest and largest member, each with each one's recipe (Table 4.6)."""
+  """Smallest and largest member, each with each one's recipe (Table 4.6).
+
+  Of the members whose recipes differ, that is: a search may find one recipe for
+  all, and then there is nothing to swap.
+  """
   cases = []
+  notes = []
   for run in runs:
     if len(run.members) < 2:
       raise ValueError(
         f"study 'swapped' needs two members; of those asked for {run.path} has "
         f"{', '.join(m.name for m in run.members)}"
       )
-    ends = (run.members[0], run.members[-1])
+    ends = _ends(run)
+    if not ends:
+      notes.append(
+        f"{run.path}: the search found one recipe for "
+        f"{', '.join(m.name for m in run.members)}; there is nothing to swap"
+      )
     for network in ends:
       own = _as_trained(config, run, network, "recipes", "")
       for other in ends:
@@ -116,7 +127,22 @@ def swapped(config: Any, runs: Sequence[Run]) -> Plan:
     )
     for row in dict.fromkeys(c.row for c in cases)
   ]
-  return Plan(tuple(cases), tuple(comparisons))
+  if not cases:
+    raise ValueError(f"study 'swapped' has no case: {'; '.join(notes)}")
+  return Plan(tuple(cases), tuple(comparisons), tuple(notes))
+
+
+def _ends(run: Run) -> tuple[Member, ...]:
+  """The two members furthest apart in cost whose recipes differ, or none."""
+  pairs = [
+    (places[1] - places[0], places)
+    for places in itertools.combinations(range(len(run.members)), 2)
+    if run.members[places[0]].recipe != run.members[places[1]].recipe
+  ]
+  if not pairs:
+    return ()
+  _, places = max(pairs, key=lambda pair: pair[0])
+  return tuple(run.members[i] for i in places)
 
 
 def stages(config: Any, runs: Sequence[Run]) -> Plan:

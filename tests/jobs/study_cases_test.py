@@ -128,6 +128,23 @@ def test_swapped_recipes_change_nothing_else(nars_runs, study_config):
     plan("swapped", config)
 
 
+def test_members_of_one_recipe_have_none_to_swap(nars_runs, study_config):
+  run = study_runs.read(study_config("swapped", ()), nars_runs[0])
+  small, large = run.members
+  alike = dataclasses.replace(large, recipe=small.recipe)
+  three = dataclasses.replace(run, members=(small, alike, large))
+  config = study_config("swapped", nars_runs[:1])
+  found = study_cases.swapped(config, [three])
+  assert [c.row for c in found.cases] == [small.name] * 2 + [large.name] * 2
+  assert found.notes == ()
+  one = dataclasses.replace(run, members=(small, alike))
+  found = study_cases.swapped(config, [one, run])
+  assert len(found.cases) == 4
+  assert "found one recipe for small-" in found.notes[0]
+  with pytest.raises(ValueError, match="nothing to swap"):
+    study_cases.swapped(config, [one])
+
+
 def test_stages_take_the_best_trial_of_the_band(nars_runs, study_config):
   found = plan("stages", study_config("stages", nars_runs[:1]))
   run = study_runs.read(study_config("stages", ()), nars_runs[0])
