@@ -23,4 +23,6 @@ bin=.venv/bin
 "$bin/ruff" check .
 "$bin/ruff" format --check .
 "$bin/mypy"
-"$bin/python" -m pytest "$@"
+# A file stays in one process, which keeps what its tests share.
+workers=$(nproc)
+"$bin/python" -m pytest -n "$((workers < 8 ? workers : 8))" --dist loadfile "$@"

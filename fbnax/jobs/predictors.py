@@ -183,6 +183,11 @@ def _labelled(
 def _counts(config: Any, rows: int) -> list[int]:
   counts = sorted(set(config.labels))
   most = rows - config.held_out
+  if most < 2:
+    raise ValueError(
+      f"config.held_out is {config.held_out}; legal: at most {rows - 2}, so "
+      f"that two of the {rows} rows are left to learn from"
+    )
   if not counts or counts[0] < 2 or counts[-1] > most:
     raise ValueError(
       f"config.labels is {tuple(config.labels)!r}; legal: from 2 to {most}, "
