@@ -14,9 +14,11 @@ networks then vmaps into batched products. Elsewhere they are
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -152,6 +154,84 @@ def _backward(
 
 
 _shifted_depthwise.defvjp(_forward, _backward)
+
+
+def dense_kernel(
+  kernel: jax.Array, size: tuple[int, int], stride: int, padding: int
+) -> jax.Array:
+  """A depthwise kernel as a matrix between the pixels of a small map.
+
+  Args:
+    kernel: `f32[K, K, 1, C]`.
+    size: height and width of the input, pixels.
+    stride: pixels.
+    padding: pixels on each side.
+
+  Returns:
+    `f32[H' W', H W, C]`: what each pixel of the output takes from each of the
+    input, for `dense_depthwise`.
+  """
+  side = kernel.shape[0]
+  rows, columns = (_taps(n, side, stride, padding) for n in size)
+  pairs = np.einsum("koi,lpj->klopij", rows, columns)
+  outputs, inputs = pairs.shape[2] * pairs.shape[3], size[0] * size[1]
+  taps = pairs.reshape(side * side, outputs * inputs).T
+  dense = jnp.asarray(taps, kernel.dtype) @ kernel.reshape(side * side, -1)
+  return dense.reshape(outputs, inputs, -1)
+
+
+@jax.custom_vjp
+def dense_depthwise(x: jax.Array, dense: jax.Array) -> jax.Array:
+  """A depthwise convolution of a small map, every pixel with every pixel.
+
+  On maps with no more pixels than a kernel has taps this is less work than
+  shifted products, and much less to compile; kernels of several sizes have one
+  form.
+
+  Args:
+    x: `f32[B, Q, C]`, the pixels in a row.
+    dense: `f32[P, Q, C]`, see `dense_kernel`.
+
+  Returns:
+    `f32[B, P, C]`.
+  """
+  return sum(
+    (x[:, None, q] * dense[:, q] for q in range(x.shape[1])),
+    start=jnp.zeros((), x.dtype),
+  )
+
+
+def _dense_forward(x: jax.Array, dense: jax.Array) -> Any:
+  return dense_depthwise(x, dense), (x, dense)
+
+
+def _dense_backward(saved: Any, cotangent: jax.Array) -> Any:
+  x, dense = saved
+  to_x = dense_depthwise(cotangent, dense.swapaxes(0, 1))
+  # A few images in each pass over the matrix.
+  few = next(n for n in range(8, 0, -1) if x.shape[0] % n == 0)
+
+  def add(total: jax.Array, pair: Any) -> tuple[jax.Array, None]:
+    images, gradients = pair
+    terms = (gradients[i][:, None] * images[i][None] for i in range(few))
+    return total + sum(terms, start=jnp.zeros((), x.dtype)), None
+
+  split = [a.reshape(-1, few, *a.shape[1:]) for a in (x, cotangent)]
+  if split[0].shape[0] == 1:
+    total, _ = add(jnp.zeros((), x.dtype), [a[0] for a in split])
+  else:
+    total, _ = lax.scan(add, jnp.zeros_like(dense), split)
+  return to_x, total
+
+
+dense_depthwise.defvjp(_dense_forward, _dense_backward)
+
+
+def _taps(size: int, side: int, stride: int, padding: int) -> np.ndarray:
+  """Along one side, which input an output takes by each tap, `[K, O, I]`."""
+  outputs = (size + 2 * padding - side) // stride + 1
+  taken = np.arange(outputs)[None] * stride + np.arange(side)[:, None] - padding
+  return (taken[..., None] == np.arange(size)).astype(np.float32)
 
 
 def _shifts(

@@ -5,6 +5,9 @@ Symbols: `B` images, `H`, `W` height and width, `C` channels.
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -34,3 +37,105 @@ def normalize(
   """`(x - mean) / sqrt(variance + epsilon) * scale + bias`."""
   factor = scale * lax.rsqrt(variance + epsilon)
   return (x * factor + (bias - mean * factor)).astype(x.dtype)
+
+
+def relu(x: jax.Array, derivative: bool = False) -> jax.Array:
+  """`max(x, 0)`, or its derivative."""
+  return (x > 0).astype(x.dtype) if derivative else jnp.maximum(x, 0.0)
+
+
+def hswish(x: jax.Array, derivative: bool = False) -> jax.Array:
+  """`x relu6(x + 3) / 6`, or its derivative."""
+  gate = jnp.clip(x / 6.0 + 0.5, 0.0, 1.0)
+  if derivative:
+    return gate + jnp.where(jnp.abs(x) < 3.0, x / 6.0, 0.0)
+  return x * gate
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
+def normalized(
+  x: jax.Array,
+  scale: jax.Array,
+  bias: jax.Array,
+  factor: jax.Array,
+  hard: jax.Array,
+  activation: str | None,
+  epsilon: float,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """BN by the batch's statistics, activation and a factor in one.
+
+  What the parts compute in turn, with a gradient that keeps `x` alone and takes
+  half of the passes, and half of the time to compile. The statistics that are
+  returned are for running averages: no gradient flows through them.
+
+  Args:
+    x: `f32[B, H, W, C]`.
+    scale: `f32[C]`.
+    bias: `f32[C]`.
+    factor: of the result, a mask or a weight; `f32[C]` or `f32[B, 1, 1, C]`,
+      or `f32[1, 1, 1, C]`.
+    hard: `bool[]`, which of the two activations it is if that is "either".
+    activation: "relu", "hswish", "either" or None.
+    epsilon: of the BN.
+
+  Returns:
+    `f32[B, H, W, C]`; mean and variance, `f32[C]`.
+  """
+  return _normalized(x, scale, bias, factor, hard, activation, epsilon)[0]
+
+
+def _normalized(
+  x: jax.Array,
+  scale: jax.Array,
+  bias: jax.Array,
+  factor: jax.Array,
+  hard: jax.Array,
+  activation: str | None,
+  epsilon: float,
+) -> Any:
+  mean, variance = batch_statistics(x)
+  z = normalize(x, mean, variance, scale, bias, epsilon)
+  y = activate(z, hard, activation) * factor
+  saved = (x, mean, variance, scale, bias, factor, hard)
+  return (y, mean, variance), saved
+
+
+def _normalized_backward(
+  activation: str | None, epsilon: float, saved: Any, cotangents: Any
+) -> Any:
+  x, mean, variance, scale, bias, factor, hard = saved
+  upper = cotangents[0]
+  inverse = lax.rsqrt(variance + epsilon)
+  white = (x - mean) * inverse
+  z = white * scale + bias
+  inner = upper * factor * activate(z, hard, activation, True)
+  # Within an image first, as in `batch_statistics`.
+  to_bias = inner.sum((1, 2)).sum(0)
+  to_scale = (inner * white).sum((1, 2)).sum(0)
+  to_factor = (upper * activate(z, hard, activation)).sum((1, 2))
+  if factor.ndim == 1:
+    to_factor = to_factor.sum(0)
+  else:
+    to_factor = to_factor[:, None, None, :]
+    if factor.shape[0] == 1:  # One for all examples.
+      to_factor = to_factor.sum(0, keepdims=True)
+  count = x.size // x.shape[-1]
+  to_x = inner - (to_bias + white * to_scale) / count
+  return to_x * (scale * inverse), to_scale, to_bias, to_factor, None
+
+
+normalized.defvjp(_normalized, _normalized_backward)
+
+
+def activate(
+  z: jax.Array,
+  hard: jax.Array,
+  activation: str | None,
+  derivative: bool = False,
+) -> jax.Array:
+  """ReLU, hard swish, either by `hard`, or none; or its derivative."""
+  if activation is None:
+    return jnp.ones_like(z) if derivative else z
+  if activation == "either":
+    return jnp.where(hard, hswish(z, derivative), relu(z, derivative))
+  return (relu if activation == "relu" else hswish)(z, derivative)

@@ -1,5 +1,6 @@
 """Channel and kernel masks."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -24,3 +25,35 @@ def test_kernel_mask_is_the_middle():
   want[1:4, 1:4] = 1
   np.testing.assert_array_equal(masks.kernel_mask(3, 5)[..., 0, 0], want)
   assert masks.kernel_mask(5, 5).all()
+
+
+def test_a_mask_is_the_sum_of_padded_convolutions():
+  """Equations 3.2 and 3.3 of Wan 2022, with shared weights, and gradients."""
+  keys = jax.random.split(jax.random.key(0), 4)
+  x = jax.random.normal(keys[0], (2, 5, 5, 3))
+  kernel = jax.random.normal(keys[1], (3, 3, 3, 8))
+  weights = jax.nn.softmax(jax.random.normal(keys[2], (3,)))
+  cotangent = jax.random.normal(keys[3], (2, 5, 5, 8))
+  channels = (2, 5, 8)
+
+  def convolve(x, kernel):
+    return jax.lax.conv_general_dilated(
+      x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+  def masked(x, kernel, weights):
+    return convolve(x, kernel) * ops.channel_mask(weights, channels, 8)
+
+  def padded(x, kernel, weights):
+    parts = [
+      jnp.pad(convolve(x, kernel[..., :c]), [(0, 0)] * 3 + [(0, 8 - c)])
+      for c in channels
+    ]
+    return sum(w * part for w, part in zip(weights, parts, strict=True))
+
+  given = (x, kernel, weights)
+  found, back = jax.vjp(masked, *given)
+  wanted, wanted_back = jax.vjp(padded, *given)
+  np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+  for a, b in zip(back(cotangent), wanted_back(cotangent), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
