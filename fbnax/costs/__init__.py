@@ -2,14 +2,18 @@
 
 from fbnax.costs.batch import batch, expected
 from fbnax.costs.count import Costs, count, layers, published
+from fbnax.costs.latency import LatencyTable
+from fbnax.costs.latency_fit import fit_table
 from fbnax.costs.layer import LayerCost
 
 __all__ = [
   "Costs",
+  "LatencyTable",
   "LayerCost",
   "batch",
   "count",
   "expected",
+  "fit_table",
   "layers",
   "published",
 ]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
+from fbnax.costs import resnet
 from fbnax.costs.formulas import rows, walk
 from fbnax.costs.layer import LayerCost
 from fbnax.spaces.architecture import Architecture
 from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import constant
+from fbnax.spaces.resnet import ResNet
 
 
 class Costs(NamedTuple):
@@ -25,7 +27,7 @@ class Costs(NamedTuple):
 
 
 def count(
-  architecture: Architecture | CellNetwork, num_classes: int = 1000
+  architecture: Architecture | CellNetwork | ResNet, num_classes: int = 1000
 ) -> Costs:
   """MACs of convolutions and linear layers, and every trainable number.
 
@@ -37,26 +39,28 @@ def count(
 
 @functools.lru_cache(maxsize=4096)
 def layers(
-  architecture: Architecture | CellNetwork, num_classes: int = 1000
+  architecture: Architecture | CellNetwork | ResNet, num_classes: int = 1000
 ) -> tuple[LayerCost, ...]:
   """All convolutions and linear layers in call order; they sum to `count`.
 
-  A network of cells also lists the BN in front of its head, which follows no
-  convolution.
+  A network of cells, and a residual one whose blocks begin with BN, also list
+  the BN in front of the pool, which follows no convolution.
   """
+  if isinstance(architecture, ResNet):
+    return tuple(resnet.walk(architecture, num_classes))
   return tuple(rows(architecture, constant, num_classes))
 
 
 def published(
-  architecture: Architecture | CellNetwork, num_classes: int = 1000
+  architecture: Architecture | CellNetwork | ResNet, num_classes: int = 1000
 ) -> Costs:
   """Costs as the publications count them.
 
   FBNet's: MACs of convolutions and linear layers plus the input elements of
   every average pool, and weights alone as parameters, without biases and BN.
-  NAS-Bench-201's: as `count` does.
+  NAS-Bench-201's and those of residual networks: as `count` does.
   """
-  if isinstance(architecture, CellNetwork):
+  if isinstance(architecture, CellNetwork | ResNet):
     return count(architecture, num_classes)
   found, pooled = walk(architecture, constant, num_classes)
   return Costs(

@@ -5,7 +5,8 @@
 exact integers, with `at_genotypes` arrays over a population, with
 `expectation` effective values that differentiate (equations 3.5 to 3.10 of
 Wan 2022: a layer's cost is the formula at its effective shapes). Here are the
-formulas of an `Architecture`; those of a `CellNetwork` are in `cell.py`.
+formulas of an `Architecture`, those of its blocks in `blocks.py`; those of a
+`CellNetwork` are in `cell.py`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from __future__ import annotations
 from typing import Any
 
 from fbnax.costs import cell
-from fbnax.costs.layer import LayerCost, conv, mapped, pixels, value
-from fbnax.spaces.architecture import Architecture, Block, out_size
+from fbnax.costs.blocks import block_rows
+from fbnax.costs.layer import LayerCost, conv, mapped, value
+from fbnax.spaces.architecture import Architecture, out_size
 from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import Reader, largest
-from fbnax.spaces.widths import mid_width, squeeze_width
+from fbnax.spaces.widths import mid_width
 
 
 def rows(
@@ -62,7 +64,7 @@ def walk(
       c_out=value(read, table.stem.channels),
       kernel=table.stem.kernel,
       stride=table.stem.stride,
-      size=size,
+      size=value(read, size),
       bias=table.stem.bias,
       norm=True,
     )
@@ -74,144 +76,20 @@ def walk(
       size, lambda s, b=block: out_size(s, b.kernel, b.stride, b.padding)
     )
     if largest(bool, block.present):
-      if block.op == "skip":
-        rows += _skip(read, table, name, block, channels, after)
-      else:
-        block_rows, block_pooled = _inverted_residual(
-          read, table, name, block, channels, size, after
-        )
-        rows += block_rows
-        pooled = pooled + block_pooled
+      added, elements = block_rows(
+        read, table, name, block, channels, size, after
+      )
+      rows += added
+      pooled = pooled + elements
     channels, size = block.channels, after
   head_rows, head_pooled = _head(read, table, channels, size, num_classes)
   return rows + head_rows, pooled + head_pooled
 
 
-def _inverted_residual(
-  read: Reader,
-  table: Architecture,
-  name: str,
-  block: Block,
-  c_in: Any,
-  size: Any,
-  after: Any,
-) -> tuple[list[LayerCost], Any]:
-  d, groups, e, present = (
-    table.divisor,
-    block.groups,
-    block.expansion,
-    block.present,
-  )
-  mid = read(lambda c, x: mid_width(c, x, d), c_in, e)
-  bias = table.block_bias
-  rows = []
-
-  def expands(c: Any, x: Any, p: Any) -> Any:
-    if table.expand_at_one:
-      return p * 1
-    return p * (mid_width(c, x, d) != c)
-
-  exists = read(expands, c_in, e, present)
-  if largest(expands, c_in, e, present):
-    rows.append(
-      conv(
-        read,
-        f"{name}.expand",
-        "conv",
-        c_in=value(read, c_in),
-        c_out=mid,
-        groups=groups,
-        size=size,
-        bias=bias,
-        norm=True,
-        times=exists,
-      )
-    )
-  rows.append(
-    conv(
-      read,
-      f"{name}.depthwise",
-      "depthwise",
-      c_in=mid,
-      c_out=mid,
-      kernel=block.kernel,
-      stride=block.stride,
-      groups=mid,
-      size=after,
-      bias=bias,
-      norm=True,
-      times=value(read, present),
-    )
-  )
-  pooled: Any = 0
-  if largest(bool, block.squeeze_excite):
-    squeeze = read(
-      lambda c, x: squeeze_width(c, x, d, table.squeeze_from_input), c_in, e
-    )
-    exists = read(lambda s, p: s * p, block.squeeze_excite, present)
-    for part, left, right in (
-      ("squeeze", mid, squeeze),
-      ("excite", squeeze, mid),
-    ):
-      rows.append(
-        conv(
-          read,
-          f"{name}.{part}",
-          "conv",
-          c_in=left,
-          c_out=right,
-          size=1,
-          bias=True,
-          times=exists,
-        )
-      )
-    pooled = exists * mid * pixels(read, after)
-  rows.append(
-    conv(
-      read,
-      f"{name}.project",
-      "conv",
-      c_in=mid,
-      c_out=value(read, block.channels),
-      groups=groups,
-      size=after,
-      bias=bias,
-      norm=True,
-      times=value(read, present),
-    )
-  )
-  return rows, pooled
-
-
-def _skip(
-  read: Reader,
-  table: Architecture,
-  name: str,
-  block: Block,
-  c_in: Any,
-  after: Any,
-) -> list[LayerCost]:
-  if block.stride == 1 and block.channels == c_in:
-    return []
-  return [
-    conv(
-      read,
-      f"{name}.skip",
-      "conv",
-      c_in=value(read, c_in),
-      c_out=value(read, block.channels),
-      stride=block.stride,
-      size=after,
-      bias=table.block_bias,
-      norm=True,
-    )
-  ]
-
-
 def _head(
   read: Reader, table: Architecture, c_in: Any, size: Any, num_classes: int
 ) -> tuple[list[LayerCost], Any]:
-  head, d = table.head, table.divisor
+  head, d, side = table.head, table.divisor, value(read, size)
   if head.expansion:
     width = read(lambda c: mid_width(c, head.expansion, d), c_in)
   else:
@@ -223,7 +101,7 @@ def _head(
       "conv",
       c_in=value(read, c_in),
       c_out=width,
-      size=size,
+      size=side,
       bias=head.bias,
       norm=True,
     )
@@ -238,12 +116,12 @@ def _head(
         c_out=width,
         kernel=head.kernel,
         groups=width,
-        size=size,
+        size=side,
         norm=True,
         times=read(lambda k: (k > 1) * 1, head.kernel),
       )
     )
-  pooled = width * pixels(read, size)
+  pooled = width * (side * side)
   if head.expansion:
     rows.append(
       conv(

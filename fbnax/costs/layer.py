@@ -61,8 +61,11 @@ def conv(
 ) -> LayerCost:
   """One row.
 
-  `norm` is whether BN follows. `times` is how often the layer exists, 0 to 1.
-  It multiplies last, so that equal blocks of a stage share all other products.
+  Numbers are read already but `kernel`. `size` is height and width of the
+  output, effective ones (equation 3.6 of Wan 2022) where the resolution is
+  open. `norm` is whether BN follows. `times` is how often the layer exists, 0
+  to 1. It multiplies last, so that equal blocks of a stage share all other
+  products.
   """
   area = read(lambda k: k * k, kernel)
   if op == "depthwise":
@@ -73,7 +76,6 @@ def conv(
     weights = c_in * c_out * area / groups
     weights = int(weights) if isinstance(weights, float) else weights
   params = weights + c_out * (bias + 2 * norm)
-  side = value(read, size)
   return LayerCost(
     name=name,
     op=op,
@@ -82,17 +84,12 @@ def conv(
     kernel=value(read, kernel),
     stride=stride,
     groups=groups,
-    h_out=side,
-    w_out=side,
-    macs=weights * pixels(read, size) * times,
+    h_out=size,
+    w_out=size,
+    macs=weights * (size * size) * times,
     params=params * times,
     weights=weights * times,
   )
-
-
-def pixels(read: Reader, size: Any) -> Any:
-  """Pixels of a square image."""
-  return read(lambda s: s * s, size)
 
 
 def value(read: Reader, field: Any) -> Any:

@@ -6,20 +6,42 @@ import difflib
 import functools
 from collections.abc import Callable
 
-from fbnax.spaces import cell, fbnetv3, mnasnet, nasbench201, small, zoo
+from fbnax.spaces import (
+  cell,
+  fbnet,
+  fbnetv2,
+  fbnetv3,
+  mnasnet,
+  mobilenetv3,
+  nasbench201,
+  proxylessnas,
+  small,
+  small_dnas,
+  zoo,
+)
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
 from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.exchange import json_object
 from fbnax.spaces.recipe import Recipe
+from fbnax.spaces.resnet import KIND as RESNET
+from fbnax.spaces.resnet import ResNet
 from fbnax.spaces.scaling import scale, scaled_to
 from fbnax.spaces.space import Decision, SearchSpace, follow
 
 SPACES: dict[str, Callable[[], SearchSpace]] = {
+  "fbnet": fbnet.space,
+  "fbnet_cifar": fbnet.cifar_space,
+  "fbnetv2_f": fbnetv2.f_space,
+  "fbnetv2_l": fbnetv2.l_space,
+  "fbnetv2_p": fbnetv2.p_space,
   "fbnetv3": fbnetv3.space,
   "fbnetv3_cifar": fbnetv3.cifar_space,
   "mnasnet": mnasnet.space,
+  "mobilenetv3": mobilenetv3.space,
   "nasbench201": nasbench201.space,
+  "proxylessnas": proxylessnas.space,
   "small": small.space,
+  "small_dnas": small_dnas.space,
 }
 
 
@@ -41,19 +63,22 @@ def get(name: str) -> SearchSpace:
   return SPACES[name]()
 
 
-def from_json(text: str) -> Architecture | CellNetwork:
-  """The network that `to_json` of either kind wrote.
+def from_json(text: str) -> Architecture | CellNetwork | ResNet:
+  """The network that `to_json` of any kind wrote.
 
   Raises:
-    ValueError: the text is neither, or its values are not legal; the key is
+    ValueError: the text is none, or its values are not legal; the key is
       named.
   """
   kind = json_object(text, "network").get("kind")
   if kind is None:
     return Architecture.from_json(text)
+  if kind == RESNET:
+    return ResNet.from_json(text)
   if kind != cell.KIND:
     raise ValueError(
-      f"kind is {kind!r}; legal: {cell.KIND!r}, or none for an architecture"
+      f"kind is {kind!r}; legal: {cell.KIND!r}, {RESNET!r}, or none for an "
+      "architecture"
     )
   return CellNetwork.from_json(text)
 
@@ -65,6 +90,7 @@ __all__ = [
   "Decision",
   "Head",
   "Recipe",
+  "ResNet",
   "SearchSpace",
   "Stem",
   "follow",

@@ -77,11 +77,13 @@ def expectation(weights: Mapping[str, jax.Array]) -> Reader:
   """A reader of expected values under choice weights.
 
   Args:
-    weights: for every decision a vector `[choices]` that sums to one.
+    weights: for every decision a vector `[choices]` that sums to one, or
+      `[B, choices]` for each example's own.
 
   Returns:
     `read(function, *fields)`: the sum of the function's values (numbers or
-    arrays) over all joint choices, weighted by the product of their weights.
+    arrays) over all joint choices, weighted by the product of their weights;
+    with a leading axis `B` where a weight has one.
   """
 
   def read(function: Callable[..., Any], *fields: Any) -> Any:
@@ -93,7 +95,8 @@ def expectation(weights: Mapping[str, jax.Array]) -> Reader:
     values = jnp.asarray(np.stack([np.asarray(v) for _, v in joint]), dtype)
     product = weights[names[0]]
     for name in names[1:]:
-      product = (product[:, None] * weights[name][None, :]).reshape(-1)
+      pairs = product[..., :, None] * weights[name][..., None, :]
+      product = pairs.reshape(*pairs.shape[:-2], -1)
     # An integer result must survive float32 to the last bit at one-hot
     # weights, so no reduced-precision matrix unit may touch this sum.
     return jnp.tensordot(product, values, 1, precision="highest")

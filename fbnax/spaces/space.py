@@ -10,17 +10,19 @@ them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import operator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.spaces import cutting, tables
+from fbnax.spaces import checking, cutting, effect, tables
 from fbnax.spaces.architecture import Architecture
 from fbnax.spaces.cell import CellNetwork
-from fbnax.spaces.follow import Follow, decisions_of
+from fbnax.spaces.follow import Follow
 from fbnax.spaces.recipe import Recipe
 
 
@@ -89,7 +91,7 @@ class SearchSpace:
           f"{len(item.values)} values; the decisions are {known}"
         )
     try:
-      tables.check_widths(self.table)
+      checking.check(self.table)
     except ValueError as error:
       raise ValueError(f"space {self.name!r}: {error}") from None
 
@@ -130,34 +132,26 @@ class SearchSpace:
   def canonical(self, genotypes: jax.Array) -> jax.Array:
     """Sets decisions that change nothing to 0, `i32[n, D]` to `i32[n, D]`.
 
-    A decision changes nothing where every block that follows it is absent.
+    A decision changes nothing where every block that follows it is absent, or
+    is a skip to which it means nothing.
     """
-    position = {d.name: i for i, d in enumerate(self.decisions)}
-    always: set[str] = set(
-      decisions_of(
-        *tables.open_fields(
-          tables.without_blocks(self.table), self.recipe_table
+    found = effect.conditions(self.table, self.recipe_table)
+    chosen = {d.name: genotypes[..., i] for i, d in enumerate(self.decisions)}
+
+    def holds(condition: effect.Condition) -> jax.Array:
+      reached = [jnp.asarray(f.values)[chosen[f.decision]] for f in condition]
+      return functools.reduce(operator.and_, reached)
+
+    columns = []
+    for decision in self.decisions:
+      column = chosen[decision.name]
+      ways = found.get(decision.name, set())
+      if () not in ways:
+        active = functools.reduce(
+          operator.or_, map(holds, ways), jnp.zeros(column.shape, bool)
         )
-      )
-    )
-    sometimes: dict[str, list[Follow]] = {}
-    for block in tables.blocks_of(self.table).values():
-      for item in tables.open_fields(block):
-        if isinstance(block.present, Follow) and item is not block.present:
-          sometimes.setdefault(item.decision, []).append(block.present)
-        else:
-          always.add(item.decision)
-    columns = [genotypes[..., i] for i in range(len(self.decisions))]
-    for name, conditions in sometimes.items():
-      if name in always:
-        continue
-      active = jnp.zeros(columns[0].shape, bool)
-      for present in dict.fromkeys(conditions):
-        reached = jnp.asarray(present.values)[
-          columns[position[present.decision]]
-        ]
-        active = active | reached
-      columns[position[name]] = jnp.where(active, columns[position[name]], 0)
+        column = jnp.where(active, column, 0)
+      columns.append(column)
     return jnp.stack(columns, axis=-1).astype(jnp.int32)
 
   @property

@@ -7,12 +7,16 @@ All that spaces need to know about the two kinds of network is here: an
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 from fbnax.spaces.architecture import Architecture, Block
 from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import Follow
 from fbnax.spaces.recipe import Recipe
+
+# What means something to a skip; the other fields of its entry do not.
+SKIP_FIELDS = ("channels", "stage", "op", "stride", "present")
 
 
 def map_fields(item: Any, function: Any) -> Any:
@@ -60,6 +64,36 @@ def blocks_of(table: Architecture | CellNetwork) -> dict[str, Block]:
   return dict(zip(table.block_names, table.blocks, strict=True))
 
 
+@functools.lru_cache(maxsize=4096)
+def alternatives(block: Block) -> tuple[Block, ...]:
+  """What a block can be: one entry for each choice of its type.
+
+  A block whose `op` is open is a choice between types, and every field that
+  belongs to a type follows the same decision. Each alternative has these fields
+  filled; widths, and whatever else follows another decision, stay open. The
+  choice weights of the decision are the weights of the alternatives.
+  """
+  if not isinstance(block.op, Follow):
+    return (block,)
+  decision = block.op.decision
+  filled = (
+    map_fields(block, functools.partial(_choose, decision, index))
+    for index in range(len(block.op.values))
+  )
+  return tuple(plain_skip(b) if b.op == "skip" else b for b in filled)
+
+
+def plain_skip(block: Block) -> Block:
+  """A skip without the fields that mean nothing to it."""
+  return Block(**{name: getattr(block, name) for name in SKIP_FIELDS})
+
+
+def _choose(decision: str, index: int, item: Any) -> Any:
+  if isinstance(item, Follow) and item.decision == decision:
+    return item.values[index]
+  return item
+
+
 def without_blocks(table: Architecture | CellNetwork) -> Any:
   """The table without its blocks: what is always there."""
   if isinstance(table, CellNetwork):
@@ -71,23 +105,11 @@ def with_present_blocks(table: Architecture | CellNetwork) -> Any:
   """A filled table without the blocks that are absent."""
   if isinstance(table, CellNetwork):
     return table
+  present = (b for b in table.blocks if b.present)
   return dataclasses.replace(
-    table, blocks=tuple(b for b in table.blocks if b.present)
+    table,
+    blocks=tuple(plain_skip(b) if b.op == "skip" else b for b in present),
   )
-
-
-def check_widths(table: Architecture | CellNetwork) -> None:
-  """Raises a ValueError where a block's absence would change a width."""
-  if isinstance(table, CellNetwork):
-    return
-  before = table.stem.channels
-  for name, block in blocks_of(table).items():
-    if isinstance(block.present, Follow) and block.channels != before:
-      raise ValueError(
-        f"{name} may be absent, so its channels must be those of the block "
-        "before it"
-      )
-    before = block.channels
 
 
 def match(
@@ -110,7 +132,11 @@ def match(
   matched = _pairs(without_blocks(table), without_blocks(filled), "")
   for name, block in wanted.items():
     if name in found:
-      matched += _pairs(block, found[name], f"{name}.")
+      pairs = _pairs(block, found[name], f"{name}.")
+      if found[name].op == "skip":
+        meant = {f"{name}.{field}" for field in SKIP_FIELDS}
+        pairs = [p for p in pairs if p[0] in meant]
+      matched += pairs
     else:
       matched.append((f"{name}.present", block.present, False))
   return matched

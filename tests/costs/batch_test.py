@@ -10,29 +10,45 @@ import pytest
 from fbnax import costs, spaces
 from fbnax.models import one_hot
 
-NAMES = spaces.names()
+every_space = pytest.mark.parametrize("name", spaces.names())
+how_many = pytest.mark.parametrize(
+  "n", (100, pytest.param(1000, marks=pytest.mark.slow))
+)
 
 
 @functools.cache
-def _genotypes_and_counts(name):
+def _genotypes_and_counts(name, n):
   space = spaces.get(name)
-  genotypes = np.asarray(space.sample(jax.random.key(3), 1000))
+  rng = np.random.default_rng(3)
+  genotypes = rng.integers(0, space.choices, (n, len(space.decisions)))
   exact = [costs.count(space.architecture(g), 10) for g in genotypes]
   return genotypes, np.asarray(exact, np.int64)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_batch_in_float32(name):
-  genotypes, exact = _genotypes_and_counts(name)
+def _at_one_hot_weights(space, genotypes):
+  @jax.jit
+  def expected(rows):
+    return jax.lax.map(
+      lambda g: costs.expected(space, one_hot(space, g), 10), rows
+    )
+
+  return expected(jnp.asarray(genotypes))
+
+
+@every_space
+@how_many
+def test_batch_in_float32(name, n):
+  genotypes, exact = _genotypes_and_counts(name, n)
   found = costs.batch(spaces.get(name), jnp.asarray(genotypes), 10)
   for got, want in zip(found, exact.T, strict=True):
     assert got.dtype == jnp.float32
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_batch_in_float64_is_exact(name):
-  genotypes, exact = _genotypes_and_counts(name)
+@every_space
+@how_many
+def test_batch_in_float64_is_exact(name, n):
+  genotypes, exact = _genotypes_and_counts(name, n)
   with jax.enable_x64(True):
     found = costs.batch(spaces.get(name), jnp.asarray(genotypes), 10)
     for got, want in zip(found, exact.T, strict=True):
@@ -49,32 +65,30 @@ def test_batch_of_a_cut_space():
     assert (int(found.macs[i]), int(found.params[i])) == exact
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_expected_at_one_hot_weights(name):
-  space = spaces.get(name)
-  genotypes, exact = _genotypes_and_counts(name)
-  expected = jax.jit(
-    jax.vmap(lambda g: costs.expected(space, one_hot(space, g), 10))
-  )
-  found = expected(jnp.asarray(genotypes))
+@every_space
+@how_many
+def test_expected_at_one_hot_weights(name, n):
+  genotypes, exact = _genotypes_and_counts(name, n)
+  found = _at_one_hot_weights(spaces.get(name), genotypes)
+  assert found.macs.dtype == jnp.float32
   np.testing.assert_allclose(found.macs, exact[:, 0], rtol=1e-6)
   np.testing.assert_allclose(found.params, exact[:, 1], rtol=1e-6)
 
 
-def test_expected_at_one_hot_weights_in_float64_is_exact():
-  space = spaces.get("fbnetv3")
-  genotypes, exact = _genotypes_and_counts("fbnetv3")
+@every_space
+@how_many
+def test_expected_at_one_hot_weights_in_float64_is_exact(name, n):
+  genotypes, exact = _genotypes_and_counts(name, n)
   with jax.enable_x64(True):
-    expected = jax.jit(
-      jax.vmap(lambda g: costs.expected(space, one_hot(space, g), 10))
-    )
-    found = expected(jnp.asarray(genotypes[:100]))
-    np.testing.assert_allclose(found.macs, exact[:100, 0], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(found.params, exact[:100, 1], rtol=0, atol=1e-5)
+    found = _at_one_hot_weights(spaces.get(name), genotypes)
+    assert found.macs.dtype == jnp.float64
+    np.testing.assert_allclose(found.macs, exact[:, 0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.params, exact[:, 1], rtol=0, atol=1e-5)
 
 
-def test_gradient_of_expected_costs_against_finite_differences():
-  space = spaces.get("small")
+@pytest.mark.parametrize("name", ("small", "small_dnas", "fbnet_cifar"))
+def test_gradient_of_expected_costs_against_finite_differences(name):
+  space = spaces.get(name)
   rng = np.random.default_rng(0)
   with jax.enable_x64(True):
     weights = tuple(

@@ -70,7 +70,9 @@ def test_recipes_scale_the_rate_of_sgd_as_in_the_whole_space():
   assert part.recipe(genotype).learning_rate == 0.08
 
 
-@pytest.mark.parametrize("name", ("fbnetv3", "small", "mnasnet", "nasbench201"))
+@pytest.mark.parametrize(
+  "name", ("fbnetv3", "small", "mnasnet", "nasbench201", "small_dnas")
+)
 def test_networks_under_one_recipe(name):
   whole = spaces.get(name)
   part = whole.with_recipe(RECIPE)

@@ -140,14 +140,20 @@ def test_features_are_named_and_the_architectures_come_first(name):
 def test_every_decision_matters(name):
   """Each decision changes the architecture or the recipe of some genotype."""
   space = spaces.get(name)
-  base = np.asarray(space.choices) - 1
+  # Where one of them has a skip another has none.
+  bases = [np.asarray(space.choices) - 1, *uniform(space, 6, 7)]
   for i, decision in enumerate(space.decisions):
-    results = set()
-    for choice in range(len(decision.values)):
-      genotype = base.copy()
-      genotype[i] = choice
-      results.add((space.architecture(genotype), space.recipe(genotype)))
-    assert len(results) > 1 or len(decision.values) == 1, decision.name
+    effects = []
+    for base in bases:
+      results = set()
+      for choice in range(len(decision.values)):
+        genotype = base.copy()
+        genotype[i] = choice
+        results.add((space.architecture(genotype), space.recipe(genotype)))
+      effects.append(len(results))
+      if len(results) > 1:
+        break
+    assert max(effects) > 1 or len(decision.values) == 1, decision.name
 
 
 @every_space

@@ -1,0 +1,112 @@
+"""What a layer table with open fields must fulfil to be a search space.
+
+Widths are channel masks over one weight, so they ascend. A layer whose type is
+searched sums what its types give, so all of them have one shape. The maps of
+all resolutions are put back into those of the largest, so each resolution
+divides by every stride (section 3.3 of Wan 2022).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+from fbnax.spaces.architecture import OPS, Architecture, Block
+from fbnax.spaces.cell import CellNetwork
+from fbnax.spaces.follow import Follow, joint_values
+from fbnax.spaces.tables import alternatives, blocks_of
+from fbnax.spaces.widths import mid_width
+
+
+def check(table: Architecture | CellNetwork) -> None:
+  """Raises a ValueError that names the first entry no space can have."""
+  if isinstance(table, CellNetwork):
+    return
+  _check_channels("stem.channels", table.stem.channels)
+  before = table.stem.channels
+  for name, block in blocks_of(table).items():
+    _check_presence(name, block, before)
+    _check_types(name, block)
+    for option in alternatives(block):
+      _check_channels(f"{name}.channels", option.channels)
+      if option.op != "skip":
+        _check_expansion(f"{name}.expansion", option.expansion)
+        _check_groups(name, table.divisor, option, before)
+    before = block.channels
+  _check_resolutions(table)
+
+
+def _check_presence(name: str, block: Block, before: Any) -> None:
+  """An absence must not change a width."""
+  if isinstance(block.present, Follow) and block.channels != before:
+    raise ValueError(
+      f"{name} may be absent, so its channels must be those of the block "
+      "before it"
+    )
+
+
+def _check_types(name: str, block: Block) -> None:
+  if not isinstance(block.op, Follow):
+    return
+  for op in block.op.values:
+    if op not in OPS:
+      raise ValueError(f"{name}.op offers {op!r}; legal: {', '.join(OPS)}")
+  if isinstance(block.stride, Follow):
+    raise ValueError(
+      f"{name}.stride follows {block.stride.decision!r}; legal: one stride "
+      "for all types of a layer"
+    )
+  if block.padding is not None:
+    raise ValueError(
+      f"{name}.padding is {block.padding!r}; legal: None where the type of a "
+      "layer is searched, so that all types give one size"
+    )
+
+
+def _check_channels(where: str, channels: Any) -> None:
+  values = _values(channels)
+  if any(a >= b for a, b in itertools.pairwise(values)):
+    raise ValueError(f"{where} offers {values}; legal: ascending widths")
+  if not values[0] >= 1:
+    raise ValueError(f"{where} offers {values[0]!r}; legal: at least 1")
+
+
+def _check_expansion(where: str, expansion: Any) -> None:
+  for value in _values(expansion):
+    if not value > 0:
+      raise ValueError(f"{where} offers {value!r}; legal: above 0")
+
+
+def _check_groups(name: str, divisor: int, block: Block, before: Any) -> None:
+  """Groups of channels must come out even."""
+
+  def uneven(c_in: Any, expansion: Any, c_out: Any, groups: Any) -> Any:
+    widths = (c_in, mid_width(c_in, expansion, divisor), c_out)
+    return next((w for w in widths if w % groups), None)
+
+  if all(groups == 1 for groups in _values(block.groups)):
+    return
+  fields = (before, block.expansion, block.channels, block.groups)
+  for _, width in joint_values(uneven, fields):
+    if width is not None:
+      raise ValueError(
+        f"{name}.groups is {block.groups!r}; legal: a divisor of its widths, "
+        f"of which {width} is one"
+      )
+
+
+def _check_resolutions(table: Architecture) -> None:
+  if not any(isinstance(b.op, Follow) for b in table.blocks):
+    return
+  stride = math.prod(b.stride for b in table.blocks) * table.stem.stride
+  for side in _values(table.resolution):
+    if side % stride:
+      raise ValueError(
+        f"resolution offers {side}; legal: multiples of {stride}, the product "
+        "of all strides, where the types of layers are searched"
+      )
+
+
+def _values(field: Any) -> tuple[Any, ...]:
+  return field.values if isinstance(field, Follow) else (field,)
