@@ -1,6 +1,16 @@
 """Flax Linen modules."""
 
-from fbnax.models.layers import initialize
+from fbnax.models.initial import initialize
+from fbnax.models.nasbench201 import CellNet, CellSupernet, extract_cell
 from fbnax.models.network import Network, Supernet, extract, one_hot
 
-__all__ = ["Network", "Supernet", "extract", "initialize", "one_hot"]
+__all__ = [
+  "CellNet",
+  "CellSupernet",
+  "Network",
+  "Supernet",
+  "extract",
+  "extract_cell",
+  "initialize",
+  "one_hot",
+]

@@ -1,8 +1,8 @@
-"""The blocks of the trunk and the head, from entries of a layer table.
+"""The blocks of the trunk, from entries of a layer table.
 
-Where an entry is open, a reader gives the masks; see `fbnax.models.network`.
+Where an entry is open, a reader gives the masks; see `fbnax.models.reading`.
 
-Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` classes.
+Symbols: `B` images, `H`, `W` height and width, `C` channels.
 """
 
 from __future__ import annotations
@@ -11,25 +11,19 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from fbnax.models.layers import (
-  Conv,
-  ConvNorm,
-  SqueezeExcite,
-  activate,
-  drop_path,
-  dropout,
+from fbnax.models.layers import ConvNorm, SqueezeExcite, drop_path
+from fbnax.models.reading import (
+  keeps_shape,
+  read_field,
+  read_open,
+  read_prefix,
+  resize_channels,
+  shuffle,
 )
-from fbnax.ops.masks import kernel_mask, prefix_mask
+from fbnax.ops.masks import kernel_mask
 from fbnax.spaces.architecture import Architecture, Block
-from fbnax.spaces.follow import (
-  Follow,
-  Reader,
-  decisions_of,
-  largest,
-  smallest,
-)
+from fbnax.spaces.follow import Follow, Reader, largest, smallest
 from fbnax.spaces.widths import mid_width, squeeze_width
 
 
@@ -55,6 +49,7 @@ class TrunkBlock(nn.Module):
     train: bool,
     drop_rate: Any,
     uniform: jax.Array | None,
+    share: Any = None,
   ) -> jax.Array:
     """`f32[B, H, W, C]` to `f32[B, H', W', C']`.
 
@@ -64,10 +59,11 @@ class TrunkBlock(nn.Module):
       train: as in `fbnax.models.Network`.
       drop_rate: of drop-path, `f32[]`.
       uniform: random numbers of drop-path `f32[B]`, None for no drop-path.
+      share: what part of the BN statistics is recorded, None for all.
     """
     block, table = self.block, self.table
     if block.op == "skip":
-      return self._skip(x, read, train)
+      return self._skip(x, read, train, share)
     d, c_in, e = table.divisor, self.c_in, block.expansion
 
     def width(c: Any, x: Any) -> Any:
@@ -90,12 +86,12 @@ class TrunkBlock(nn.Module):
         activation=block.activation,
         name="expand",
         **common,
-      )(x, mid_mask, train=train)
+      )(x, mid_mask, train=train, share=share)
       if not smallest(expands, c_in, e):
         exists = read_field(read, expands, c_in, e)
-        h = h * exists + _resize_channels(x, mid) * (1.0 - exists)
+        h = h * exists + resize_channels(x, mid) * (1.0 - exists)
     if block.groups > 1:
-      h = _shuffle(h, block.groups)
+      h = shuffle(h, block.groups)
     side = largest(int, block.kernel)
     taps = None
     if isinstance(block.kernel, Follow) and read is not None:
@@ -109,7 +105,7 @@ class TrunkBlock(nn.Module):
       activation=block.activation,
       name="depthwise",
       **common,
-    )(h, mid_mask, taps, train=train)
+    )(h, mid_mask, taps, train=train, share=share)
     if largest(bool, block.squeeze_excite):
 
       def narrow(c: Any, x: Any) -> Any:
@@ -126,9 +122,7 @@ class TrunkBlock(nn.Module):
         read_open(read, float, block.squeeze_excite),
       )
 
-    def same(a: Any, b: Any) -> float:
-      return float(a == b and block.stride == 1)
-
+    same = keeps_shape(block)
     out = largest(int, block.channels)
     residual = read_field(read, same, c_in, block.channels)
     h = ConvNorm(
@@ -141,6 +135,7 @@ class TrunkBlock(nn.Module):
       read_prefix(read, int, block.channels),
       train=train,
       initial_scale=1.0 - residual if table.zero_last_gamma else 1.0,
+      share=share,
     )
     if not largest(same, c_in, block.channels):
       return h
@@ -148,120 +143,26 @@ class TrunkBlock(nn.Module):
       h = drop_path(h, drop_rate, uniform, residual)
     # An absent block has a residual, and passes its input on alone.
     h = h * read_field(read, float, block.present)
-    return h + _resize_channels(x, out) * residual
+    return h + resize_channels(x, out) * residual
 
-  def _skip(self, x: jax.Array, read: Reader | None, train: bool) -> jax.Array:
+  def _skip(
+    self, x: jax.Array, read: Reader | None, train: bool, share: Any
+  ) -> jax.Array:
     block, table = self.block, self.table
-    if block.stride == 1 and block.channels == self.c_in:
-      return x
-    return ConvNorm(
-      features=largest(int, block.channels),
+    out = largest(int, block.channels)
+    same = keeps_shape(block)
+    # The shape changes nowhere, everywhere, or under some choices.
+    if smallest(same, self.c_in, block.channels):
+      return resize_channels(x, out)
+    h = ConvNorm(
+      features=out,
       stride=block.stride,
       use_bias=table.block_bias,
       activation="relu",
       epsilon=table.bn_epsilon,
       name="skip",
-    )(x, read_prefix(read, int, block.channels), train=train)
-
-
-class Head(nn.Module):
-  """The end of a network; see `fbnax.spaces.Head`."""
-
-  table: Architecture
-  c_in: Any
-  num_classes: int
-
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    read: Reader | None,
-    *,
-    train: bool,
-    dropout_rate: Any,
-    key: jax.Array | None,
-  ) -> jax.Array:
-    """`f32[B, H, W, C]` to logits `f32[B, K]`.
-
-    Args:
-      x: the input, masked.
-      read: the reader of the table, None for a table without open fields.
-      train: as in `fbnax.models.Network`.
-      dropout_rate: probability, `f32[]`.
-      key: random key of dropout, None for no dropout.
-    """
-    table, head = self.table, self.table.head
-
-    def width(c: Any) -> Any:
-      return (
-        mid_width(c, head.expansion, table.divisor)
-        if head.expansion
-        else head.channels
-      )
-
-    mask = read_prefix(read, width, self.c_in) if head.expansion else None
-    mid = largest(width, self.c_in)
-    common: dict[str, Any] = {
-      "activation": head.activation,
-      "epsilon": table.bn_epsilon,
-    }
-    x = ConvNorm(features=mid, use_bias=head.bias, name="expand", **common)(
-      x, mask, train=train
-    )
-    side = largest(int, head.kernel)
-    if side > 1:
-      if smallest(int, head.kernel) == 1:
-        raise ValueError(
-          f"head.kernel follows {head.kernel}; legal: all 1, or all above 1"
-        )
-      taps = None
-      if isinstance(head.kernel, Follow) and read is not None:
-        taps = read(lambda k: kernel_mask(k, side), head.kernel)
-      x = ConvNorm(
-        features=mid, kernel=side, depthwise=True, name="depthwise", **common
-      )(x, mask, taps, train=train)
-    x = x.mean((1, 2), keepdims=True)
-    if head.expansion:
-      x = activate(Conv(head.channels, name="project")(x), head.activation)
-    x = x.reshape(x.shape[0], -1)
-    if key is not None:
-      x = dropout(x, dropout_rate, key)
-    return nn.Dense(
-      self.num_classes,
-      kernel_init=nn.initializers.normal(0.01),
-      name="classifier",
-    )(x)
-
-
-def read_field(read: Reader | None, function: Any, *fields: Any) -> Any:
-  """A number from the table; plain where nothing in it is open."""
-  if read is None or not decisions_of(*fields):
-    return function(*fields)
-  return read(function, *fields)
-
-
-def read_open(read: Reader | None, function: Any, *fields: Any) -> Any:
-  """As `_read`, but None where nothing is open."""
-  if read is None or not decisions_of(*fields):
-    return None
-  return read(function, *fields)
-
-
-def read_prefix(read: Reader | None, width: Any, *fields: Any) -> Any:
-  """The channel mask of an open width, None where it is not open."""
-  high = largest(width, *fields)
-  return read_open(read, lambda *a: prefix_mask(width(*a), high), *fields)
-
-
-def _resize_channels(x: jax.Array, channels: int) -> jax.Array:
-  """Cuts or pads with zeros to a number of channels."""
-  more = channels - x.shape[-1]
-  if more > 0:
-    return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, more)))
-  return x[..., :channels]
-
-
-def _shuffle(x: jax.Array, groups: int) -> jax.Array:
-  """Interleaves the channels of the groups."""
-  split = x.reshape(*x.shape[:-1], groups, -1)
-  return split.swapaxes(-1, -2).reshape(x.shape)
+    )(x, read_prefix(read, int, block.channels), train=train, share=share)
+    if not largest(same, self.c_in, block.channels):
+      return h
+    kept = read_field(read, same, self.c_in, block.channels)
+    return h * (1.0 - kept) + resize_channels(x, out) * kept

@@ -4,76 +4,21 @@ Every layer has static sizes, the largest it is used at, and takes optional
 masks that cut it down. A masked layer computes what a smaller layer with the
 leading part of its weights computes, and initial weights are drawn for the
 size that is used, so that a masked network starts as its own network would.
+Masks are of the whole batch, `f32[C]`, or of each example, `f32[B, 1, 1, C]`.
 
 Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` kernel side.
 """
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-import math
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fbnax.models.initial import draw
 from fbnax.ops import conv, norm
-
-Draw = Callable[[jax.Array, tuple[int, ...]], jax.Array]
-
-_DRAW: contextvars.ContextVar[Draw] = contextvars.ContextVar(
-  "draw", default=jax.random.normal
-)
-
-
-def initialize(
-  module: nn.Module, key: jax.Array, *arguments: Any, **keywords: Any
-) -> Any:
-  """`module.init`, with all convolutions' noise drawn at once.
-
-  The distribution is that of `module.init`, the numbers are others. A random
-  draw costs a quarter of a second to compile, and a network has dozens.
-
-  Args:
-    module: any module; those that are not built of `Conv` are not changed.
-    key: random key.
-    *arguments: of the module's call.
-    **keywords: likewise.
-
-  Returns:
-    The variables.
-  """
-  sizes: list[int] = []
-
-  def measure(_: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    sizes.append(math.prod(shape))
-    return jnp.zeros(shape)
-
-  noise_key, rest_key = jax.random.split(key)
-  with _drawing(measure):
-    jax.eval_shape(lambda k: module.init(k, *arguments, **keywords), rest_key)
-  noise = jax.random.normal(noise_key, (sum(sizes),))
-  used = 0
-
-  def cut(_: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    nonlocal used
-    start, used = used, used + math.prod(shape)
-    return noise[start:used].reshape(shape)
-
-  with _drawing(cut):
-    return module.init(rest_key, *arguments, **keywords)
-
-
-@contextlib.contextmanager
-def _drawing(draw: Draw) -> Iterator[None]:
-  token = _DRAW.set(draw)
-  try:
-    yield
-  finally:
-    _DRAW.reset(token)
 
 
 def activate(x: jax.Array, name: str) -> jax.Array:
@@ -91,6 +36,27 @@ def hard_sigmoid(x: jax.Array) -> jax.Array:
 def masked(x: jax.Array, mask: Any) -> jax.Array:
   """`x` times a channel mask, or `x` where there is none."""
   return x if mask is None else x * mask
+
+
+def used(mask: jax.Array) -> jax.Array:
+  """How many channels a mask lets through, on average over the examples."""
+  return mask.sum(-1).mean()
+
+
+def moving_average(
+  running: jax.Array, batch: jax.Array, momentum: float, share: Any
+) -> jax.Array:
+  """Running statistics after a batch.
+
+  Args:
+    running: before it.
+    batch: the batch's own.
+    momentum: what is kept.
+    share: what part of the batch counts, `f32[]`; None is all of it.
+  """
+  if share is None:
+    return momentum * running + (1 - momentum) * batch
+  return running + (1 - momentum) * share * (batch - running)
 
 
 class Conv(nn.Module):
@@ -126,24 +92,30 @@ class Conv(nn.Module):
     Args:
       x: the input, already masked.
       out_mask: `f32[features]`, only for the initial variance here.
-      kernel_mask: `f32[K, K, 1, 1]`, which taps are used.
+      kernel_mask: `f32[K, K, 1, 1]`, which taps of a depthwise convolution are
+        used, or `f32[B, K, K, 1, 1]`.
     """
     groups = x.shape[-1] if self.depthwise else self.groups
     taps = (
-      self.kernel * self.kernel if kernel_mask is None else kernel_mask.sum()
+      self.kernel * self.kernel
+      if kernel_mask is None
+      else kernel_mask.sum((-4, -3, -2, -1)).mean()
     )
-    outputs = self.features if out_mask is None else out_mask.sum()
+    outputs = self.features if out_mask is None else used(out_mask)
     fan_out = taps if self.depthwise else taps * outputs / groups
 
     def initial(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-      return _DRAW.get()(key, shape) * jnp.sqrt(2.0 / fan_out)
+      return draw(key, shape) * jnp.sqrt(2.0 / fan_out)
 
     shape = (self.kernel, self.kernel, x.shape[-1] // groups, self.features)
     kernel = self.param("kernel", initial, shape)
     if kernel_mask is not None:
       kernel = kernel * kernel_mask
     padding = self.kernel // 2 if self.padding is None else self.padding
-    if self.depthwise:
+    if self.depthwise and kernel.ndim == 5:
+      each = jax.vmap(conv.depthwise, (0, 0, None, None))
+      y = each(x[:, None], kernel, self.stride, padding)[:, 0]
+    elif self.depthwise:
       y = conv.depthwise(x, kernel, self.stride, padding)
     elif self.kernel == 1 and padding == 0:
       strided = x[:, :: self.stride, :: self.stride]
@@ -163,7 +135,12 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, *, train: bool, initial_scale: Any = 1.0
+    self,
+    x: jax.Array,
+    *,
+    train: bool,
+    initial_scale: Any = 1.0,
+    share: Any = None,
   ) -> jax.Array:
     """Normalises by the batch in training, by running averages else.
 
@@ -171,18 +148,22 @@ class BatchNorm(nn.Module):
       x: `f32[B, H, W, C]`.
       train: use and record the batch's statistics.
       initial_scale: first value of the scale, `f32[]`.
+      share: what part of the batch's statistics is recorded; None is all.
     """
     shape = (x.shape[-1],)
-    scale = self.param("scale", lambda _, s: jnp.ones(s) * initial_scale, shape)
+    scale = self.param(
+      "scale", lambda _, s: jnp.ones(s) * jnp.mean(initial_scale), shape
+    )
     bias = self.param("bias", nn.initializers.zeros, shape)
     running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
     running_var = self.variable("batch_stats", "var", jnp.ones, shape)
     if train:
       mean, variance = norm.batch_statistics(x)
       if not self.is_initializing():
-        keep = self.momentum
-        running_mean.value = keep * running_mean.value + (1 - keep) * mean
-        running_var.value = keep * running_var.value + (1 - keep) * variance
+        for running, batch in ((running_mean, mean), (running_var, variance)):
+          running.value = moving_average(
+            running.value, batch, self.momentum, share
+          )
     else:
       mean, variance = running_mean.value, running_var.value
     return norm.normalize(x, mean, variance, scale, bias, self.epsilon)
@@ -216,6 +197,7 @@ class ConvNorm(nn.Module):
     *,
     train: bool,
     initial_scale: Any = 1.0,
+    share: Any = None,
   ) -> jax.Array:
     """`f32[B, H, W, C]` to `f32[B, H', W', features]`."""
     x = Conv(
@@ -229,7 +211,7 @@ class ConvNorm(nn.Module):
       name="conv",
     )(x, out_mask, kernel_mask)
     x = BatchNorm(epsilon=self.epsilon, name="norm")(
-      x, train=train, initial_scale=initial_scale
+      x, train=train, initial_scale=initial_scale, share=share
     )
     if self.activation is not None:
       x = activate(x, self.activation)
@@ -275,12 +257,12 @@ def drop_path(
 
   Args:
     x: `f32[B, H, W, C]`.
-    rate: probability, `f32[]`, may be traced.
+    rate: probability, `f32[]` or `f32[B, 1, 1, 1]`, may be traced.
     uniform: random numbers from 0 to 1, `f32[B]`.
-    when: 1 where it applies, 0 where `x` passes as it is; may be traced.
+    when: 1 where it applies, 0 where `x` passes as it is; of the same shapes.
   """
   keep = 1.0 - rate * when
-  return x * ((uniform < keep) / keep)[:, None, None, None]
+  return x * ((uniform[:, None, None, None] < keep) / keep)
 
 
 def dropout(x: jax.Array, rate: Any, key: jax.Array) -> jax.Array:

@@ -2,7 +2,7 @@
 
 `Network` builds an `Architecture`. `Supernet` builds the largest network of a
 space and is driven by choice weights: one-hot vectors make it one candidate,
-and `vmap` over them a population. Both run `_forward`, which asks a reader
+and `vmap` over them a population. Both run `forward`, which asks a reader
 (see `fbnax.spaces.follow`) for its masks; without one there are none.
 
 Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` classes.
@@ -17,11 +17,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fbnax.models.blocks import Head, TrunkBlock, read_field, read_prefix
-from fbnax.models.layers import ConvNorm
+from fbnax.models import stacks
+from fbnax.models.forward import forward
 from fbnax.spaces.architecture import Architecture
-from fbnax.spaces.follow import Reader, expectation, largest
+from fbnax.spaces.follow import Follow, expectation
 from fbnax.spaces.space import SearchSpace
+from fbnax.spaces.tables import blocks_of
 
 
 class Network(nn.Module):
@@ -59,7 +60,7 @@ class Network(nn.Module):
     Returns:
       `f32[B, K]`, or a dict from stride to `f32[B, H / stride, W / stride, C]`.
     """
-    return _forward(
+    return forward(
       self,
       self.architecture,
       None,
@@ -74,13 +75,31 @@ class Network(nn.Module):
 class Supernet(nn.Module):
   """All networks of a space in one, driven by choice weights.
 
+  A layer whose type is open holds its alternatives and sums their outputs (see
+  `fbnax.models.searched`); widths, expansions and kernels that are open share
+  weights under masks.
+
+  Weights may be those of the whole batch or of each example. Under the latter
+  masks and sums are each example's own, while BN normalises by all of them.
+
   Attributes:
     space: the space.
     num_classes: `K`.
+    single_path: in a layer whose type is open only the alternative of the
+      largest weight is computed, in the time of one. For one-hot weights, such
+      as `fbnax.ops.straight_through` gives; a weight's gradient is then that of
+      its alternative where this was computed, and its share in the residual.
+    subsample: the images come at the largest resolution of the space, and the
+      choice weights over its resolutions weigh what each computes on the
+      nearest pixels (see `fbnax.models.forward`); a choice of one resolution
+      costs nothing. Without it the images come at the resolution of the choice,
+      and its weights are not read.
   """
 
   space: SearchSpace
   num_classes: int
+  single_path: bool = False
+  subsample: bool = False
 
   @nn.compact
   def __call__(
@@ -96,8 +115,10 @@ class Supernet(nn.Module):
     """Logits of images under choice weights.
 
     Args:
-      images: `f32[B, H, W, C]`, normalised, at the resolution of the choice.
-      weights: one `f32[choices]` per decision of the space, each sums to one.
+      images: `f32[B, H, W, C]`, normalised, at the resolution of the choice, or
+        with `subsample` at the largest.
+      weights: for each decision of the space `f32[choices]`, or
+        `f32[B, choices]` for each example's own; they sum to one.
       train: as in `Network`.
       dropout: as in `Network`.
       stochastic_depth: as in `Network`.
@@ -107,7 +128,9 @@ class Supernet(nn.Module):
       `f32[B, K]`, or a dict from stride to feature maps.
 
     Raises:
-      ValueError: the space has cells instead of blocks.
+      ValueError: the space has cells instead of blocks; with `single_path`, a
+        type has weights of each example; with `subsample`, the images are not
+        of the largest resolution.
     """
     table = self.space.table
     if not isinstance(table, Architecture):
@@ -118,7 +141,7 @@ class Supernet(nn.Module):
     named = {
       d.name: w for d, w in zip(self.space.decisions, weights, strict=True)
     }
-    return _forward(
+    return forward(
       self,
       table,
       expectation(named),
@@ -127,6 +150,8 @@ class Supernet(nn.Module):
       dropout,
       stochastic_depth,
       features,
+      single_path=self.single_path,
+      subsample=self.subsample,
     )
 
 
@@ -135,91 +160,6 @@ def one_hot(space: SearchSpace, genotype: jax.Array) -> tuple[jax.Array, ...]:
   return tuple(
     jax.nn.one_hot(genotype[i], count) for i, count in enumerate(space.choices)
   )
-
-
-def _forward(
-  module: nn.Module,
-  table: Architecture,
-  read: Reader | None,
-  images: jax.Array,
-  train: bool,
-  dropout_rate: Any,
-  stochastic_depth: Any,
-  features: bool,
-) -> Any:
-  """Builds and runs the layers of `table` inside `module`'s compact call."""
-  stem = table.stem
-  widths = stem.channels
-  x = ConvNorm(
-    features=largest(int, widths),
-    kernel=stem.kernel,
-    stride=stem.stride,
-    use_bias=stem.bias,
-    activation=stem.activation,
-    epsilon=table.bn_epsilon,
-    name="stem",
-  )(images, read_prefix(read, int, widths), train=train)
-  maps, stride = {}, stem.stride
-  blocks = [
-    (name, block)
-    for name, block in zip(table.block_names, table.blocks, strict=True)
-    if largest(bool, block.present)
-  ]
-  path_key = head_key = None
-  if train and not (_is_zero(dropout_rate) and _is_zero(stochastic_depth)):
-    path_key, head_key = jax.random.split(module.make_rng("dropout"))
-  uniforms: Sequence[jax.Array | None] = [None] * len(blocks)
-  if path_key is not None and not _is_zero(stochastic_depth):
-    uniforms = _uniforms(path_key, [n for n, _ in blocks], images.shape[0])
-  # Stochastic depth grows with the place among the blocks that are present.
-  present = [read_field(read, float, block.present) for _, block in blocks]
-  total = sum(present)
-  reached: Any = 0.0
-  for (name, block), exists, uniform in zip(
-    blocks, present, uniforms, strict=True
-  ):
-    reached = reached + exists
-    x = TrunkBlock(
-      table=table, block=block, c_in=widths, name=name.replace(".", "_")
-    )(
-      x,
-      read,
-      train=train,
-      drop_rate=stochastic_depth * reached / total,
-      uniform=uniform,
-    )
-    stride *= block.stride
-    widths = block.channels
-    maps[stride] = x
-  if features:
-    return {s: m for s, m in maps.items() if s >= 4}
-  return Head(
-    table=table, c_in=widths, num_classes=module.num_classes, name="head"
-  )(
-    x,
-    read,
-    train=train,
-    dropout_rate=dropout_rate,
-    key=None if _is_zero(dropout_rate) else head_key,
-  )
-
-
-def _uniforms(
-  key: jax.Array, names: Sequence[str], batch: int
-) -> list[jax.Array]:
-  """Random numbers from 0 to 1 for each block, `f32[B]`.
-
-  They depend on the block's name and not on its neighbours, so a candidate
-  draws the same in a supernet and alone.
-  """
-  places = (name.removeprefix("stage").split(".block") for name in names)
-  ids = jnp.asarray([int(stage) * 1024 + int(index) for stage, index in places])
-  keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
-  return list(jax.vmap(lambda k: jax.random.uniform(k, (batch,)))(keys))
-
-
-def _is_zero(rate: Any) -> bool:
-  return isinstance(rate, (int, float)) and rate == 0
 
 
 def extract(space: SearchSpace, genotype: jax.Array, variables: Any) -> Any:
@@ -244,10 +184,16 @@ def extract(space: SearchSpace, genotype: jax.Array, variables: Any) -> Any:
     jax.random.key(0),
   )
 
+  chosen = _chosen_alternatives(space, genotype)
+
   def cut(path: Any, wanted: jax.ShapeDtypeStruct) -> jax.Array:
-    leaf = variables
-    for step in path:
-      leaf = leaf[step.key]
+    kind, module, *rest = (step.key for step in path)
+    leaf = variables[kind][module]
+    if module in chosen and rest[0] != "skip":
+      leaf = chosen[module].cut(leaf, tuple(rest))
+    else:
+      for step in rest:
+        leaf = leaf[step]
     slices = [slice(0, size) for size in wanted.shape]
     if len(wanted.shape) == 4:
       for axis in (0, 1):  # Smaller kernels are the middle of larger ones.
@@ -256,3 +202,19 @@ def extract(space: SearchSpace, genotype: jax.Array, variables: Any) -> Any:
     return leaf[tuple(slices)]
 
   return jax.tree_util.tree_map_with_path(cut, shapes)
+
+
+def _chosen_alternatives(
+  space: SearchSpace, genotype: jax.Array
+) -> dict[str, stacks.Member]:
+  """By its module's name, where each layer of open type has its weights."""
+  indices = {
+    d.name: int(i) for d, i in zip(space.decisions, genotype, strict=True)
+  }
+  found = {}
+  for name, block in blocks_of(space.table).items():
+    if isinstance(block.op, Follow):
+      member = stacks.member(block, indices[block.op.decision])
+      if member is not None:
+        found[name.replace(".", "_")] = member
+  return found

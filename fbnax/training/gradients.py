@@ -50,6 +50,7 @@ def of_batch(
   ratio: jax.Array,
   key: jax.Array,
   teacher: Any = None,
+  progress: Any = 0.0,
 ) -> Gradient:
   """The gradient of a batch at a network's variables.
 
@@ -63,6 +64,7 @@ def of_batch(
     ratio: of mixup, see `augment.mix`.
     key: of dropout.
     teacher: variables of `model.teacher`.
+    progress: of the training, for `model.objective`.
 
   Raises:
     ValueError: the batch does not split into `settings.accumulate` parts.
@@ -70,7 +72,16 @@ def of_batch(
   parts, count = settings.accumulate, labels.shape[0]
   if parts == 1:
     return _of_part(
-      model, settings, variables, member, images, labels, ratio, key, teacher
+      model,
+      settings,
+      variables,
+      member,
+      images,
+      labels,
+      ratio,
+      key,
+      teacher,
+      progress,
     )
   if count % parts:
     raise ValueError(
@@ -84,7 +95,16 @@ def of_batch(
     now = {**variables, "batch_stats": total.batch_stats}
     x, y, part_key = part
     found = _of_part(
-      model, settings, now, member, x, y, ratio, part_key, teacher
+      model,
+      settings,
+      now,
+      member,
+      x,
+      y,
+      ratio,
+      part_key,
+      teacher,
+      progress,
     )
     added = jax.tree.map(
       lambda a, b: a + (b / parts).astype(a.dtype), _means(total), _means(found)
@@ -119,6 +139,7 @@ def _of_part(
   ratio: jax.Array,
   key: jax.Array,
   teacher: Any,
+  progress: Any,
 ) -> Gradient:
   x = augment.mix(augment.prepare(images, settings), ratio)
   taught = model.taught(teacher, settings, images, ratio)
@@ -135,6 +156,9 @@ def _of_part(
       loss = losses.cross_entropy(logits, targets)
     else:
       loss = losses.distillation(logits, targets, taught, settings.distillation)
+    if model.objective is not None:
+      share = jnp.asarray(progress, jnp.float32)
+      loss = model.objective(loss, logits, targets, share, member.given)
     return loss, (batch_stats, losses.count_correct(logits, labels).mean())
 
   (loss, (batch_stats, accuracy)), params = jax.value_and_grad(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
@@ -24,11 +24,36 @@ class Member(NamedTuple):
     recipe: its numbers.
     choice: choice weights of a `Supernet`, None for any other module.
     key: random key; everything random follows from it and the step.
+    given: arrays that the model's objective takes, None where it has none.
   """
 
   recipe: RecipeNumbers
   choice: Any
   key: jax.Array
+  given: Any = None
+
+
+class Objective(Protocol):
+  """What is minimised in place of the plain loss; compiled in, so hashable.
+
+  The plain loss is the cross entropy with the targets, or with them and the
+  teacher. The targets are the labels' distribution, `f32[B, K]`: smoothed, and
+  under mixup the mix of both images' labels. Progress, `f32[]`, is the share of
+  the training that is behind: 0 in its first step, below 1 in its last.
+  """
+
+  def __call__(
+    self,
+    plain: jax.Array,
+    logits: jax.Array,
+    targets: jax.Array,
+    progress: jax.Array,
+    given: Any,
+  ) -> jax.Array:
+    """The loss, `f32[]`, from the plain one and `Member.given`."""
+    ...
+
+  def __hash__(self) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +69,7 @@ class Model:
     teacher_mean: of each channel, in units where white is 1, as the teacher's
       images are normalised; None for the student's.
     teacher_std: likewise.
+    objective: in place of the plain loss, None for that.
 
   A teacher may be any module that is called like this: not one of ours, and
   trained elsewhere.
@@ -54,6 +80,7 @@ class Model:
   teacher_resolution: int = 0
   teacher_mean: tuple[float, ...] | None = None
   teacher_std: tuple[float, ...] | None = None
+  objective: Objective | None = None
 
   def __post_init__(self) -> None:
     """Refuses half a normalisation, and one that divides by zero."""

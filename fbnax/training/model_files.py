@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.models.network import Network
-from fbnax.spaces.architecture import Architecture
+from fbnax import spaces
+from fbnax.models.building import build
+from fbnax.spaces import Architecture, ResNet
 from fbnax.training import files
 from fbnax.training.recipes import Settings
 
@@ -33,7 +34,7 @@ class SavedModel(NamedTuple):
     card: what `model.json` says.
   """
 
-  module: Network
+  module: Any
   variables: Any
   card: dict[str, Any]
 
@@ -51,7 +52,7 @@ class SavedModel(NamedTuple):
 
 def save(
   directory: str | Path,
-  architecture: Architecture,
+  architecture: Architecture | ResNet,
   variables: Any,
   settings: Settings,
   class_names: tuple[str, ...],
@@ -64,7 +65,7 @@ def save(
   Args:
     directory: made if it is not there.
     architecture: of the network.
-    variables: of `Network(architecture, len(class_names))`.
+    variables: of `models.building.build(architecture, len(class_names))`.
     settings: what its images were prepared with.
     class_names: in the order of the outputs.
     crop_ratio: share of the image's shorter side that is measured on, centred.
@@ -120,10 +121,10 @@ def load(directory: str | Path) -> SavedModel:
   if missing:
     raise ValueError(f"{path}: preprocessing lacks the keys {sorted(missing)}")
   try:
-    architecture = Architecture.from_json(json.dumps(card["architecture"]))
+    architecture: Any = spaces.from_json(json.dumps(card["architecture"]))
+    module = build(architecture, len(card["class_names"]))
   except ValueError as error:
     raise ValueError(f"{path}: {error}") from error
-  module = Network(architecture, len(card["class_names"]))
   like = variable_shapes(module)
   found = checkpoints.restore_latest(directory / WEIGHTS, like)
   if found is None:
@@ -131,7 +132,7 @@ def load(directory: str | Path) -> SavedModel:
   return SavedModel(module, found.tree, card)
 
 
-def variable_shapes(module: Network) -> Any:
+def variable_shapes(module: Any) -> Any:
   """Shapes of a network's variables, without computing any."""
   side = module.architecture.resolution
   channels = module.architecture.input_channels

@@ -128,8 +128,11 @@ def schedule(settings: Settings, steps_per_epoch: int) -> optax.Schedule:
   if settings.schedule == "cosine":
     decay = optax.cosine_decay_schedule(1.0, rest)
   elif settings.schedule == "step":
+    steps = [rest // 3, 2 * rest // 3]
+    if settings.milestones:
+      steps = [round(share * rest) for share in settings.milestones]
     decay = optax.piecewise_constant_schedule(
-      1.0, {rest // 3: settings.decay, 2 * rest // 3: settings.decay}
+      1.0, dict.fromkeys(steps, settings.decay)
     )
   else:
     decay = optax.exponential_decay(1.0, steps_per_epoch, settings.decay)

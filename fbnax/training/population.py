@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fbnax.models.layers import initialize
+from fbnax.models.initial import initialize
 from fbnax.models.network import Supernet, one_hot
 from fbnax.spaces.follow import smallest
 from fbnax.spaces.recipe import Recipe

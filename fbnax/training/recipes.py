@@ -61,8 +61,10 @@ class Settings:
     mean: of each channel, in units where white is 1.
     std: of each channel, likewise.
     schedule: "exponential", "cosine" or "step".
-    decay: factor of the learning rate per epoch (exponential), or at each of
-      three equal parts but the first (step).
+    decay: factor of the learning rate per epoch (exponential), or at each
+      milestone (step).
+    milestones: shares of the training after its warmup, ascending, of "step";
+      () for three equal parts.
     warmup_epochs: epochs of linear growth from zero in front.
     momentum: of RMSProp and SGD, first moment of AdamW.
     rms_decay: of RMSProp's average of squares.
@@ -90,6 +92,7 @@ class Settings:
   std: tuple[float, ...]
   schedule: str = "exponential"
   decay: float = 0.963
+  milestones: tuple[float, ...] = ()
   warmup_epochs: float = 0.0
   momentum: float = 0.9
   rms_decay: float = 0.9
@@ -118,6 +121,11 @@ class Settings:
       ),
       "schedule": (self.schedule in SCHEDULES, ", ".join(SCHEDULES)),
       "decay": (0 < self.decay <= 1, "above 0, at most 1"),
+      "milestones": (
+        all(0 < m < 1 for m in self.milestones)
+        and list(self.milestones) == sorted(set(self.milestones)),
+        "shares above 0 and below 1, ascending",
+      ),
       "warmup_epochs": (self.warmup_epochs >= 0, "at least 0"),
       "momentum": (0 <= self.momentum < 1, "at least 0, below 1"),
       "rms_decay": (0 <= self.rms_decay < 1, "at least 0, below 1"),

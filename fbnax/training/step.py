@@ -87,6 +87,9 @@ def train_step(
   """
   key = jax.random.fold_in(member.key, state.step)
   image_key, mix_key, drop_key = jax.random.split(key, 3)
+  progress: Any = 0.0
+  if model.objective is not None:
+    progress = state.step / (settings.epochs * steps_per_epoch)
   found = gradients.of_batch(
     model,
     settings,
@@ -97,6 +100,7 @@ def train_step(
     ratio=augment.mixup_ratio(mix_key, member.recipe.mixup),
     key=drop_key,
     teacher=teacher,
+    progress=progress,
   )
   params, optimizer = optimizers.update(
     found.params,

@@ -185,6 +185,22 @@ def test_schedules(name, warmup):
   np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
 
 
+def test_milestones_are_shares_of_the_training():
+  """3/7 and 5/7 of the way (Wan 2022, section 5.8), after a warm-up."""
+  settings = _settings(
+    epochs=15,
+    schedule="step",
+    decay=0.1,
+    milestones=(3 / 7, 5 / 7),
+    warmup_epochs=1,
+  )
+  factor = optimizers.schedule(settings, SPE)
+  for epoch, expected in ((1, 1), (6, 1), (7, 0.1), (10, 0.1), (11, 0.01)):
+    np.testing.assert_allclose(
+      factor(jnp.int32(epoch * SPE + 1)), expected, rtol=1e-5
+    )
+
+
 def test_the_published_decay_is_per_epoch():
   """0.963 after each epoch (Wan 2022, appendix), also after a warm-up."""
   factor = optimizers.schedule(_settings(epochs=400), SPE)

@@ -1,0 +1,106 @@
+"""The end of a network.
+
+Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from fbnax.models.layers import Conv, ConvNorm, activate, dropout
+from fbnax.models.reading import read_prefix
+from fbnax.ops.masks import kernel_mask
+from fbnax.spaces.architecture import Architecture
+from fbnax.spaces.follow import Follow, Reader, largest, smallest
+from fbnax.spaces.widths import mid_width
+
+# Runs a function of a map and of the share of its BN statistics at each
+# resolution; see `fbnax.models.forward`.
+Spread = Callable[[Callable[[jax.Array, Any], jax.Array], jax.Array], jax.Array]
+
+
+def once(
+  function: Callable[[jax.Array, Any], jax.Array], x: jax.Array
+) -> jax.Array:
+  """The function at the one resolution that there is."""
+  return function(x, None)
+
+
+class Head(nn.Module):
+  """The end of a network; see `fbnax.spaces.Head`."""
+
+  table: Architecture
+  c_in: Any
+  num_classes: int
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    read: Reader | None,
+    *,
+    train: bool,
+    dropout_rate: Any,
+    key: jax.Array | None,
+    spread: Spread = once,
+  ) -> jax.Array:
+    """`f32[B, H, W, C]` to logits `f32[B, K]`.
+
+    Args:
+      x: the input, masked.
+      read: the reader of the table, None for a table without open fields.
+      train: as in `fbnax.models.Network`.
+      dropout_rate: probability, `f32[]`.
+      key: random key of dropout, None for no dropout.
+      spread: runs what depends on the resolution.
+    """
+    table, head = self.table, self.table.head
+
+    def width(c: Any) -> Any:
+      return (
+        mid_width(c, head.expansion, table.divisor)
+        if head.expansion
+        else head.channels
+      )
+
+    mask = read_prefix(read, width, self.c_in) if head.expansion else None
+    mid = largest(width, self.c_in)
+    common: dict[str, Any] = {
+      "activation": head.activation,
+      "epsilon": table.bn_epsilon,
+    }
+    expand = ConvNorm(features=mid, use_bias=head.bias, name="expand", **common)
+    side = largest(int, head.kernel)
+    depthwise = taps = None
+    if side > 1:
+      if smallest(int, head.kernel) == 1:
+        raise ValueError(
+          f"head.kernel follows {head.kernel}; legal: all 1, or all above 1"
+        )
+      if isinstance(head.kernel, Follow) and read is not None:
+        taps = read(lambda k: kernel_mask(k, side), head.kernel)
+      depthwise = ConvNorm(
+        features=mid, kernel=side, depthwise=True, name="depthwise", **common
+      )
+
+    def pooled(x: jax.Array, share: Any) -> jax.Array:
+      x = expand(x, mask, train=train, share=share)
+      if depthwise is not None:
+        x = depthwise(x, mask, taps, train=train, share=share)
+      return x.mean((1, 2), keepdims=True)
+
+    x = spread(pooled, x)
+    if head.expansion:
+      x = activate(Conv(head.channels, name="project")(x), head.activation)
+    x = x.reshape(x.shape[0], -1)
+    if key is not None:
+      x = dropout(x, dropout_rate, key)
+    return nn.Dense(
+      self.num_classes,
+      kernel_init=nn.initializers.normal(0.01),
+      name="classifier",
+    )(x)

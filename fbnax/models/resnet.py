@@ -1,0 +1,187 @@
+"""Residual networks for small images; see `fbnax.spaces.resnet`.
+
+They are trained one at a time, so their convolutions are XLA's own on a CPU
+too: those of `layers.Conv` are made for populations, and keep nine copies of
+the map for a wide 3x3 one.
+
+Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fbnax.models import layers
+from fbnax.models.initial import draw
+from fbnax.models.layers import BatchNorm
+from fbnax.ops import conv
+from fbnax.spaces import resnet
+
+
+class ResNet(nn.Module):
+  """The network of a `fbnax.spaces.resnet.ResNet`.
+
+  Attributes:
+    architecture: what to build.
+    num_classes: `K`.
+  """
+
+  architecture: resnet.ResNet
+  num_classes: int
+
+  @nn.compact
+  def __call__(
+    self,
+    images: jax.Array,
+    *,
+    train: bool,
+    dropout: Any = 0.0,
+    stochastic_depth: Any = 0.0,
+  ) -> jax.Array:
+    """Logits of images.
+
+    Args:
+      images: `f32[B, H, W, C]`, normalised.
+      train: BN uses the batch's statistics, dropout and drop-path are active
+        (they draw from the `dropout` stream of random keys).
+      dropout: probability in front of the classifier.
+      stochastic_depth: probability that the last block is dropped; it grows
+        towards it from 0 in front of the first.
+
+    Returns:
+      `f32[B, K]`.
+    """
+    table = self.architecture
+    pre = table.preactivation
+    key = None
+    if train and not (_is_zero(dropout) and _is_zero(stochastic_depth)):
+      key = self.make_rng("dropout")
+    if pre:
+      x = Conv(table.stem, 3, name="stem")(images)
+    else:
+      x = nn.relu(ConvNorm(table.stem, 3, name="stem")(images, train=train))
+    place, count = 0, sum(table.blocks)
+    stages = zip(table.blocks, table.widths, strict=True)
+    for stage, (blocks, width) in enumerate(stages):
+      for index in range(blocks):
+        place += 1
+        stride = 2 if stage and not index else 1
+        block = Block(width, stride, pre, name=f"stage{stage}_block{index}")
+        block_key = None if key is None else jax.random.fold_in(key, place)
+        x = block(
+          x, train=train, rate=stochastic_depth * place / count, key=block_key
+        )
+    if pre:
+      x = nn.relu(BatchNorm(name="norm")(x, train=train))
+    x = x.mean((1, 2))
+    if key is not None:
+      x = layers.dropout(x, dropout, key)
+    return nn.Dense(
+      self.num_classes,
+      kernel_init=nn.initializers.normal(0.01),
+      name="classifier",
+    )(x)
+
+
+class Block(nn.Module):
+  """Two 3x3 convolutions beside a shortcut.
+
+  Attributes:
+    features: output channels.
+    stride: of the first convolution, pixels.
+    preactivation: see `fbnax.spaces.resnet.ResNet`.
+  """
+
+  features: int
+  stride: int
+  preactivation: bool
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, *, train: bool, rate: Any, key: jax.Array | None
+  ) -> jax.Array:
+    """`f32[B, H, W, C]` to `f32[B, H', W', features]`.
+
+    Args:
+      x: the input.
+      train: BN uses the batch's statistics.
+      rate: probability that the convolutions of an image are dropped.
+      key: random key of that, None for never.
+    """
+    changes = self.stride != 1 or x.shape[-1] != self.features
+    shortcut = x
+    if self.preactivation:
+      x = nn.relu(BatchNorm(name="norm0")(x, train=train))
+      if changes:
+        # Published so: a new shape is made of what is normalised already.
+        shortcut = Conv(self.features, 1, self.stride, name="shortcut")(x)
+      x = Conv(self.features, 3, self.stride, name="conv0")(x)
+      x = nn.relu(BatchNorm(name="norm1")(x, train=train))
+      x = Conv(self.features, 3, name="conv1")(x)
+    else:
+      if changes:
+        shortcut = ConvNorm(self.features, 1, self.stride, name="shortcut")(
+          x, train=train
+        )
+      x = ConvNorm(self.features, 3, self.stride, name="conv0")(x, train=train)
+      x = ConvNorm(self.features, 3, name="conv1")(nn.relu(x), train=train)
+    if key is not None:
+      x = layers.drop_path(x, rate, jax.random.uniform(key, (x.shape[0],)))
+    x = x + shortcut
+    return x if self.preactivation else nn.relu(x)
+
+
+class ConvNorm(nn.Module):
+  """A convolution and BN.
+
+  Attributes:
+    features: output channels.
+    kernel: side in pixels.
+    stride: pixels.
+  """
+
+  features: int
+  kernel: int
+  stride: int = 1
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """`f32[B, H, W, C]` to `f32[B, H', W', features]`."""
+    x = Conv(self.features, self.kernel, self.stride, name="conv")(x)
+    return BatchNorm(name="norm")(x, train=train)
+
+
+class Conv(nn.Module):
+  """A convolution without bias, padded by half its side.
+
+  Weights are normal with variance 2 / (taps x output channels).
+
+  Attributes:
+    features: output channels.
+    kernel: side in pixels.
+    stride: pixels.
+  """
+
+  features: int
+  kernel: int
+  stride: int = 1
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """`f32[B, H, W, C]` to `f32[B, H', W', features]`."""
+
+    def initial(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+      return draw(key, shape) * jnp.sqrt(2.0 / (shape[0] * shape[1] * shape[3]))
+
+    shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+    kernel = self.param("kernel", initial, shape)
+    return conv.lax_conv(x, kernel, self.stride, self.kernel // 2)
+
+
+def _is_zero(rate: Any) -> bool:
+  """Whether the rate is known to be 0 when the network is traced."""
+  return isinstance(rate, int | float) and rate == 0
