@@ -1,0 +1,42 @@
+"""Zero-cost proxies: scores of networks that have not been trained.
+
+`score` takes any Flax module as it is; `Scorer` is one compiled program for
+thousands of networks that one module computes; `majority`, `mean_rank` and
+`log_rank` make one order of several scores.
+"""
+
+from fbnax.proxies.agreement import (
+  best_share,
+  kendall,
+  partial_spearman,
+  spearman,
+  spearman_matrix,
+)
+from fbnax.proxies.scoring import (
+  PROXIES,
+  Proxy,
+  Scorer,
+  check_batch,
+  names,
+  score,
+)
+from fbnax.proxies.votes import VOTES, log_rank, majority, mean_rank, ranks
+
+__all__ = [
+  "PROXIES",
+  "VOTES",
+  "Proxy",
+  "Scorer",
+  "best_share",
+  "check_batch",
+  "kendall",
+  "log_rank",
+  "majority",
+  "mean_rank",
+  "names",
+  "partial_spearman",
+  "ranks",
+  "score",
+  "spearman",
+  "spearman_matrix",
+]

@@ -1,0 +1,323 @@
+"""What a network computes inside, read off any Flax module as it is.
+
+Layers with weights and BN are found by intercepting module calls, and known by
+their variables: a layer has a parameter `kernel`, BN has running statistics.
+ReLUs are functions, not modules; they are found in the traced program, as are
+the marks that the interception leaves there. Statistics are summed inside the
+branches and loops of the program, so that a module may choose its operations
+with `lax.switch`, and only what is executed counts.
+
+Symbols: `B` images, `H`, `W` height and width, `C` channels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.ad_checkpoint import checkpoint_name
+
+LAYER = "fbnax.layer"
+NORM = "fbnax.norm"
+RELU = "fbnax.relu"
+_MARKS = (LAYER, NORM)
+# Where primitives keep the program that they call once.
+_CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+_BRANCHING = ("cond", "scan", "while")
+
+Statistic = Callable[[jax.Array, int, int], Any]
+Function = Callable[..., Any]
+
+
+class Layer(NamedTuple):
+  """A call of a layer with weights.
+
+  Attributes:
+    path: names from the root module down.
+    kernel: shape of its weights, `H, W, C / groups, C'` or `C, C'`.
+    output: shape of its result, before BN.
+  """
+
+  path: tuple[str, ...]
+  kernel: tuple[int, ...]
+  output: tuple[int, ...]
+
+  @property
+  def convolves(self) -> bool:
+    """Whether it is a convolution, not a linear layer."""
+    return len(self.kernel) > 2
+
+  @property
+  def macs(self) -> int:
+    """Multiply-accumulates of one image."""
+    places = math.prod(self.output[1:-1])
+    return places * math.prod(self.kernel)
+
+
+class Watched(NamedTuple):
+  """What was seen in a function's evaluation.
+
+  Attributes:
+    result: of the function.
+    sums: of statistics, for the kinds that were there.
+    last_map: the last feature map on the way to the result, `[B, H, W, C]`:
+      what the global pool (or the flattening) takes in, the operand of the last
+      operation that turns a map of more than one pixel into something without
+      pixels. None where there is none.
+  """
+
+  result: jax.Array
+  sums: dict[str, Any]
+  last_map: jax.Array | None
+
+
+@contextlib.contextmanager
+def intercept(
+  output: Callable[[Layer, jax.Array], jax.Array] | None = None,
+  norm: Callable[[nn.Module, jax.Array], jax.Array] | None = None,
+  skip_norm: bool = False,
+) -> Iterator[None]:
+  """Changes what layers give and BN takes, for calls made in the block.
+
+  Args:
+    output: is given each layer and its result, gives what stands for it.
+    norm: is given each BN and its input, gives what stands for that.
+    skip_norm: BN passes its input on.
+  """
+
+  def interceptor(next_fun: Any, args: Any, kwargs: Any, context: Any) -> Any:
+    module = context.module
+    if context.method_name != "__call__" or not args:
+      return next_fun(*args, **kwargs)
+    if _is_norm(module):
+      if skip_norm:
+        return args[0]
+      if norm is not None:
+        args = (norm(module, args[0]), *args[1:])
+      return next_fun(*args, **kwargs)
+    result = next_fun(*args, **kwargs)
+    if output is not None and module.has_variable("params", "kernel"):
+      kernel = module.get_variable("params", "kernel")
+      if kernel.ndim > 1:
+        layer = Layer(module.path, kernel.shape, result.shape)
+        result = output(layer, result)
+    return result
+
+  with nn.intercept_methods(interceptor):
+    yield
+
+
+def layers(function: Function, *arguments: Any) -> list[Layer]:
+  """All calls of layers with weights, in order; computes nothing."""
+  found: list[Layer] = []
+
+  def note(layer: Layer, result: jax.Array) -> jax.Array:
+    found.append(layer)
+    return result
+
+  with intercept(output=note):
+    # A function of its own, which no cache has seen.
+    jax.eval_shape(lambda *a: function(*a), *arguments)
+  return found
+
+
+def watch(
+  function: Function, statistics: Mapping[str, Statistic], *arguments: Any
+) -> Watched:
+  """Evaluates a function and sums statistics over all values of a kind.
+
+  Args:
+    function: calls modules; gives one array.
+    statistics: for a kind what is summed: `LAYER` is given the result of each
+      layer with weights `[B, H, W, C]` or `[B, C]`, `NORM` the input of each BN
+      that has a scale, `RELU` the input of each `max(x, 0)`, ReLU's and ReLU6's
+      too, that has at least 2 axes. With the value come its place among those
+      of its kind and how many there are. What a kind's statistic gives has one
+      shape.
+    *arguments: of the function.
+  """
+
+  def marked(*arguments: Any) -> Any:
+    def output(layer: Layer, result: jax.Array) -> jax.Array:
+      return checkpoint_name(result, LAYER)
+
+    def norm(module: nn.Module, x: jax.Array) -> jax.Array:
+      has_scale = module.has_variable("params", "scale")
+      return checkpoint_name(x, NORM) if has_scale else x
+
+    with intercept(output, norm):
+      return function(*arguments)
+
+  traced = jax.make_jaxpr(marked)(*arguments)
+  walk = _Walk(statistics, traced.jaxpr)
+  leaves = jax.tree.leaves(arguments)
+  [result], sums = walk(traced.jaxpr, traced.consts, leaves)
+  return Watched(result, sums, walk.last_map)
+
+
+class _Walk:
+  """Evaluates a traced program and sums statistics on the way."""
+
+  def __init__(self, statistics: Mapping[str, Statistic], jaxpr: Any) -> None:
+    self.statistics = statistics
+    self.last_map: jax.Array | None = None
+    # Equations of a kind, in order; those of a program that is called twice
+    # share a place.
+    self.places: dict[str, dict[int, int]] = {}
+    operands = {}
+    for equation in _equations(jaxpr):
+      kind, operand = _marked(equation) or ("", 0)
+      if kind in statistics:
+        places = self.places.setdefault(kind, {})
+        places.setdefault(id(equation), len(places))
+        operands[kind] = equation.invars[operand].aval
+    self.start = {
+      kind: jax.tree.map(
+        lambda s: jnp.zeros(s.shape, s.dtype),
+        jax.eval_shape(
+          lambda x, k=kind: statistics[k](x, 0, len(self.places[k])),
+          jax.ShapeDtypeStruct(aval.shape, aval.dtype),
+        ),
+      )
+      for kind, aval in operands.items()
+    }
+
+  def __call__(
+    self, jaxpr: Any, consts: Sequence[Any], values: Sequence[Any]
+  ) -> tuple[list[Any], dict[str, Any]]:
+    """The results of `jaxpr`, and the sums over it."""
+    known: dict[Any, Any] = {}
+    sums = self.start
+    known.update(zip(jaxpr.constvars, consts, strict=True))
+    known.update(zip(jaxpr.invars, values, strict=True))
+
+    def read(variable: Any) -> Any:
+      return variable.val if _is_literal(variable) else known[variable]
+
+    for equation in jaxpr.eqns:
+      inputs = [read(v) for v in equation.invars]
+      found = _marked(equation)
+      if found is not None and found[0] in self.statistics:
+        kind, operand = found
+        places = self.places[kind]
+        value = self.statistics[kind](
+          inputs[operand], places[id(equation)], len(places)
+        )
+        sums = {**sums, kind: jax.tree.map(jnp.add, sums[kind], value)}
+      outputs, inner = self._apply(equation, inputs)
+      if inner is not None:
+        sums = jax.tree.map(jnp.add, sums, inner)
+      self._note_map(equation, inputs)
+      known.update(zip(equation.outvars, outputs, strict=True))
+    return [read(v) for v in jaxpr.outvars], sums
+
+  def _apply(
+    self, equation: Any, inputs: list[Any]
+  ) -> tuple[Sequence[Any], dict[str, Any] | None]:
+    """The results of one equation, and the sums over what it calls."""
+    params = equation.params
+    name = equation.primitive.name
+    if name == "cond":
+      index, *operands = inputs
+      branches = [
+        lambda *values, b=branch: self(b.jaxpr, b.consts, values)
+        for branch in params["branches"]
+      ]
+      return lax.switch(index, branches, *operands)
+    if name == "scan":
+      return self._scan(params, inputs)
+    if name not in _BRANCHING:
+      for key in _CALLED:
+        if key in params:
+          inner = params[key]
+          jaxpr = getattr(inner, "jaxpr", inner)
+          consts = getattr(inner, "consts", ())
+          return self(jaxpr, consts, inputs)
+    result = equation.primitive.bind(*inputs, **params)
+    many = equation.primitive.multiple_results
+    return (result if many else [result]), None
+
+  def _scan(
+    self, params: Any, inputs: list[Any]
+  ) -> tuple[Sequence[Any], dict[str, Any]]:
+    consts = params["num_consts"]
+    carried = consts + params["num_carry"]
+    inner = params["jaxpr"]
+
+    def step(carry: Any, row: Any) -> Any:
+      values, sums = carry
+      outputs, found = self(
+        inner.jaxpr, inner.consts, [*inputs[:consts], *values, *row]
+      )
+      kept = outputs[: params["num_carry"]]
+      return (kept, jax.tree.map(jnp.add, sums, found)), outputs[len(kept) :]
+
+    (carry, sums), rows = lax.scan(
+      step,
+      (inputs[consts:carried], self.start),
+      inputs[carried:],
+      length=params["length"],
+      reverse=params["reverse"],
+    )
+    return [*carry, *rows], sums
+
+  def _note_map(self, equation: Any, inputs: list[Any]) -> None:
+    if any(key in equation.params for key in (*_CALLED, "branches")):
+      return
+    for value in inputs:
+      if _has_pixels(value) and not any(
+        _has_pixels(v.aval) for v in equation.outvars
+      ):
+        self.last_map = value
+
+
+def _equations(jaxpr: Any) -> Iterator[Any]:
+  """All equations that `_Walk` comes by."""
+  for equation in jaxpr.eqns:
+    yield equation
+    params = equation.params
+    if equation.primitive.name == "while":
+      continue
+    for branch in params.get("branches", ()):
+      yield from _equations(branch.jaxpr)
+    for key in _CALLED:
+      if key in params:
+        yield from _equations(getattr(params[key], "jaxpr", params[key]))
+        break
+
+
+def _marked(equation: Any) -> tuple[str, int] | None:
+  """The kind of an equation that is of one, and the operand's place."""
+  name = equation.primitive.name
+  if name == "name" and equation.params["name"] in _MARKS:
+    return equation.params["name"], 0
+  if name != "max":
+    return None
+  for place, other in ((0, 1), (1, 0)):
+    value = equation.invars[place]
+    zero = equation.invars[other]
+    # The variance of BN is such a maximum as well, of one axis.
+    if _is_literal(zero) and zero.val == 0 and value.aval.ndim >= 2:
+      return RELU, place
+  return None
+
+
+def _is_literal(variable: Any) -> bool:
+  return hasattr(variable, "val")
+
+
+def _has_pixels(value: Any) -> bool:
+  shape: tuple[int, ...] = getattr(value, "shape", ())
+  return len(shape) == 4 and shape[1] * shape[2] > 1
+
+
+def _is_norm(module: nn.Module) -> bool:
+  return isinstance(module, nn.BatchNorm) or module.has_variable(
+    "batch_stats", "var"
+  )

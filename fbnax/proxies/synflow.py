@@ -1,0 +1,41 @@
+"""synflow: how much weight all paths of a network have together.
+
+Tanaka et al. 2020, "Pruning neural networks without any data by iteratively
+conserving synaptic flow", as zero-cost-nas makes a score of it: the network
+with the absolute values of all its parameters and without BN is given one image
+of ones, and |w times the gradient of the sum of the outputs| is summed over the
+weights of convolutions and linear layers. It overflows float32, so it is
+computed in float64, in a program of its own, and has its logarithm beside it.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax.proxies import capture
+from fbnax.proxies.problem import Kernels, Problem, kernels_of, with_kernels
+
+
+def synflow(problem: Problem) -> jax.Array:
+  """The sum of |w dR/dw|, `f64[]` where float64 is switched on."""
+  absolute = jax.tree.map(jnp.abs, problem.variables["params"])
+  variables = {**problem.variables, "params": absolute}
+  ones = jnp.ones_like(problem.images[:1])
+
+  def total(kernels: Kernels) -> jax.Array:
+    with capture.intercept(skip_norm=True):
+      return problem.forward(with_kernels(variables, kernels), ones).sum()
+
+  kernels = kernels_of(variables)
+  gradients = jax.grad(total)(kernels)
+  return sum(
+    (jnp.abs(kernels[p] * g).sum() for p, g in gradients.items()),
+    start=jnp.zeros((), ones.dtype),
+  )
+
+
+def logarithm(value: np.ndarray) -> float:
+  """The natural logarithm; -inf where no path reaches the outputs."""
+  return float(np.log(value)) if value > 0 else -np.inf
