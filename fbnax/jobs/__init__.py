@@ -8,4 +8,6 @@ JOBS: dict[str, str] = {
   "predictors": "fbnax.jobs.predictors",
   "benchmark": "fbnax.jobs.benchmark",
   "study": "fbnax.jobs.study",
+  "profile": "fbnax.jobs.profile",
+  "dnas": "fbnax.jobs.dnas",
 }

@@ -29,6 +29,7 @@ _NEWER = (
   "erasing",
   "clip_norm",
   "accumulate",
+  "milestones",
 )
 _FOLD_SEED = 0  # The folds of a set are the same for all runs.
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs, data
 from fbnax.data import Dataset
-from fbnax.models import Network, initialize
-from fbnax.spaces import Architecture, Recipe
+from fbnax.models import initialize
+from fbnax.models.building import build
+from fbnax.spaces import Architecture, Recipe, ResNet
 from fbnax.training import loop, metrics, model_files, step
+from fbnax.training.model import Objective
 from fbnax.training.progress import Progress
 from fbnax.training.recipes import Settings, as_numbers
 from fbnax.training.step import Member, Model
@@ -43,6 +48,23 @@ class Teacher(NamedTuple):
   std: tuple[float, ...] | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Supervision:
+  """What is minimised in place of the plain loss.
+
+  Attributes:
+    objective: see `fbnax.training.model`.
+    given: the arrays that it takes from the first epoch on.
+    renewals: after so many epochs they are made anew, ascending.
+    renew: makes them, from that number and the variables then.
+  """
+
+  objective: Objective
+  given: Any
+  renewals: tuple[int, ...] = ()
+  renew: Callable[[int, Any], Any] | None = None
+
+
 def taught(module: nn.Module, teacher: Teacher | None) -> Model:
   """A module as it is trained, by a teacher or without."""
   if teacher is None:
@@ -59,7 +81,7 @@ def taught(module: nn.Module, teacher: Teacher | None) -> Model:
 def train_network(
   directory: Path,
   name: str,
-  architecture: Architecture,
+  architecture: Architecture | ResNet,
   recipe: Recipe,
   settings: Settings,
   dataset: Dataset,
@@ -70,6 +92,9 @@ def train_network(
   seed: int,
   checkpoint_every: int,
   progress: Progress,
+  initial: Any = None,
+  supervision: Supervision | None = None,
+  forget: bool = True,
 ) -> tuple[dict[str, Any], Teacher]:
   """Trains a network, or goes on; saves it; measures it on the test set once.
 
@@ -86,12 +111,16 @@ def train_network(
     seed: of all that is random.
     checkpoint_every: epochs between checkpoints.
     progress: where to show it.
+    initial: the variables to begin with; drawn from the seed if None.
+    supervision: what is minimised in place of the plain loss, if anything.
+    forget: drop the compiled programs afterwards; not where the same network
+      is trained again.
 
   Returns:
     The network's entry in `result.json`, and itself as a teacher.
   """
   classes = dataset.num_classes
-  module = Network(architecture, classes)
+  module = build(architecture, classes)
   model_dir = directory / "members" / name
   if (model_dir / model_files.CARD).exists():
     saved = model_files.load(model_dir)
@@ -100,14 +129,20 @@ def train_network(
     )
   start = time.monotonic()
   model = taught(module, teacher)
+  if supervision is not None:
+    model = dataclasses.replace(model, objective=supervision.objective)
   key = jax.random.key(seed)
   side, channels = architecture.resolution, architecture.input_channels
   init_key, member_key = jax.random.split(key)
-  images = np.zeros((1, side, side, channels), np.float32)
-  variables = jax.jit(lambda k: initialize(module, k, images, train=False))(
-    init_key
-  )
-  member = Member(as_numbers(recipe), None, member_key)
+  if initial is None:
+    images = np.zeros((1, side, side, channels), np.float32)
+    variables = jax.jit(lambda k: initialize(module, k, images, train=False))(
+      init_key
+    )
+  else:  # Copied, as training uses them up.
+    variables = jax.tree.map(jnp.array, initial)
+  given = None if supervision is None else supervision.given
+  member = Member(as_numbers(recipe), None, member_key, given)
   epochs = settings.epochs
   resumed = _epochs_done(directory, name)
   with (
@@ -123,21 +158,29 @@ def train_network(
       writer.write(epoch, **values)
       advance(1, **values)
 
-    fitted = loop.fit(
-      model,
-      settings,
-      step.start(variables),
-      member,
-      train,
-      epochs=epochs,
-      validation=validation,
-      teacher=None if teacher is None else teacher.variables,
-      seed=seed,
-      checkpointing=loop.Checkpointing(
-        directory / "checkpoints" / name, checkpoint_every
-      ),
-      on_epoch=on_epoch,
-    )
+    state = step.start(variables)
+    renewals = () if supervision is None else supervision.renewals
+    for stop in (*renewals, epochs):
+      # Each goes on from the newest checkpoint, and leaves one at its end.
+      fitted = loop.fit(
+        model,
+        settings,
+        state,
+        member,
+        train,
+        epochs=stop,
+        validation=validation,
+        teacher=None if teacher is None else teacher.variables,
+        seed=seed,
+        checkpointing=loop.Checkpointing(
+          directory / "checkpoints" / name, checkpoint_every
+        ),
+        on_epoch=on_epoch,
+      )
+      state = fitted.state
+      if supervision is not None and supervision.renew and stop < epochs:
+        now = supervision.renew(stop, loop.result(state, member))
+        member = member._replace(given=now)
   variables = loop.result(fitted.state, member)
   found = loop.measure(
     Model(module), settings, variables, None, loop.place(dataset.test)
@@ -177,9 +220,10 @@ def train_network(
     licence=dataset.licence,
     entry=entry,
   )
-  # This network's programs are of no more use, and each holds thousands of
-  # memory mappings, of which Linux gives a process 65,530.
-  jax.clear_caches()
+  if forget:
+    # This network's programs are of no more use, and each holds thousands of
+    # memory mappings, of which Linux gives a process 65,530.
+    jax.clear_caches()
   return entry, Teacher(name, module, variables, architecture.resolution)
 
 

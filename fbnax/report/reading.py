@@ -23,6 +23,9 @@ from fbnax.report.comparison_schema import (
   PredictorsResult,
   Saved,
 )
+from fbnax.report.dnas_schema import DnasResult
+from fbnax.report.dnas_schema import check as check_dnas
+from fbnax.report.profile_schema import ProfileResult
 from fbnax.report.schema import SCHEMA_VERSION, Numbers, Result
 from fbnax.report.study_schema import StudyResult
 from fbnax.spaces import Architecture
@@ -68,6 +71,24 @@ def read_predictors(workdir: str | os.PathLike[str]) -> PredictorsResult:
     ValueError: as `read`.
   """
   return _read(workdir, PredictorsResult, _check_predictors)
+
+
+def read_profile(workdir: str | os.PathLike[str]) -> ProfileResult:
+  """Reads `result.json` of a latency profile.
+
+  Raises:
+    ValueError: as `read`.
+  """
+  return _read(workdir, ProfileResult, lambda _: None)
+
+
+def read_dnas(workdir: str | os.PathLike[str]) -> DnasResult:
+  """Reads `result.json` of a differentiable search.
+
+  Raises:
+    ValueError: as `read`.
+  """
+  return _read(workdir, DnasResult, check_dnas)
 
 
 def job_of(workdir: str | os.PathLike[str]) -> str | None:

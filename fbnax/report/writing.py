@@ -7,14 +7,18 @@ import pathlib
 import tempfile
 
 from fbnax.report.benchmark_page import benchmark_page
+from fbnax.report.dnas_page import dnas_page
 from fbnax.report.overview import title
 from fbnax.report.page import page
 from fbnax.report.predictors_page import predictors_page
+from fbnax.report.profile_page import profile_page
 from fbnax.report.reading import (
   job_of,
   read,
   read_benchmark,
+  read_dnas,
   read_predictors,
+  read_profile,
   read_study,
 )
 from fbnax.report.schema import Result
@@ -43,8 +47,12 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
     text = study_page(read_study(workdir))
   elif job == "benchmark":
     text = benchmark_page(read_benchmark(workdir))
+  elif job == "dnas":
+    text = dnas_page(read_dnas(workdir))
   elif job == "predictors":
     text = predictors_page(read_predictors(workdir))
+  elif job == "profile":
+    text = profile_page(read_profile(workdir))
   else:
     text = _design_page(read(workdir))
   path = pathlib.Path(workdir) / "report.html"

@@ -65,6 +65,7 @@ def regularized_evolution(
   *,
   population: int = 20,
   sample: int = 5,
+  first: np.ndarray | None = None,
 ) -> Trajectory:
   """The best of a random sample gets a mutated child, the oldest dies.
 
@@ -82,6 +83,8 @@ def regularized_evolution(
     epochs: of each.
     population: the first ones are random.
     sample: of the population, in which parents compete.
+    first: the population to begin with, `i32[population, D]` of the pool; None
+      draws it.
 
   Raises:
     ValueError: sizes that do not fit.
@@ -93,7 +96,10 @@ def regularized_evolution(
     )
   random = np.random.default_rng(seed)
   known = {tuple(g) for g in pool.tolist()}
-  first = pool[random.choice(len(pool), population, replace=False)]
+  if first is None:
+    first = pool[random.choice(len(pool), population, replace=False)]
+  elif len(first) != population:
+    raise ValueError(f"first has {len(first)} rows; legal: {population}")
   history = [(tuple(g), _accuracy(evaluate, g, epochs)) for g in first.tolist()]
   alive = deque(history)
   seen = {genotype for genotype, _ in history}

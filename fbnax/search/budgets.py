@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -115,14 +115,12 @@ def cost_range(space: SearchSpace, num_classes: int = 1000) -> CostRange:
     space: the space.
     num_classes: outputs of the classifier.
   """
-  choices = np.asarray(space.choices)
-  ends = np.stack([np.zeros_like(choices), choices - 1])
-  sampled = np.asarray(space.sample(jax.random.key(0), 64))
-  starts = np.concatenate([ends, sampled]).astype(np.int32)
   values, places = [], []
   for which in range(2):
     for sign in (1.0, -1.0):
-      place = _descend(space, starts, which, sign, num_classes)
+      place = descend(
+        space, functools.partial(_signed, space, which, sign, num_classes)
+      )
       canonical = space.canonical(jnp.asarray(place)[None])[0]
       exact = costs.count(space.architecture(canonical), num_classes)
       values.append(exact[which])
@@ -150,14 +148,19 @@ def check_reachable(
         )
 
 
-def _descend(
-  space: SearchSpace,
-  starts: np.ndarray,
-  which: int,
-  sign: float,
-  num_classes: int,
+def descend(
+  space: SearchSpace, cost: Callable[[jax.Array], np.ndarray]
 ) -> np.ndarray:
-  """The genotype with the lowest `sign * cost` found from any start."""
+  """The genotype with the lowest cost that is found from any start, `i32[D]`.
+
+  Args:
+    space: the space.
+    cost: of each genotype of `i32[n, D]`, as `[n]`.
+  """
+  choices = np.asarray(space.choices)
+  ends = np.stack([np.zeros_like(choices), choices - 1])
+  sampled = np.asarray(space.sample(jax.random.key(0), 64))
+  starts = np.concatenate([ends, sampled]).astype(np.int32)
   columns = [
     i
     for i, d in enumerate(space.decisions)
@@ -174,15 +177,24 @@ def _descend(
       if columns:
         last = space.choices[column] - 1
         tried[:, :, column] = np.minimum(np.arange(widest), last)
-      found = costs.batch(
-        space, jnp.asarray(tried.reshape(-1, tried.shape[-1])), num_classes
-      )
-      cost = sign * np.asarray(found[which]).reshape(len(starts), widest)
-      best = cost.argmin(axis=1)
+      found = cost(jnp.asarray(tried.reshape(-1, tried.shape[-1])))
+      found = np.asarray(found).reshape(len(starts), widest)
+      best = found.argmin(axis=1)
       current = tried[np.arange(len(starts)), best]
-      lowest = cost[np.arange(len(starts)), best]
+      lowest = found[np.arange(len(starts)), best]
     if (lowest >= before).all():
       return current[lowest.argmin()]
+
+
+def _signed(
+  space: SearchSpace,
+  which: int,
+  sign: float,
+  num_classes: int,
+  genotypes: jax.Array,
+) -> np.ndarray:
+  """MACs or parameters, or their negatives, `[n]`."""
+  return sign * np.asarray(costs.batch(space, genotypes, num_classes)[which])
 
 
 def _flat(budgets: Budget) -> list[Any]:

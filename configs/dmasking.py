@@ -1,0 +1,176 @@
+"""Searches channels, expansion, blocks and resolution at once: DMaskingNAS.
+
+    python -m fbnax.main --config=configs/dmasking.py --workdir=runs/dmasking
+
+The differentiable search of FBNetV2 (Wan 2022, chapter 3), scaled down to two
+CPU cores and scikit-learn's digits: a search for a million MACs, the network
+that it derives trained from scratch, and two random networks of the same cost
+trained alike. At half the cost:
+
+    --config.search.target=500e3
+
+A preset is named after a colon, `--config=configs/dmasking.py:paper`:
+
+* `digits`: what stands here, the default;
+* `cifar10_cpu`: a part of CIFAR-10 (`--config.data.path=cifar10.npz`), small
+  enough for a CPU;
+* `cifar10`: all of it, for a GPU, beside 8 random networks;
+* `paper`: section 3.4's search of the FBNetV2-F space on a tenth of ImageNet's
+  classes: 90 epochs, temperature 5.0 x exp(-0.045), cost added to the loss.
+
+Every key, its unit and default: the config reference in README.md.
+"""
+
+from ml_collections import config_dict
+
+PRESETS = ("digits", "cifar10_cpu", "cifar10", "paper")
+
+
+def get_config(preset: str = "digits") -> config_dict.ConfigDict:
+  """The config of a preset."""
+  if preset not in PRESETS:
+    raise ValueError(f"no preset {preset!r}; legal: {', '.join(PRESETS)}")
+  config = _digits()
+  change = {
+    "digits": dict,
+    "cifar10_cpu": _cifar10_cpu,
+    "cifar10": _cifar10,
+    "paper": _paper,
+  }[preset]
+  config.update_from_flattened_dict(change())
+  return config
+
+
+def _digits() -> config_dict.ConfigDict:
+  return config_dict.create(
+    job="dnas",
+    seed=0,
+    data=config_dict.create(
+      name="digits",
+      path="",
+      tfds_name="",
+      test_fraction=0.2,
+      # What theta is trained on; the weights have the rest.
+      validation_fraction=0.2,
+      validation_images=0,
+      max_images=0,
+      decode_resolution=0,
+      folds=0,
+      fold=0,
+    ),
+    space="small_dnas",
+    fix="resolution=16",
+    search=config_dict.create(
+      relaxation="gumbel",
+      sampling="batch",
+      cost="macs",
+      table="",
+      cost_of="theta",
+      combination="target",
+      target=1e6,
+      tolerance=0.05,
+      alpha=0.2,
+      beta=0.6,
+      omega=1.0,
+      derivation="sample",
+      samples=8,
+      epochs=15,
+      frozen_epochs=3,
+      classes=0,
+      batch_size=64,
+      learning_rate=0.4,
+      weight_decay=1e-4,
+      theta_learning_rate=0.1,
+      temperature=5.0,
+      annealing=0.27,
+      checkpoint_steps=0,
+    ),
+    recipe_file="",
+    recipe=config_dict.create(
+      optimizer="sgd",
+      learning_rate=0.4,
+      weight_decay=1e-4,
+      ema=True,
+      dropout=0.1,
+      stochastic_depth=0.0,
+      mixup=0.0,
+    ),
+    compare=config_dict.create(networks=2, seeds=1),
+    training=config_dict.create(
+      batch_size=64,
+      schedule="cosine",
+      epochs=15,
+      decay=0.963,
+      warmup_epochs=1.0,
+      ema_decay=0.99,
+      label_smoothing=0.1,
+      augment="none",
+      randaugment_operations=2,
+      randaugment_magnitude=9.0,
+      erasing=0.0,
+      clip_norm=0.0,
+      accumulate=1,
+      distillation=0.8,
+      checkpoint_every=5,
+    ),
+  )
+
+
+def _cifar10_cpu() -> dict[str, object]:
+  return {
+    "data.name": "npz",
+    "data.max_images": 4000,
+    "search.target": 2e6,
+    "search.epochs": 15,
+    "training.epochs": 15,
+    "compare.networks": 4,
+  }
+
+
+def _cifar10() -> dict[str, object]:
+  return {
+    "data.name": "npz",
+    "fix": "",
+    "search.target": 6e6,
+    "search.epochs": 90,
+    "search.frozen_epochs": 10,
+    "search.annealing": 0.045,
+    "search.batch_size": 128,
+    "search.theta_learning_rate": 0.03,
+    "training.batch_size": 128,
+    "training.epochs": 200,
+    "training.ema_decay": 0.999,
+    "training.warmup_epochs": 5.0,
+    "training.augment": "autoaugment_cifar10",
+    "recipe.weight_decay": 3e-4,
+    "compare.networks": 8,
+    "compare.seeds": 3,
+  }
+
+
+def _paper() -> dict[str, object]:
+  return {
+    "data.name": "tfds",
+    "data.tfds_name": "imagenet2012",
+    "space": "fbnetv2_f",
+    "fix": "",
+    "search.cost_of": "sample",
+    "search.combination": "additive",
+    "search.target": 238e6,
+    "search.derivation": "argmax",
+    "search.epochs": 90,
+    "search.frozen_epochs": 10,
+    "search.classes": 100,
+    "search.batch_size": 256,
+    "search.learning_rate": 0.1,
+    "search.theta_learning_rate": 0.01,
+    "search.annealing": 0.045,
+    "training.batch_size": 256,
+    "training.epochs": 360,
+    "training.warmup_epochs": 5.0,
+    "training.ema_decay": 0.9999,
+    "training.augment": "autoaugment_imagenet",
+    "recipe.learning_rate": 0.1,
+    "recipe.weight_decay": 4e-5,
+    "compare.networks": 0,
+  }

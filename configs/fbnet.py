@@ -1,0 +1,184 @@
+"""Searches the block of each layer under a cost: FBNet.
+
+    python -m fbnax.main --config=configs/fbnet.py --workdir=runs/fbnet
+
+FBNet (Wu et al. 2019): widths are given, each layer takes one of several
+blocks, the loss is CE x alpha log(cost)^beta, and the network is the best of
+several that are sampled from what was learned. The default is scaled down to
+two CPU cores and scikit-learn's digits and pays in MACs. For a device, measure
+its table first (`configs/profile.py`) and pay in milliseconds:
+
+    --config.search.cost=latency --config.search.table=latency.json
+
+A target, which FBNet has none of, is sought with
+`--config.search.combination=target --config.search.target=2.5`. A preset is
+named after a colon, `--config=configs/fbnet.py:cifar10`:
+
+* `digits`: what stands here, the default;
+* `cifar10_cpu`: a part of CIFAR-10 (`--config.data.path=cifar10.npz`);
+* `cifar10`: all of it, 22 layers in FBNet's space at 32 pixels, for a GPU;
+* `paper`: that space at 224 pixels on a tenth of ImageNet's classes, under the
+  latency table of a device (`--config.search.table=latency.json`).
+
+Every key, its unit and default: the config reference in README.md.
+"""
+
+from ml_collections import config_dict
+
+PRESETS = ("digits", "cifar10_cpu", "cifar10", "paper")
+# The widths of the small space: what FBNet does not search.
+_WIDTHS = (16, 24, 24, 40, 40, 80, 80)
+
+
+def get_config(preset: str = "digits") -> config_dict.ConfigDict:
+  """The config of a preset."""
+  if preset not in PRESETS:
+    raise ValueError(f"no preset {preset!r}; legal: {', '.join(PRESETS)}")
+  config = _digits()
+  change = {
+    "digits": dict,
+    "cifar10_cpu": _cifar10_cpu,
+    "cifar10": _cifar10,
+    "paper": _paper,
+  }[preset]
+  config.update_from_flattened_dict(change())
+  return config
+
+
+def _small() -> str:
+  """Decisions of the small space that leave only the blocks open."""
+  fixed = ["resolution=16"]
+  for i, width in enumerate(_WIDTHS, 1):
+    fixed.append(f"layer{i}.channels={width}")
+    if i > 1:
+      fixed.append(f"layer{i}.expansion=3.0")
+  return ";".join(fixed)
+
+
+def _digits() -> config_dict.ConfigDict:
+  return config_dict.create(
+    job="dnas",
+    seed=0,
+    data=config_dict.create(
+      name="digits",
+      path="",
+      tfds_name="",
+      test_fraction=0.2,
+      # What theta is trained on; the weights have the rest.
+      validation_fraction=0.2,
+      validation_images=0,
+      max_images=0,
+      decode_resolution=0,
+      folds=0,
+      fold=0,
+    ),
+    space="small_dnas",
+    fix=_small(),
+    search=config_dict.create(
+      relaxation="gumbel",
+      sampling="batch",
+      cost="macs",
+      table="",
+      cost_of="sample",
+      combination="multiplicative",
+      target=0.0,
+      tolerance=0.05,
+      alpha=0.2,
+      beta=0.6,
+      omega=1.0,
+      derivation="sample",
+      samples=6,
+      epochs=15,
+      frozen_epochs=3,
+      classes=0,
+      batch_size=64,
+      learning_rate=0.4,
+      weight_decay=1e-4,
+      theta_learning_rate=0.1,
+      temperature=5.0,
+      annealing=0.27,
+      checkpoint_steps=0,
+    ),
+    recipe_file="",
+    recipe=config_dict.create(
+      optimizer="sgd",
+      learning_rate=0.4,
+      weight_decay=1e-4,
+      ema=True,
+      dropout=0.1,
+      stochastic_depth=0.0,
+      mixup=0.0,
+    ),
+    compare=config_dict.create(networks=2, seeds=1),
+    training=config_dict.create(
+      batch_size=64,
+      schedule="cosine",
+      epochs=15,
+      decay=0.963,
+      warmup_epochs=1.0,
+      ema_decay=0.99,
+      label_smoothing=0.1,
+      augment="none",
+      randaugment_operations=2,
+      randaugment_magnitude=9.0,
+      erasing=0.0,
+      clip_norm=0.0,
+      accumulate=1,
+      distillation=0.8,
+      checkpoint_every=5,
+    ),
+  )
+
+
+def _cifar10_cpu() -> dict[str, object]:
+  return {
+    "data.name": "npz",
+    "data.max_images": 4000,
+    "compare.networks": 4,
+  }
+
+
+def _cifar10() -> dict[str, object]:
+  return {
+    "data.name": "npz",
+    "space": "fbnet_cifar",
+    "fix": "",
+    "search.epochs": 90,
+    "search.frozen_epochs": 10,
+    "search.annealing": 0.045,
+    "search.batch_size": 128,
+    "search.theta_learning_rate": 0.03,
+    "training.batch_size": 128,
+    "training.epochs": 200,
+    "training.ema_decay": 0.999,
+    "training.warmup_epochs": 5.0,
+    "training.augment": "autoaugment_cifar10",
+    "recipe.weight_decay": 3e-4,
+    "compare.networks": 8,
+    "compare.seeds": 3,
+  }
+
+
+def _paper() -> dict[str, object]:
+  return {
+    "data.name": "tfds",
+    "data.tfds_name": "imagenet2012",
+    "space": "fbnet",
+    "fix": "",
+    "search.cost": "latency",
+    "search.epochs": 90,
+    "search.frozen_epochs": 10,
+    "search.classes": 100,
+    "search.batch_size": 192,
+    "search.learning_rate": 0.1,
+    "search.theta_learning_rate": 0.01,
+    "search.annealing": 0.045,
+    "training.batch_size": 256,
+    "training.epochs": 360,
+    "training.warmup_epochs": 5.0,
+    "training.ema_decay": 0.9999,
+    "training.augment": "autoaugment_imagenet",
+    "recipe.learning_rate": 0.1,
+    "recipe.weight_decay": 4e-5,
+    "compare.networks": 0,
+  }

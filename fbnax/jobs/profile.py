@@ -1,0 +1,254 @@
+"""Job `profile`: the latency table of a space on this device.
+
+Every part that a network of the space can have is measured by itself and saved
+to `latency.json` in the work directory; then random networks are measured as a
+whole and compared with the sums of the table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import config_dict
+
+from fbnax import __version__, report
+from fbnax.costs import LatencyTable
+from fbnax.costs.latency_keys import Key, keys, made_of_blocks
+from fbnax.jobs import inputs
+from fbnax.jobs.workdir import WorkDir, open_workdir
+from fbnax.models import profile as profiler
+from fbnax.models.timing import Settings, device
+from fbnax.spaces import SearchSpace
+from fbnax.training.files import to_json, write_atomically
+from fbnax.training.progress import Progress, open_progress
+
+SCHEMA_VERSION = 1
+TABLE = "latency.json"
+_NETWORKS = "networks.json"
+# Seconds between two writings of the table.
+_INTERVAL = 1.0
+
+
+def run(config: Any, workdir: str) -> None:
+  """Measures the table and the networks, or what is left of them."""
+  settings = _settings(config)
+  space = inputs.space(
+    config_dict.ConfigDict(
+      inputs.SPACE_DEFAULTS | {"space": config.space, "fix": config.fix}
+    ),
+    config.input_channels,
+  )
+  made_of_blocks(space.table)
+  with open_workdir(workdir, config.to_dict()) as work:
+    if work.is_done():
+      return
+    with open_progress() as progress:
+      with work.phase("parts"):
+        table = _parts(config, space, settings, work, progress)
+      table.check(space)
+      with work.phase("networks"):
+        networks = _networks(config, space, settings, table, work, progress)
+    found = agreement(
+      [n["predicted"] for n in networks], [n["measured"] for n in networks]
+    )
+    work.write_result(
+      {
+        "schema_version": SCHEMA_VERSION,
+        "fbnax_version": __version__,
+        "job": "profile",
+        "config": config.to_dict(),
+        "space": {"name": space.name, "size": space.size},
+        "device": table.device,
+        "note": table.note,
+        "overhead": table.const,
+        "entries": len(table.entries),
+        "kinds": kinds(table),
+        "networks": networks,
+        "agreement": found,
+        "times": {"phases": work.times(), "total": sum(work.times().values())},
+      }
+    )
+    page = report.write(work.path)
+  print(f"{work.path / TABLE}: {len(table.entries)} entries of {table.device}")
+  if found["median_error"] is not None:
+    rank = found["spearman"]
+    print(
+      f"sums against {len(networks)} measured networks: "
+      + ("" if rank is None else f"Spearman {rank:.3f}, ")
+      + f"median relative error {100 * found['median_error']:.1f}%, "
+      f"measured / sum {found['ratio']:.2f} (median)"
+    )
+  print(f"report: {page}")
+
+
+def agreement(
+  predicted: list[float], measured: list[float]
+) -> dict[str, float | None]:
+  """How well sums tell what whole networks take.
+
+  Args:
+    predicted: sums of the table, ms.
+    measured: of the same networks, ms.
+
+  Returns:
+    `spearman`, rank correlation; `median_error`, the median of |sum - measured|
+    / measured; `ratio`, the median of measured / sum; `median_error_scaled`,
+    the error of the sums times that ratio. None where there are too few.
+  """
+  from scipy import stats  # Slow to import.
+
+  names = ("spearman", "median_error", "ratio", "median_error_scaled")
+  sums, times = np.asarray(predicted), np.asarray(measured)
+  if not len(times) or not (sums > 0).all() or not (times > 0).all():
+    return dict.fromkeys(names)
+  ratio = float(np.median(times / sums))
+  rank = None
+  if len(set(predicted)) > 1 and len(set(measured)) > 1:
+    rank = float(stats.spearmanr(sums, times).statistic)
+  errors = [np.median(np.abs(s - times) / times) for s in (sums, ratio * sums)]
+  values = (rank, float(errors[0]), ratio, float(errors[1]))
+  return dict(zip(names, values, strict=True))
+
+
+def kinds(table: LatencyTable) -> list[dict[str, Any]]:
+  """What parts of each kind take, without regard to widths and sizes.
+
+  Returns:
+    For each kind its name, number of entries, and the fastest, median and
+    slowest of them, ms, the slowest kind first.
+  """
+  times: dict[str, list[float]] = {}
+  for key, entry in table.entries.items():
+    times.setdefault(_kind(key), []).append(entry.ms)
+  rows = [
+    {
+      "name": name,
+      "entries": len(found),
+      "fastest": min(found),
+      "median": statistics.median(found),
+      "slowest": max(found),
+    }
+    for name, found in times.items()
+  ]
+  return sorted(rows, key=lambda row: -row["median"])
+
+
+def _kind(key: Key) -> str:
+  if key.op in ("stem", "head", "skip"):
+    return {"skip": "skip with a change of shape"}.get(key.op, key.op)
+  words = [f"kernel {key.kernel}", key.activation]
+  if key.squeeze_excite:
+    words.append("squeeze-excite")
+  if key.groups > 1:
+    words.append(f"{key.groups} groups")
+  if key.c_mid == key.c_in:
+    words.append("not expanded")
+  return ", ".join(words)
+
+
+def _settings(config: Any) -> Settings:
+  """Checks the whole config."""
+  for key, least in (("networks", 0), ("input_channels", 1)):
+    if config[key] < least:
+      raise ValueError(
+        f"config.{key} is {config[key]!r}; legal: at least {least}"
+      )
+  if config.widths < 0 or config.widths == 1:
+    raise ValueError(
+      f"config.widths is {config.widths!r}; legal: 0 for all, or at least 2"
+    )
+  names = [field.name for field in dataclasses.fields(Settings)]
+  try:
+    return Settings(**{name: config[name] for name in names})
+  except ValueError as error:
+    raise ValueError(f"config.{error}") from error
+
+
+def _parts(
+  config: Any,
+  space: SearchSpace,
+  settings: Settings,
+  work: WorkDir,
+  progress: Progress,
+) -> LatencyTable:
+  """The table; `latency.json` always holds what was measured so far."""
+  path = work.path / TABLE
+  wanted = profiler.wanted(space, config.widths)
+  if path.exists():
+    table = LatencyTable.load(path)
+    if table.device != device():
+      raise ValueError(
+        f"{path} was begun on {table.device!r}, this is {device()!r}; go on "
+        "there, or choose another work directory"
+      )
+  else:
+    table = profiler.begin(settings, config.widths)
+    table.save(path)
+  entries, rules = dict(table.entries), made_of_blocks(space.table)
+  left = [key for key in wanted if key not in entries]
+  saved = time.monotonic()
+  done = len(wanted) - len(left)
+  with progress.phase("parts", len(wanted), done) as advance:
+    try:
+      for key in left:
+        entries[key] = profiler.measure_part(
+          rules, wanted[key], settings, table.const
+        )
+        if time.monotonic() - saved > _INTERVAL:
+          dataclasses.replace(table, entries=entries).save(path)
+          saved = time.monotonic()
+        advance(1, part=_kind(key), ms=entries[key].ms)
+    finally:
+      table = dataclasses.replace(table, entries=entries)
+      table.save(path)
+  return table
+
+
+def _networks(
+  config: Any,
+  space: SearchSpace,
+  settings: Settings,
+  table: LatencyTable,
+  work: WorkDir,
+  progress: Progress,
+) -> list[dict[str, Any]]:
+  """Random networks, what they take, and what the table says."""
+  if not config.networks:
+    return []
+  path = work.path / _NETWORKS
+  genotypes = np.asarray(
+    space.sample(jax.random.key(config.seed), config.networks)
+  ).tolist()
+  found: list[dict[str, Any]] = _read(path)
+  with progress.phase("networks", len(genotypes), len(found)) as advance:
+    for genotype in genotypes[len(found) :]:
+      network = space.architecture(genotype)
+      measured = profiler.measure_network(network, settings, table.const)
+      own = keys(network)
+      between = [k for k in own if k not in table.entries and not k.is_identity]
+      row = {
+        "genotype": genotype,
+        "measured": measured.ms,
+        "spread": measured.spread,
+        "predicted": table.latency(network),
+        "interpolated": len(between) / len(own),
+      }
+      found.append(row)
+      write_atomically(path, to_json(found))
+      advance(1, ms=measured.ms, sum=row["predicted"])
+  return found
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+  try:
+    found: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+  except FileNotFoundError:
+    return []
+  return found
