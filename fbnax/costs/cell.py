@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fbnax.costs.layer import LayerCost, conv, mapped, value
+from fbnax.costs.layer import LayerCost, conv, mapped, norm_row, value
 from fbnax.spaces.cell import EDGES, STAGES, CellNetwork
 from fbnax.spaces.follow import Reader, largest
 
@@ -44,22 +44,7 @@ def walk(table: CellNetwork, read: Reader, num_classes: int) -> list[LayerCost]:
       name = f"stage{stage}.cell{index}"
       for (start, end), op in zip(EDGES, table.ops, strict=True):
         rows += _edge(read, f"{name}.edge{start}_{end}", op, width, size)
-  rows.append(
-    LayerCost(
-      name="head.norm",
-      op="norm",
-      c_in=width,
-      c_out=width,
-      kernel=1,
-      stride=1,
-      groups=width,
-      h_out=size,
-      w_out=size,
-      macs=0,
-      params=2 * width,
-      weights=0,
-    )
-  )
+  rows.append(norm_row("head.norm", width, size))
   rows.append(
     conv(
       read,

@@ -92,6 +92,24 @@ def conv(
   )
 
 
+def norm_row(name: str, width: int, size: int) -> LayerCost:
+  """The row of a BN that follows no convolution."""
+  return LayerCost(
+    name=name,
+    op="norm",
+    c_in=width,
+    c_out=width,
+    kernel=1,
+    stride=1,
+    groups=width,
+    h_out=size,
+    w_out=size,
+    macs=0,
+    params=2 * width,
+    weights=0,
+  )
+
+
 def value(read: Reader, field: Any) -> Any:
   """The field itself."""
   return read(lambda v: v * 1, field)

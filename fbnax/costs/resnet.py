@@ -7,7 +7,7 @@ of its own.
 
 from __future__ import annotations
 
-from fbnax.costs.layer import LayerCost, conv
+from fbnax.costs.layer import LayerCost, conv, norm_row
 from fbnax.spaces.follow import constant
 from fbnax.spaces.resnet import ResNet
 
@@ -37,7 +37,7 @@ def walk(network: ResNet, num_classes: int) -> list[LayerCost]:
       rows += _block(name, width, channels, stride, size, pre)
       width = channels
   if pre:
-    rows.append(_norm("norm", width, size))
+    rows.append(norm_row("norm", width, size))
   rows.append(
     conv(
       constant,
@@ -83,20 +83,3 @@ def _block(
       )
     )
   return rows
-
-
-def _norm(name: str, width: int, size: int) -> LayerCost:
-  return LayerCost(
-    name=name,
-    op="norm",
-    c_in=width,
-    c_out=width,
-    kernel=1,
-    stride=1,
-    groups=width,
-    h_out=size,
-    w_out=size,
-    macs=0,
-    params=2 * width,
-    weights=0,
-  )

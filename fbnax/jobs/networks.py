@@ -9,8 +9,7 @@ from typing import Any
 from fbnax.data import Dataset
 from fbnax.jobs import parts
 from fbnax.jobs.training import Teacher
-from fbnax.spaces import Architecture, Recipe, ResNet, from_json, zoo
-from fbnax.spaces.resnet import NAMED
+from fbnax.spaces import Architecture, Recipe, zoo
 from fbnax.training import model_files
 
 
@@ -26,28 +25,6 @@ def read_architecture(name: str) -> Architecture:
   if path.suffix == ".json" or path.exists():
     return Architecture.from_json(_read(path))
   return zoo.get(name)
-
-
-def read_network(name: str) -> Architecture | ResNet:
-  """As `read_architecture`, or a residual network: by its name, or likewise.
-
-  Raises:
-    ValueError: there is none of that name; the file or the nearest names.
-  """
-  if name in NAMED:
-    return NAMED[name]
-  path = Path(name)
-  if path.is_dir():
-    return model_files.load(path).module.architecture
-  if path.suffix == ".json" or path.exists():
-    found = from_json(_read(path))
-    if not isinstance(found, Architecture | ResNet):
-      raise ValueError(f"{path} is a network of cells; legal: one of blocks")
-    return found
-  try:
-    return zoo.get(name)
-  except ValueError as error:
-    raise ValueError(f"{error}; besides: {', '.join(NAMED)}") from None
 
 
 def read_recipe(config: Any) -> Recipe:

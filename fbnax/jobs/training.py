@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs, data
@@ -20,7 +17,6 @@ from fbnax.models import initialize
 from fbnax.models.building import build
 from fbnax.spaces import Architecture, Recipe, ResNet
 from fbnax.training import loop, metrics, model_files, step
-from fbnax.training.model import Objective
 from fbnax.training.progress import Progress
 from fbnax.training.recipes import Settings, as_numbers
 from fbnax.training.step import Member, Model
@@ -46,23 +42,6 @@ class Teacher(NamedTuple):
   resolution: int
   mean: tuple[float, ...] | None = None
   std: tuple[float, ...] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Supervision:
-  """What is minimised in place of the plain loss.
-
-  Attributes:
-    objective: see `fbnax.training.model`.
-    given: the arrays that it takes from the first epoch on.
-    renewals: after so many epochs they are made anew, ascending.
-    renew: makes them, from that number and the variables then.
-  """
-
-  objective: Objective
-  given: Any
-  renewals: tuple[int, ...] = ()
-  renew: Callable[[int, Any], Any] | None = None
 
 
 def taught(module: nn.Module, teacher: Teacher | None) -> Model:
@@ -92,9 +71,6 @@ def train_network(
   seed: int,
   checkpoint_every: int,
   progress: Progress,
-  initial: Any = None,
-  supervision: Supervision | None = None,
-  forget: bool = True,
 ) -> tuple[dict[str, Any], Teacher]:
   """Trains a network, or goes on; saves it; measures it on the test set once.
 
@@ -111,10 +87,6 @@ def train_network(
     seed: of all that is random.
     checkpoint_every: epochs between checkpoints.
     progress: where to show it.
-    initial: the variables to begin with; drawn from the seed if None.
-    supervision: what is minimised in place of the plain loss, if anything.
-    forget: drop the compiled programs afterwards; not where the same network
-      is trained again.
 
   Returns:
     The network's entry in `result.json`, and itself as a teacher.
@@ -129,20 +101,14 @@ def train_network(
     )
   start = time.monotonic()
   model = taught(module, teacher)
-  if supervision is not None:
-    model = dataclasses.replace(model, objective=supervision.objective)
   key = jax.random.key(seed)
   side, channels = architecture.resolution, architecture.input_channels
   init_key, member_key = jax.random.split(key)
-  if initial is None:
-    images = np.zeros((1, side, side, channels), np.float32)
-    variables = jax.jit(lambda k: initialize(module, k, images, train=False))(
-      init_key
-    )
-  else:  # Copied, as training uses them up.
-    variables = jax.tree.map(jnp.array, initial)
-  given = None if supervision is None else supervision.given
-  member = Member(as_numbers(recipe), None, member_key, given)
+  images = np.zeros((1, side, side, channels), np.float32)
+  variables = jax.jit(lambda k: initialize(module, k, images, train=False))(
+    init_key
+  )
+  member = Member(as_numbers(recipe), None, member_key)
   epochs = settings.epochs
   resumed = _epochs_done(directory, name)
   with (
@@ -158,29 +124,21 @@ def train_network(
       writer.write(epoch, **values)
       advance(1, **values)
 
-    state = step.start(variables)
-    renewals = () if supervision is None else supervision.renewals
-    for stop in (*renewals, epochs):
-      # Each goes on from the newest checkpoint, and leaves one at its end.
-      fitted = loop.fit(
-        model,
-        settings,
-        state,
-        member,
-        train,
-        epochs=stop,
-        validation=validation,
-        teacher=None if teacher is None else teacher.variables,
-        seed=seed,
-        checkpointing=loop.Checkpointing(
-          directory / "checkpoints" / name, checkpoint_every
-        ),
-        on_epoch=on_epoch,
-      )
-      state = fitted.state
-      if supervision is not None and supervision.renew and stop < epochs:
-        now = supervision.renew(stop, loop.result(state, member))
-        member = member._replace(given=now)
+    fitted = loop.fit(
+      model,
+      settings,
+      step.start(variables),
+      member,
+      train,
+      epochs=epochs,
+      validation=validation,
+      teacher=None if teacher is None else teacher.variables,
+      seed=seed,
+      checkpointing=loop.Checkpointing(
+        directory / "checkpoints" / name, checkpoint_every
+      ),
+      on_epoch=on_epoch,
+    )
   variables = loop.result(fitted.state, member)
   found = loop.measure(
     Model(module), settings, variables, None, loop.place(dataset.test)
@@ -220,10 +178,9 @@ def train_network(
     licence=dataset.licence,
     entry=entry,
   )
-  if forget:
-    # This network's programs are of no more use, and each holds thousands of
-    # memory mappings, of which Linux gives a process 65,530.
-    jax.clear_caches()
+  # This network's programs are of no more use, and each holds thousands of
+  # memory mappings, of which Linux gives a process 65,530.
+  jax.clear_caches()
   return entry, Teacher(name, module, variables, architecture.resolution)
 
 

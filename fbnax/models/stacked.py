@@ -186,9 +186,8 @@ def _activated(h: jax.Array, blocks: Any, pick: Any) -> jax.Array:
   names = [b.activation for b in blocks]
   if len(set(names)) == 1:
     return activate(h, names[0])
-  which = jnp.asarray([name == "relu" for name in names])
-  which = _take(which, pick).reshape(-1, 1, 1, 1, 1)
-  return jnp.where(which, activate(h, "relu"), activate(h, "hswish"))
+  hard = jnp.asarray([name == "hswish" for name in names])
+  return norm.activate(h, _take(hard, pick).reshape(-1, 1, 1, 1, 1), "either")
 
 
 def _expanded(x: jax.Array, kernel: jax.Array, groups: int) -> jax.Array:

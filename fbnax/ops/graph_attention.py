@@ -55,32 +55,6 @@ def attend(
   return jnp.einsum("...ijh,...jhd->...ihd", weights, sources), weights
 
 
-def attend_pair(
-  own: jax.Array,
-  before: jax.Array,
-  targets: jax.Array,
-  attention: jax.Array,
-  slope: float = SLOPE,
-) -> jax.Array:
-  """What nodes receive from themselves and one other node each; one head.
-
-  Features are the leading axis here: a sum over them is then a vector times a
-  matrix, which on a CPU is four times as fast as a reduction.
-
-  Args:
-    own: the nodes as sources, `f32[D, ...]`.
-    before: the other nodes as sources, likewise.
-    targets: the nodes as targets, likewise.
-    attention: `f32[D]`.
-    slope: of the leaky ReLU.
-
-  Returns:
-    `f32[D, ...]`.
-  """
-  share = _own_share(own, before, targets, attention, slope)
-  return before + share * (own - before)
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def attend_chain(
   sources: jax.Array,
@@ -90,7 +64,9 @@ def attend_chain(
 ) -> jax.Array:
   """What chains' nodes receive from themselves and predecessors; one head.
 
-  The first node receives from itself only. The gradient is written by hand: it
+  The first node receives from itself only. Features are the leading axis: a sum
+  over them is then a vector times a matrix, which on a CPU is four times as
+  fast as a reduction. The gradient is written by hand: it
   is several times as fast on a CPU as the one JAX derives, and so is a single
   head without an axis for it.
 
@@ -119,9 +95,6 @@ def _chain_backward(
   slope: float, kept: tuple[jax.Array, ...], cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   sources, targets, attention, share = kept
-  # Barriers, or XLA fuses the whole layer into each of its gradients and
-  # computes it anew for every use.
-  cotangent = jax.lax.optimization_barrier(cotangent)
   before = _before(sources)
   by_share = _weighted(jnp.ones_like(attention), cotangent * (sources - before))
   by_score = share * (1 - share) * by_share
@@ -131,7 +104,7 @@ def _chain_backward(
   scaled = attention[:, None, None] * by_score
   by_own = scaled * jnp.where(own > 0, 1.0, slope)
   by_other = scaled * jnp.where(other > 0, 1.0, slope)
-  by_before = jax.lax.optimization_barrier((1 - share) * cotangent - by_other)
+  by_before = (1 - share) * cotangent - by_other
   # A source's gradient comes from itself and from its successor, the first's
   # also from itself as its predecessor.
   after = by_before

@@ -46,10 +46,10 @@ def relu(x: jax.Array, derivative: bool = False) -> jax.Array:
 
 def hswish(x: jax.Array, derivative: bool = False) -> jax.Array:
   """`x relu6(x + 3) / 6`, or its derivative."""
-  gate = jnp.clip(x / 6.0 + 0.5, 0.0, 1.0)
+  gated = jnp.clip(x + 3.0, 0.0, 6.0)
   if derivative:
-    return gate + jnp.where(jnp.abs(x) < 3.0, x / 6.0, 0.0)
-  return x * gate
+    return gated / 6.0 + jnp.where(jnp.abs(x) < 3.0, x / 6.0, 0.0)
+  return x * gated / 6.0
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))

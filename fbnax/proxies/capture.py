@@ -69,7 +69,8 @@ class Watched(NamedTuple):
     last_map: the last feature map on the way to the result, `[B, H, W, C]`:
       what the global pool (or the flattening) takes in, the operand of the last
       operation that turns a map of more than one pixel into something without
-      pixels. None where there is none.
+      pixels, and depends on the function's last argument, the images, as no
+      kernel does. None where there is none.
   """
 
   result: jax.Array
@@ -140,7 +141,7 @@ def watch(
       too, that has at least 2 axes. With the value come its place among those
       of its kind and how many there are. What a kind's statistic gives has one
       shape.
-    *arguments: of the function.
+    *arguments: of the function, the images last.
   """
 
   def marked(*arguments: Any) -> Any:
@@ -157,7 +158,9 @@ def watch(
   traced = jax.make_jaxpr(marked)(*arguments)
   walk = _Walk(statistics, traced.jaxpr)
   leaves = jax.tree.leaves(arguments)
-  [result], sums = walk(traced.jaxpr, traced.consts, leaves)
+  images = len(jax.tree.leaves(arguments[-1]))
+  moving = [False] * (len(leaves) - images) + [True] * images
+  [result], sums = walk(traced.jaxpr, traced.consts, leaves, moving)
   return Watched(result, sums, walk.last_map)
 
 
@@ -189,10 +192,18 @@ class _Walk:
     }
 
   def __call__(
-    self, jaxpr: Any, consts: Sequence[Any], values: Sequence[Any]
+    self,
+    jaxpr: Any,
+    consts: Sequence[Any],
+    values: Sequence[Any],
+    moving: Sequence[bool],
   ) -> tuple[list[Any], dict[str, Any]]:
-    """The results of `jaxpr`, and the sums over it."""
+    """The results of `jaxpr`, and the sums over it.
+
+    `moving` says which of the values depend on the images.
+    """
     known: dict[Any, Any] = {}
+    moved = {v for v, m in zip(jaxpr.invars, moving, strict=True) if m}
     sums = self.start
     known.update(zip(jaxpr.constvars, consts, strict=True))
     known.update(zip(jaxpr.invars, values, strict=True))
@@ -210,15 +221,18 @@ class _Walk:
           inputs[operand], places[id(equation)], len(places)
         )
         sums = {**sums, kind: jax.tree.map(jnp.add, sums[kind], value)}
-      outputs, inner = self._apply(equation, inputs)
+      flags = [not _is_literal(v) and v in moved for v in equation.invars]
+      outputs, inner = self._apply(equation, inputs, flags)
       if inner is not None:
         sums = jax.tree.map(jnp.add, sums, inner)
-      self._note_map(equation, inputs)
+      self._note_map(equation, inputs, flags)
+      if any(flags):
+        moved.update(equation.outvars)
       known.update(zip(equation.outvars, outputs, strict=True))
     return [read(v) for v in jaxpr.outvars], sums
 
   def _apply(
-    self, equation: Any, inputs: list[Any]
+    self, equation: Any, inputs: list[Any], moving: list[bool]
   ) -> tuple[Sequence[Any], dict[str, Any] | None]:
     """The results of one equation, and the sums over what it calls."""
     params = equation.params
@@ -226,25 +240,25 @@ class _Walk:
     if name == "cond":
       index, *operands = inputs
       branches = [
-        lambda *values, b=branch: self(b.jaxpr, b.consts, values)
+        lambda *values, b=branch: self(b.jaxpr, b.consts, values, moving[1:])
         for branch in params["branches"]
       ]
       return lax.switch(index, branches, *operands)
     if name == "scan":
-      return self._scan(params, inputs)
+      return self._scan(params, inputs, moving)
     if name not in _BRANCHING:
       for key in _CALLED:
         if key in params:
           inner = params[key]
           jaxpr = getattr(inner, "jaxpr", inner)
           consts = getattr(inner, "consts", ())
-          return self(jaxpr, consts, inputs)
+          return self(jaxpr, consts, inputs, moving)
     result = equation.primitive.bind(*inputs, **params)
     many = equation.primitive.multiple_results
     return (result if many else [result]), None
 
   def _scan(
-    self, params: Any, inputs: list[Any]
+    self, params: Any, inputs: list[Any], moving: list[bool]
   ) -> tuple[Sequence[Any], dict[str, Any]]:
     consts = params["num_consts"]
     carried = consts + params["num_carry"]
@@ -253,7 +267,7 @@ class _Walk:
     def step(carry: Any, row: Any) -> Any:
       values, sums = carry
       outputs, found = self(
-        inner.jaxpr, inner.consts, [*inputs[:consts], *values, *row]
+        inner.jaxpr, inner.consts, [*inputs[:consts], *values, *row], moving
       )
       kept = outputs[: params["num_carry"]]
       return (kept, jax.tree.map(jnp.add, sums, found)), outputs[len(kept) :]
@@ -267,13 +281,15 @@ class _Walk:
     )
     return [*carry, *rows], sums
 
-  def _note_map(self, equation: Any, inputs: list[Any]) -> None:
+  def _note_map(
+    self, equation: Any, inputs: list[Any], moving: list[bool]
+  ) -> None:
     if any(key in equation.params for key in (*_CALLED, "branches")):
       return
-    for value in inputs:
-      if _has_pixels(value) and not any(
-        _has_pixels(v.aval) for v in equation.outvars
-      ):
+    if any(_has_pixels(v.aval) for v in equation.outvars):
+      return
+    for value, moves in zip(inputs, moving, strict=True):
+      if moves and _has_pixels(value):
         self.last_map = value
 
 

@@ -20,7 +20,7 @@ import optax
 
 from fbnax.proxies import capture
 
-Forward = Callable[[Any, jax.Array], jax.Array]
+Forward = Callable[..., jax.Array]
 Kernels = dict[tuple[str, ...], jax.Array]
 
 
@@ -29,8 +29,8 @@ class Problem:
   """A network, a batch, and what is asked.
 
   Attributes:
-    forward: gives the logits `f32[B, K]` of variables and images, BN with the
-      batch's statistics.
+    forward: gives the logits `f32[B, K]` of variables and images, as in
+      training with BN of the batch's statistics, or with `train=False`.
     variables: of the network.
     images: `f32[B, H, W, C]`.
     labels: `i32[B]`.
@@ -73,18 +73,11 @@ class Problem:
 
     if "grasp" not in self.names:
       return *gradient(self.kernels), jnp.zeros(())
-    try:
-      # g (H w) is the same number and needs one derivative along w.
-      (toward, to_gates), (along, _) = jax.jvp(
-        gradient, (self.kernels,), (self.kernels,)
-      )
-      return toward, to_gates, _dot(toward, along)
-    except TypeError:
-      # A gradient that is written by hand has no derivative along w.
-      toward, to_gates = gradient(self.kernels)
-      fixed = jax.lax.stop_gradient(toward)
-      second = jax.grad(lambda k: _dot(gradient(k)[0], fixed))(self.kernels)
-      return toward, to_gates, _dot(second, self.kernels)
+    # H g is the derivative of the gradient along itself, taken backwards: a
+    # gradient that is written by hand has no forward derivative.
+    (toward, to_gates), pull = jax.vjp(gradient, self.kernels)
+    [second] = pull((toward, jax.tree.map(jnp.zeros_like, to_gates)))
+    return toward, to_gates, _dot(second, self.kernels)
 
   def loss(
     self, kernels: Kernels, images: jax.Array, labels: jax.Array

@@ -29,8 +29,9 @@ from fbnax.proxies import (
 )
 from fbnax.proxies.problem import Problem
 
-# Gives the logits of variables, images, a random key and a choice.
-Network = Callable[[Any, jax.Array, jax.Array, Any], jax.Array]
+# Gives the logits of variables, images, a random key and a choice; is called
+# with `train=True`, BN having the batch's statistics, or `train=False`.
+Network = Callable[..., jax.Array]
 
 
 class Proxy(NamedTuple):
@@ -91,7 +92,7 @@ def score(
   Args:
     names: of proxies.
     module: any Linen module that is called as `module.apply(variables, images,
-      train=True)`; its layers' weights are parameters named `kernel`.
+      train=bool)`; its layers' weights are parameters named `kernel`.
     variables: of the module, `params` and `batch_stats` if there are any.
     images: `f32[B, H, W, C]`.
     labels: `i32[B]`, 0 to K - 1.
@@ -192,7 +193,7 @@ class Scorer:
       found |= jax.device_get(program(single, variables, images, *rest))
     if self._group(True):
       with jax.enable_x64(True):
-        doubled, image = jax.tree.map(_doubled, (variables, images[:1]))
+        doubled, image = _doubled((variables, images[:1]))
         found |= jax.device_get(
           program(self._group(True), doubled, image, *rest)
         )
@@ -212,8 +213,10 @@ class Scorer:
   ) -> dict[str, jax.Array]:
     dropout_key, own_key = jax.random.split(key)
 
-    def forward(variables: Any, images: jax.Array) -> jax.Array:
-      return self._network(variables, images, dropout_key, choice)
+    def forward(
+      variables: Any, images: jax.Array, train: bool = True
+    ) -> jax.Array:
+      return self._network(variables, images, dropout_key, choice, train=train)
 
     problem = Problem(forward, variables, images, labels, own_key, group)
     measured: dict[Any, jax.Array] = {}
@@ -266,12 +269,16 @@ def _kept_scorer(names: tuple[str, ...], module: nn.Module) -> Scorer:
 
 def _applied(module: nn.Module) -> Network:
   def network(
-    variables: Any, images: jax.Array, key: jax.Array, choice: Any
+    variables: Any,
+    images: jax.Array,
+    key: jax.Array,
+    choice: Any,
+    train: bool = True,
   ) -> jax.Array:
     logits, _ = module.apply(
       variables,
       images,
-      train=True,
+      train=train,
       mutable=["batch_stats"],
       rngs={"dropout": key},
     )
@@ -286,7 +293,12 @@ def _finished(name: str, measured: Any) -> float:
   return value if math.isfinite(value) else -math.inf
 
 
-def _doubled(leaf: Any) -> np.ndarray:
-  found = np.asarray(leaf)
-  wide = np.issubdtype(found.dtype, np.floating)
-  return found.astype(np.float64) if wide else found
+def _doubled(tree: Any) -> Any:
+  """Floating arrays of a tree in float64, on the host."""
+
+  def widen(leaf: Any) -> np.ndarray:
+    found = np.asarray(leaf)
+    wide = np.issubdtype(found.dtype, np.floating)
+    return found.astype(np.float64) if wide else found
+
+  return jax.tree.map(widen, tree)

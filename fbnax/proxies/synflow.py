@@ -2,10 +2,11 @@
 
 Tanaka et al. 2020, "Pruning neural networks without any data by iteratively
 conserving synaptic flow", as zero-cost-nas makes a score of it: the network
-with the absolute values of all its parameters and without BN is given one image
-of ones, and |w times the gradient of the sum of the outputs| is summed over the
-weights of convolutions and linear layers. It overflows float32, so it is
-computed in float64, in a program of its own, and has its logarithm beside it.
+with the absolute values of all its parameters, without BN and without dropout,
+is given one image of ones, and |w times the gradient of the sum of the outputs|
+is summed over the weights of convolutions and linear layers. It overflows
+float32, so it is computed in float64, in a program of its own, and has its
+logarithm beside it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def synflow(problem: Problem) -> jax.Array:
 
   def total(kernels: Kernels) -> jax.Array:
     with capture.intercept(skip_norm=True):
-      return problem.forward(with_kernels(variables, kernels), ones).sum()
+      changed = with_kernels(variables, kernels)
+      return problem.forward(changed, ones, train=False).sum()
 
   kernels = kernels_of(variables)
   gradients = jax.grad(total)(kernels)

@@ -65,7 +65,6 @@ def regularized_evolution(
   *,
   population: int = 20,
   sample: int = 5,
-  first: np.ndarray | None = None,
 ) -> Trajectory:
   """The best of a random sample gets a mutated child, the oldest dies.
 
@@ -83,8 +82,6 @@ def regularized_evolution(
     epochs: of each.
     population: the first ones are random.
     sample: of the population, in which parents compete.
-    first: the population to begin with, `i32[population, D]` of the pool; None
-      draws it.
 
   Raises:
     ValueError: sizes that do not fit.
@@ -96,10 +93,7 @@ def regularized_evolution(
     )
   random = np.random.default_rng(seed)
   known = {tuple(g) for g in pool.tolist()}
-  if first is None:
-    first = pool[random.choice(len(pool), population, replace=False)]
-  elif len(first) != population:
-    raise ValueError(f"first has {len(first)} rows; legal: {population}")
+  first = pool[random.choice(len(pool), population, replace=False)]
   history = [(tuple(g), _accuracy(evaluate, g, epochs)) for g in first.tolist()]
   alive = deque(history)
   seen = {genotype for genotype, _ in history}

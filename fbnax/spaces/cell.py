@@ -20,7 +20,7 @@ import json
 import re
 
 from fbnax.spaces.architecture import LARGEST
-from fbnax.spaces.exchange import fields, json_object
+from fbnax.spaces.exchange import kind_fields
 
 KIND = "cell_network"
 EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
@@ -105,11 +105,7 @@ class CellNetwork:
         unknown, or a value is outside what a network can be built from; the
         key is named.
     """
-    data = json_object(text, "cell network")
-    kind = data.pop("kind", None)
-    if kind != KIND:
-      raise ValueError(f"kind is {kind!r}; legal: {KIND!r}")
-    data = fields(cls, data, "cell network")
+    data = kind_fields(cls, text, "cell network", KIND)
     if not isinstance(data["ops"], list):
       raise ValueError(f"ops must be a list, found {data['ops']!r}")
     network = cls(**data | {"ops": tuple(data["ops"])})

@@ -22,6 +22,25 @@ def json_object(text: str, where: str) -> dict[str, Any]:
   return data
 
 
+def kind_fields(cls: type, text: str, where: str, kind: str) -> dict[str, Any]:
+  """The fields of a dataclass whose JSON object says its `kind`.
+
+  Args:
+    cls: the dataclass.
+    text: JSON.
+    where: what the object is, for messages.
+    kind: what its key `kind` must say.
+
+  Raises:
+    ValueError: as `json_object` and `fields`, or it is of another kind.
+  """
+  data = json_object(text, where)
+  found = data.pop("kind", None)
+  if found != kind:
+    raise ValueError(f"kind is {found!r}; legal: {kind!r}")
+  return fields(cls, data, where)
+
+
 def fields(kind: type, data: Any, where: str) -> dict[str, Any]:
   """The keys and values of a JSON object, if they are fields of a dataclass.
 

@@ -13,7 +13,7 @@ import dataclasses
 import json
 
 from fbnax.spaces.architecture import LARGEST
-from fbnax.spaces.exchange import fields, json_object
+from fbnax.spaces.exchange import kind_fields
 
 KIND = "resnet"
 
@@ -56,11 +56,7 @@ class ResNet:
         unknown, or a value is outside what a network can be built from; the
         key is named.
     """
-    data = json_object(text, "residual network")
-    kind = data.pop("kind", None)
-    if kind != KIND:
-      raise ValueError(f"kind is {kind!r}; legal: {KIND!r}")
-    data = fields(cls, data, "residual network")
+    data = kind_fields(cls, text, "residual network", KIND)
     for name in ("blocks", "widths"):
       if not isinstance(data[name], list):
         raise ValueError(f"{name} must be a list, found {data[name]!r}")

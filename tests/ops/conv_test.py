@@ -63,3 +63,28 @@ def test_depthwise_over_a_population_of_kernels():
   together = jax.vmap(lambda x, k: conv.depthwise(x, k, 2, 2))(x, kernels)
   alone = [conv.lax_conv(x[i], kernels[i], 2, 2, 4) for i in range(3)]
   chex.assert_trees_all_close(together, jnp.stack(alone), atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [3, 5])
+@pytest.mark.parametrize("images", [1, 7, 16])
+def test_small_maps_pixel_by_pixel_and_gradients(images, side, stride):
+  """Depthwise as a matrix between pixels, against `lax`."""
+  keys = jax.random.split(jax.random.key(side), 3)
+  x = jax.random.normal(keys[0], (images, 4, 3, 2))
+  kernel = jax.random.normal(keys[1], (side, side, 1, 2))
+  pad = side // 2
+
+  def ours(x, kernel):
+    dense = conv.dense_kernel(kernel, (4, 3), stride, pad)
+    flat = conv.dense_depthwise(x.reshape(images, 12, 2), dense)
+    return flat.reshape(images, -(-4 // stride), -(-3 // stride), 2)
+
+  def theirs(x, kernel):
+    return conv.lax_conv(x, kernel, stride, pad, groups=2)
+
+  got, back = jax.vjp(ours, x, kernel)
+  want, wanted = jax.vjp(theirs, x, kernel)
+  chex.assert_trees_all_close(got, want, atol=1e-5)
+  upper = jax.random.normal(keys[2], want.shape)
+  chex.assert_trees_all_close(back(upper), wanted(upper), atol=2e-5)

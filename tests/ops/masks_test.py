@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fbnax import ops
-from fbnax.ops import masks
+from fbnax.ops import conv, masks
 
 
 def test_channel_mask_is_the_weighted_sum_of_prefixes():
@@ -37,9 +37,7 @@ def test_a_mask_is_the_sum_of_padded_convolutions():
   channels = (2, 5, 8)
 
   def convolve(x, kernel):
-    return jax.lax.conv_general_dilated(
-      x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    return conv.lax_conv(x, kernel, 1, 1)
 
   def masked(x, kernel, weights):
     return convolve(x, kernel) * ops.channel_mask(weights, channels, 8)

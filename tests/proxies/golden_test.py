@@ -1,57 +1,93 @@
-import functools
+"""Scores against the original programs' own, of plain modules as they are."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fbnax import proxies
+from fbnax.proxies import zen
+from fbnax.proxies.problem import Problem
 from tests.proxies import golden
 
-MEASURES = (
+NAMES = (
   "grad_norm",
   "snip",
   "grasp",
   "fisher",
   "jacob_cov",
-  "synflow",
   "naswot",
+  "synflow",
+  "log_synflow",
 )
-TOLERANCES = {"grasp": 1e-3}
 
 
-@functools.cache
-def scores(name):
-  """The stored values of a golden network, and its scores here."""
-  data = golden.load(name)
+@pytest.fixture(scope="module", params=list(golden.NETWORKS))
+def network(request):
+  data = golden.load(request.param)
+  module = golden.NETWORKS[request.param]()
+  return data, module, golden.variables(request.param, data)
+
+
+def test_scores(network):
+  data, module, variables = network
   images, labels = golden.batch(data)
   found = proxies.score(
-    MEASURES,
-    golden.NETWORKS[name](),
-    golden.variables(name, data),
-    images,
-    labels,
-    jax.random.key(0),
+    NAMES, module, variables, images, labels, jax.random.key(0)
   )
-  return data, found
+  assert tuple(found) == NAMES
+  wanted = {
+    k.split("/")[1]: v for k, v in data.items() if k.startswith("score64/")
+  }
+  wanted["naswot"] = data["score/naswot"]
+  wanted["log_synflow"] = np.log(data["score64/synflow"])
+  for name in NAMES:
+    tolerance = 1e-3 if name == "grasp" else 1e-4
+    assert found[name] == pytest.approx(wanted[name], rel=tolerance), name
+  # What is computed in float64 is far closer.
+  assert found["synflow"] == pytest.approx(wanted["synflow"], rel=1e-12)
 
 
-@pytest.mark.parametrize("name", golden.NETWORKS)
-def test_the_rebuilt_network_is_the_golden_one(name):
-  data = golden.load(name)
-  logits, _ = golden.NETWORKS[name]().apply(
-    golden.variables(name, data),
-    golden.batch(data)[0],
-    train=True,
-    mutable=["batch_stats"],
+def problem_of(network, names=()):
+  data, module, variables = network
+  images, labels = golden.batch(data)
+
+  def forward(variables, images, train=True):
+    return module.apply(
+      variables, images, train=train, mutable=["batch_stats"]
+    )[0]
+
+  return Problem(
+    forward, variables, images, labels, jax.random.key(0), names
+  ), data
+
+
+def test_kernel_matrix_is_exact(network):
+  problem, data = problem_of(network)
+  measure = proxies.PROXIES["naswot"].measure
+  np.testing.assert_array_equal(
+    jax.jit(lambda: measure(problem))(), data["naswot_K"]
   )
-  np.testing.assert_allclose(logits, data["logits64"], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", golden.NETWORKS)
-@pytest.mark.parametrize("measure", MEASURES)
-def test_scores_are_the_original_programs(name, measure):
-  data, found = scores(name)
-  key = "score/naswot" if measure == "naswot" else f"score64/{measure}"
-  np.testing.assert_allclose(
-    found[measure], data[key], rtol=TOLERANCES.get(measure, 1e-4)
+def test_zen_with_the_given_noise(network):
+  problem, data = problem_of(network)
+  noise = jnp.asarray(data["zen_noise"].transpose(0, 2, 3, 1))
+  change, deviations = jax.jit(lambda n: zen.parts(problem, n))(noise)
+  assert change == pytest.approx(data["zen_log_delta"], rel=1e-4)
+  assert deviations == pytest.approx(data["zen_log_bn"].sum(), rel=1e-4)
+  assert change + deviations == pytest.approx(data["score64/zen"], rel=1e-4)
+
+
+def test_counts(network):
+  data, module, variables = network
+  images, labels = golden.batch(data)
+  found = proxies.score(
+    ("params", "macs"), module, variables, images, labels, jax.random.key(0)
   )
+  stored = [v for k, v in data.items() if k.startswith("w/")]
+  assert found["params"] == sum(v.size for v in stored)
+  if isinstance(module, golden.Plain):
+    assert found["macs"] == (
+      256 * 9 * 3 * 8 + 64 * 9 * 8 * 16 + 64 * 9 * 16 * 16 + 160
+    )

@@ -1,0 +1,98 @@
+"""Votes and rank correlations against counting one by one."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from fbnax import proxies
+from fbnax.proxies import votes
+
+
+def _scores(seed, n=9, k=3, levels=4):
+  return np.random.default_rng(seed).integers(0, levels, (n, k)).astype(float)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_majority_counted_pair_by_pair(seed):
+  scores = _scores(seed)
+  wanted = np.zeros(len(scores))
+  for i, mine in enumerate(scores):
+    for j, theirs in enumerate(scores):
+      if i != j:
+        votes_cast = np.sign(mine - theirs).sum()
+        wanted[i] += 0.5 * (np.sign(votes_cast) + 1)
+  np.testing.assert_allclose(proxies.majority(scores), wanted / 8)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_only_orders_count(seed):
+  scores = _scores(seed, levels=50)
+  changed = np.exp(scores / 10)
+  changed[scores == scores.min()] = -np.inf
+  for function in proxies.VOTES.values():
+    np.testing.assert_allclose(function(scores), function(changed))
+
+
+def test_more_rows_than_a_block():
+  scores = np.random.default_rng(0).normal(size=(votes._ROWS + 5, 1))
+  np.testing.assert_allclose(
+    proxies.majority(scores), proxies.ranks(scores)[:, 0]
+  )
+
+
+def test_mean_and_log_rank():
+  scores = np.asarray([[1.0, 30.0], [2.0, 10.0], [3.0, 20.0]])
+  np.testing.assert_allclose(proxies.mean_rank(scores), [0.5, 0.25, 0.75])
+  np.testing.assert_allclose(
+    np.exp(proxies.log_rank(scores)), np.asarray([3, 2, 6]) / 9
+  )
+
+
+def test_what_cannot_vote():
+  with pytest.raises(ValueError, match=r"scores\[1, 0\] is NaN"):
+    proxies.majority(np.asarray([[0.0], [np.nan]]))
+  with pytest.raises(ValueError, match="at least 2 networks"):
+    proxies.mean_rank(np.zeros((1, 2)))
+
+
+def test_correlations_are_scipys():
+  a, b = _scores(1, 40, 2, 7).T
+  assert proxies.spearman(a, b) == pytest.approx(stats.spearmanr(a, b)[0])
+  assert proxies.kendall(a, b) == pytest.approx(stats.kendalltau(a, b)[0])
+  a[3] = -np.inf
+  low = np.where(np.isfinite(a), a, -99.0)
+  assert proxies.spearman(a, b) == proxies.spearman(low, b)
+  assert proxies.kendall(a, b) == pytest.approx(stats.kendalltau(low, b)[0])
+  assert np.isnan(proxies.spearman(np.zeros(40), b))
+
+
+def test_partial_correlation_is_that_of_residuals():
+  random = np.random.default_rng(0)
+  given_ = random.normal(size=60)
+  a, b = given_ + random.normal(size=60), given_ + random.normal(size=60)
+  ranked = [stats.rankdata(v) for v in (a, b, given_)]
+  design = np.stack([ranked[2], np.ones(60)], 1)
+  left = [
+    v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in ranked[:2]
+  ]
+  assert proxies.partial_spearman(a, b, given_) == pytest.approx(
+    np.corrcoef(left)[0, 1]
+  )
+  assert np.isnan(proxies.partial_spearman(given_, b, given_))
+
+
+def test_the_best_share():
+  values = np.asarray([1.0, 5.0, 4.0, 4.0, 0.0, 2.0])
+  assert proxies.best_share(values, 0.3).tolist() == [
+    False,
+    True,
+    True,
+    True,
+    False,
+    False,
+  ]
+  assert proxies.best_share(values, 1.0).all()
