@@ -5,7 +5,7 @@
 
 Every part that a network of the space can have is measured by itself, for
 widths that are searched some of them; then random networks, to see how well
-the sums of the table tell what they take. It leaves `latency.json`. About four
+the sums of the table tell what they take. It leaves `latency.json`. About three
 minutes on two CPU cores that have nothing else to do.
 """
 
