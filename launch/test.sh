@@ -5,19 +5,24 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 
 ensure_venv test
-# The report's tests look at it in a browser; without one they are skipped and
-# say so.
-if ! command -v chromium >/dev/null && [[ $(id -u) == 0 ]] &&
-  command -v apt-get >/dev/null; then
-  echo "installing chromium for the report's tests"
+# Installs a Debian package that tests need: `ensure_package NAME FILE`, FILE
+# telling that it is there. Without it these tests are skipped and say so.
+ensure_package() {
+  if [[ -e $2 || $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+    return
+  fi
+  echo "installing $1 for the tests"
   if ! {
     timeout 120 apt-get -qq update &&
       DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y \
-        --no-install-recommends chromium
+        --no-install-recommends "$1"
   } >/dev/null 2>&1; then
-    echo "chromium could not be installed; going on without"
+    echo "$1 could not be installed; going on without"
   fi
-fi
+}
+# Reports and trees are looked at in a browser; nouns name nodes of trees.
+ensure_package chromium "$(command -v chromium || true)"
+ensure_package wordnet-base /usr/share/wordnet/data.noun
 cd "$root"
 bin=.venv/bin
 "$bin/ruff" check .

@@ -1,6 +1,11 @@
 """Neural-backed decision trees: a tree of decisions on logits."""
 
 from fbnax.nbdt import schedules
+from fbnax.nbdt.alternatives import (
+  information_gain,
+  oblique,
+  random_hierarchy,
+)
 from fbnax.nbdt.hierarchy import Hierarchy
 from fbnax.nbdt.induce import induce
 from fbnax.nbdt.inference import (
@@ -18,20 +23,33 @@ from fbnax.nbdt.losses import (
   original_soft_tree_loss,
   soft_tree_loss,
 )
+from fbnax.nbdt.wordnet import (
+  find_wnids,
+  hypernym_names,
+  name_nodes,
+  wordnet_hierarchy,
+)
 
 __all__ = [
   "Decisions",
   "Hierarchy",
   "decision_log_probs",
   "decisions",
+  "find_wnids",
   "hard_predict",
   "hard_tree_loss",
+  "hypernym_names",
   "induce",
+  "information_gain",
+  "name_nodes",
   "node_log_probs",
+  "oblique",
   "original_hard_tree_loss",
   "original_soft_tree_loss",
   "path_log_probs",
+  "random_hierarchy",
   "schedules",
   "soft_predict",
   "soft_tree_loss",
+  "wordnet_hierarchy",
 ]

@@ -1,0 +1,69 @@
+"""Names of inner nodes from the classes under them.
+
+Symbols: `K` classes, `V` nodes, classes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fbnax.nbdt.hierarchy import Hierarchy
+
+_SHOWN = 3  # Classes that a name spells out before it counts the others.
+
+
+def by_leaves(
+  hierarchy: Hierarchy, class_names: Sequence[str]
+) -> tuple[str, ...]:
+  """A name per node; an inner node's lists its first classes: `cat, dog +4`.
+
+  Args:
+    hierarchy: over `K` classes.
+    class_names: `K` names.
+
+  Returns:
+    `V` names, `K` of them as given. Only a node and its only child have the
+    same name: of two nodes that begin with the same class one is in the other.
+
+  Raises:
+    ValueError: another number of names, or names that repeat.
+  """
+  names = checked_names(hierarchy, class_names)
+  found = list(names)
+  for node in range(hierarchy.num_classes, hierarchy.num_nodes):
+    found.append(_listed([names[leaf] for leaf in hierarchy.leaves(node)]))
+  return tuple(found)
+
+
+def checked_names(
+  hierarchy: Hierarchy, class_names: Sequence[str] | None
+) -> list[str]:
+  """Names of the classes; by default the hierarchy's labels, else numbers.
+
+  Raises:
+    ValueError: another number of names than classes, or names that repeat.
+  """
+  classes = hierarchy.num_classes
+  if class_names is None:
+    labels = (hierarchy.labels or ())[:classes]
+    # A data set may call two classes by one word (ImageNet's "crane").
+    unique = len(set(labels)) == classes
+    return list(labels) if unique else [str(i) for i in range(classes)]
+  names = [str(name) for name in class_names]
+  if len(names) != classes:
+    raise ValueError(
+      f"class_names has {len(names)} names; legal: {classes}, one a class"
+    )
+  repeated = sorted({name for name in names if names.count(name) > 1})
+  if repeated:
+    raise ValueError(
+      f"class_names repeats {repeated[0]!r} ({len(repeated)} such names); "
+      f"legal: each once, as a path must say which class it leads to"
+    )
+  return names
+
+
+def _listed(names: list[str]) -> str:
+  if len(names) <= _SHOWN + 1:
+    return ", ".join(names)
+  return f"{', '.join(names[:_SHOWN])} +{len(names) - _SHOWN}"
