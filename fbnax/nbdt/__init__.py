@@ -6,6 +6,8 @@ from fbnax.nbdt.alternatives import (
   oblique,
   random_hierarchy,
 )
+from fbnax.nbdt.drawing import save_picture, tree_svg
+from fbnax.nbdt.explaining import Decision, describe, explain
 from fbnax.nbdt.hierarchy import Hierarchy
 from fbnax.nbdt.induce import induce
 from fbnax.nbdt.inference import (
@@ -23,6 +25,7 @@ from fbnax.nbdt.losses import (
   original_soft_tree_loss,
   soft_tree_loss,
 )
+from fbnax.nbdt.page import Samples, tree_page
 from fbnax.nbdt.wordnet import (
   find_wnids,
   hypernym_names,
@@ -31,10 +34,14 @@ from fbnax.nbdt.wordnet import (
 )
 
 __all__ = [
+  "Decision",
   "Decisions",
   "Hierarchy",
+  "Samples",
   "decision_log_probs",
   "decisions",
+  "describe",
+  "explain",
   "find_wnids",
   "hard_predict",
   "hard_tree_loss",
@@ -48,8 +55,11 @@ __all__ = [
   "original_soft_tree_loss",
   "path_log_probs",
   "random_hierarchy",
+  "save_picture",
   "schedules",
   "soft_predict",
   "soft_tree_loss",
+  "tree_page",
+  "tree_svg",
   "wordnet_hierarchy",
 ]

@@ -67,3 +67,26 @@ def _listed(names: list[str]) -> str:
   if len(names) <= _SHOWN + 1:
     return ", ".join(names)
   return f"{', '.join(names[:_SHOWN])} +{len(names) - _SHOWN}"
+
+
+def all_names(
+  hierarchy: Hierarchy, names: Sequence[str] | None
+) -> tuple[str, ...]:
+  """Names of all nodes, from those of the classes or of all.
+
+  Args:
+    hierarchy: over `K` classes.
+    names: `K` or `V` names. By default, and for inner nodes where `K` are
+      given, the hierarchy's labels, and where it has none inner nodes are named
+      by their leaves.
+
+  Raises:
+    ValueError: another number of names, or classes' names that repeat.
+  """
+  if names is not None and len(names) == hierarchy.num_nodes:
+    own = checked_names(hierarchy, names[: hierarchy.num_classes])
+    return (*own, *map(str, names[hierarchy.num_classes :]))
+  own = checked_names(hierarchy, names)
+  if hierarchy.labels is not None:
+    return (*own, *hierarchy.labels[hierarchy.num_classes :])
+  return by_leaves(hierarchy, own)

@@ -12,12 +12,15 @@ Symbols: `K` classes, `V` nodes, classes first.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from fbnax.nbdt import dictionary
 from fbnax.nbdt.hierarchy import Hierarchy
 from fbnax.nbdt.naming import by_leaves, checked_names
+
+_MOST = 0.75
 
 Pathlike = str | os.PathLike[str]
 
@@ -126,9 +129,10 @@ def hypernym_names(
 ) -> list[str]:
   """Names of all nodes, inner ones by what their classes have in common.
 
-  A node that has no more in common than all classes together, or classes that
-  WordNet does not know, is named by its leaves; one for which no noun is left
-  has both names.
+  Where no noun is left, the name is what three quarters of the classes or more
+  are, and the leaves: `mostly dog: pug, boxer, wolf +9`. Where that is no more
+  than what all classes of the hierarchy are, or where WordNet knows too few,
+  the name is the leaves.
 
   Args:
     hierarchy: over `K` classes.
@@ -149,28 +153,36 @@ def hypernym_names(
       f"classes has {len(classes)} ids; legal: {hierarchy.num_classes}"
     )
   ancestors = _Ancestors(reader)
-  shared: dict[int, frozenset[str]] = {
-    i: frozenset() if wnid is None else ancestors.of(wnid)
+  counts = {
+    i: Counter() if wnid is None else Counter(ancestors.of(wnid))
     for i, wnid in enumerate(classes)
   }
   order = _bottom_up(hierarchy)
   children = hierarchy.children
   for node in order:
     below = children[node - hierarchy.num_classes]
-    shared[node] = frozenset.intersection(*(shared[child] for child in below))
-  everything = shared[hierarchy.root]
+    counts[node] = sum((counts[child] for child in below), Counter())
+  known = sum(wnid is not None for wnid in classes)
+  everything = _above_all(counts[hierarchy.root], max(known, 1))
   used = {wnid for wnid in classes if wnid is not None}
   words = set(names)
   for node in order:
-    own = shared[node] if node == hierarchy.root else shared[node] - everything
-    nouns = sorted(own, key=ancestors.rank)
-    free = [noun for noun in nouns if noun not in used]
-    if not nouns:
+    size = len(hierarchy.leaves(node))
+    own = _above_all(counts[node], size)
+    most = _above_all(counts[node], _MOST * size)
+    if node == hierarchy.root:
+      most = own
+    else:
+      own, most = own - everything, most - everything
+    free = sorted(own - used, key=ancestors.rank)
+    noun = min(free[:1] or most, key=ancestors.rank, default=None)
+    if noun is None:
       continue
-    word = ancestors.name((free or nouns)[0])
     # Two nouns may be one word; so may a noun and a class.
+    word = ancestors.name(noun)
     alone = bool(free) and word not in words
-    found[node] = word if alone else f"{word}: {found[node]}"
+    mostly = "" if noun in own else "mostly "
+    found[node] = word if alone else f"{mostly}{word}: {found[node]}"
     used.update(free[:1])
     words.add(word)
   return found
@@ -279,6 +291,11 @@ class _Ancestors:
 
   def name(self, wnid: str) -> str:
     return dictionary.name(self._nouns[wnid])
+
+
+def _above_all(counts: Counter[str], least: float) -> set[str]:
+  """The nouns that are above as many classes."""
+  return {noun for noun, count in counts.items() if count >= least}
 
 
 def _bottom_up(hierarchy: Hierarchy) -> list[int]:

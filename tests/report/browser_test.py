@@ -1,66 +1,13 @@
 """The report in a browser: no request, no message on the console."""
 
 import json
-import re
-import shutil
-import subprocess
 
 import pytest
 
 import fbnax.report
+from tests.browser import needs_chromium, visit
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = (
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--disable-dev-shm-usage",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--no-first-run",
-  "--host-resolver-rules=MAP * ~NOTFOUND",
-  "--enable-logging=stderr",
-  "--dump-dom",
-)
-
-pytestmark = pytest.mark.skipif(
-  CHROMIUM is None, reason="needs chromium (apt-get install chromium)"
-)
-
-
-def visit(page, tmp_path):
-  """Opens a page from its file.
-
-  Returns:
-    The addresses the page asked for, what stands on the console, and the
-    document after loading.
-  """
-  log = tmp_path / "net.json"
-  ran = subprocess.run(
-    [
-      CHROMIUM,
-      *FLAGS,
-      f"--user-data-dir={tmp_path / 'profile'}",
-      f"--log-net-log={log}",
-      page.as_uri(),
-    ],
-    capture_output=True,
-    text=True,
-    encoding="utf-8",
-    timeout=60,
-    check=True,
-  )
-  requests = [
-    event["params"]["url"]
-    for event in json.loads(log.read_text())["events"]
-    # The browser's own requests have no origin; a page's have the page's.
-    if "url" in event.get("params", {})
-    and event["params"].get("initiator", "not an origin") != "not an origin"
-  ]
-  console = re.findall(r"CONSOLE.*", ran.stderr)
-  return requests, console, ran.stdout
+pytestmark = needs_chromium
 
 
 def test_the_report_asks_for_nothing_and_complains_of_nothing(tmp_path, result):
