@@ -118,11 +118,12 @@
   };
   const facts = (node) => {
     const parts = [];
-    if (node >= classes) parts.push(counts[node] + " classes");
     const accuracy = data.accuracy && data.accuracy[node];
     if (accuracy !== null && accuracy !== undefined) {
-      parts.push(percent(accuracy) + " right");
+      // A count can be perfect, a probability cannot.
+      parts.push((accuracy === 1 ? "100%" : percent(accuracy)) + " right");
     }
+    if (node >= classes) parts.push(counts[node] + " classes");
     const visits = data.visits && data.visits[node];
     if (visits !== null && visits !== undefined) {
       const whole = Number.isInteger(visits);

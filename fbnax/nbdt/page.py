@@ -60,7 +60,7 @@ def tree_page(
   samples: Samples | None = None,
   leaf_images: Sequence[np.ndarray | None] | None = None,
   node_accuracy: Sequence[float | None] | None = None,
-  node_visits: Sequence[float] | None = None,
+  node_visits: Sequence[float | None] | None = None,
 ) -> str:
   """A page with the tree: nodes close and open, are found by name, are zoomed.
 
@@ -73,7 +73,7 @@ def tree_page(
     samples: their paths are shown, with the probabilities of every decision.
     leaf_images: `u8[H, W]`, `[H, W, 1]` or `[H, W, 3]` per class, or None.
     node_accuracy: share of right decisions of each of the `V` nodes, or None.
-    node_visits: how many samples reach each of the `V` nodes.
+    node_visits: how many samples reach each of the `V` nodes, or None.
 
   Returns:
     The document.
