@@ -143,22 +143,24 @@ def _grown(
   """The tree that splitting class sets from the root down gives."""
   x, y, classes = _checked(features, labels, num_classes)
   children: list[list[int]] = []
-
-  def grow(members: np.ndarray) -> int:
+  # Pairs of a class set and the children that its node is to join. With a stack
+  # of its own, as splitting off class by class goes deeper than Python's.
+  waiting: list[tuple[np.ndarray, list[int]]] = [(np.arange(classes), [])]
+  while waiting:
+    members, beside = waiting.pop()
     if len(members) == 1:
-      return int(members[0])
+      beside.append(int(members[0]))
+      continue
+    beside.append(classes + len(children))
+    children.append(below := [])
     place = np.full(classes, -1)
     place[members] = np.arange(len(members))
     rows = place[y] >= 0
     left = split(x[rows], place[y[rows]], len(members))
     if left is None:
-      below = [int(member) for member in members]
+      below += [int(member) for member in members]
     else:
-      below = [grow(members[left]), grow(members[~left])]
-    children.append(below)
-    return classes + len(children) - 1
-
-  grow(np.arange(classes))
+      waiting += [(members[~left], below), (members[left], below)]
   return Hierarchy.from_children(children, classes)
 
 

@@ -12,6 +12,7 @@ import heapq
 from typing import NamedTuple
 
 from fbnax.nbdt.hierarchy import Hierarchy
+from fbnax.nbdt.naming import leaf_counts
 
 
 class Place(NamedTuple):
@@ -36,10 +37,7 @@ def opened(hierarchy: Hierarchy, rows: int) -> list[int]:
   """
   children = hierarchy.children
   classes = hierarchy.num_classes
-  counts = {
-    node: len(hierarchy.leaves(node))
-    for node in range(classes, hierarchy.num_nodes)
-  }
+  counts = leaf_counts(hierarchy).tolist()
   found: list[int] = []
   waiting = [(-counts[hierarchy.root], hierarchy.root)]
   shown = 1

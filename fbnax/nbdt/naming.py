@@ -5,7 +5,10 @@ Symbols: `K` classes, `V` nodes, classes first.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+
+import numpy as np
 
 from fbnax.nbdt.hierarchy import Hierarchy
 
@@ -29,10 +32,21 @@ def by_leaves(
     ValueError: another number of names, or names that repeat.
   """
   names = checked_names(hierarchy, class_names)
-  found = list(names)
-  for node in range(hierarchy.num_classes, hierarchy.num_nodes):
-    found.append(_listed([names[leaf] for leaf in hierarchy.leaves(node)]))
-  return tuple(found)
+  # Once for all nodes, which `leaves` would sort one by one.
+  order = np.argsort(np.asarray(hierarchy.merges.positions))
+  rows = np.asarray(hierarchy.rows)[hierarchy.num_classes :]
+  starts = np.asarray(hierarchy.merges.first)[rows]
+  counts = leaf_counts(hierarchy)[hierarchy.num_classes :]
+  listed = [
+    _listed([names[leaf] for leaf in order[a : a + min(n, _SHOWN + 1)]], n)
+    for a, n in zip(starts, counts, strict=True)
+  ]
+  return (*names, *listed)
+
+
+def leaf_counts(hierarchy: Hierarchy) -> np.ndarray:
+  """How many classes are under each node, `i32[V]`."""
+  return np.asarray(hierarchy.merges.counts)[np.asarray(hierarchy.rows)]
 
 
 def checked_names(
@@ -54,7 +68,7 @@ def checked_names(
     raise ValueError(
       f"class_names has {len(names)} names; legal: {classes}, one a class"
     )
-  repeated = sorted({name for name in names if names.count(name) > 1})
+  repeated = sorted(name for name, n in Counter(names).items() if n > 1)
   if repeated:
     raise ValueError(
       f"class_names repeats {repeated[0]!r} ({len(repeated)} such names); "
@@ -63,10 +77,11 @@ def checked_names(
   return names
 
 
-def _listed(names: list[str]) -> str:
-  if len(names) <= _SHOWN + 1:
+def _listed(names: list[str], count: int) -> str:
+  """The first of so many names, and how many there are besides."""
+  if count <= _SHOWN + 1:
     return ", ".join(names)
-  return f"{', '.join(names[:_SHOWN])} +{len(names) - _SHOWN}"
+  return f"{', '.join(names[:_SHOWN])} +{count - _SHOWN}"
 
 
 def all_names(

@@ -16,7 +16,7 @@ import numpy as np
 from fbnax.nbdt.explaining import explain
 from fbnax.nbdt.hierarchy import Hierarchy
 from fbnax.nbdt.layout import opened, places
-from fbnax.nbdt.naming import all_names
+from fbnax.nbdt.naming import all_names, leaf_counts
 
 INK = "#222a35"
 MUTED = "#5c6675"
@@ -150,6 +150,7 @@ def sketch(
       )
       (late if chosen else curves).append(curve)
   cards = []
+  counts = leaf_counts(hierarchy)
   for node in spots:
     closed = node >= hierarchy.num_classes and node not in shown
     leaf = node < hierarchy.num_classes
@@ -159,7 +160,7 @@ def sketch(
         (width, height),
         words[node],
         "" if notes is None else str(notes[node]),
-        0 if not closed else len(hierarchy.leaves(node)),
+        int(counts[node]) if closed else 0,
         pictures[node] if leaf else None,
         probabilities.get(node),
         node in path,

@@ -18,7 +18,7 @@ from typing import Any
 
 from fbnax.nbdt import dictionary
 from fbnax.nbdt.hierarchy import Hierarchy
-from fbnax.nbdt.naming import by_leaves, checked_names
+from fbnax.nbdt.naming import by_leaves, checked_names, leaf_counts
 
 _MOST = 0.75
 
@@ -166,8 +166,9 @@ def hypernym_names(
   everything = _above_all(counts[hierarchy.root], max(known, 1))
   used = {wnid for wnid in classes if wnid is not None}
   words = set(names)
+  sizes = leaf_counts(hierarchy)
   for node in order:
-    size = len(hierarchy.leaves(node))
+    size = int(sizes[node])
     own = _above_all(counts[node], size)
     most = _above_all(counts[node], _MOST * size)
     if node == hierarchy.root:
@@ -227,8 +228,10 @@ def _labels(
   if not any(senses):
     senses = [_lookup(reader, name) for name in names]
   wnids = [sense and dictionary.wnid(sense) for sense in senses]
-  if wnids == names:
-    names = dictionary.names(senses)
+  by_id = [i for i, name in enumerate(names) if wnids[i] == name]
+  words = dictionary.names([senses[i] for i in by_id])
+  for i, word in zip(by_id, words, strict=True):
+    names[i] = word if word not in names else names[i]
   return hypernym_names(hierarchy, wnids, names, path)
 
 
@@ -247,7 +250,7 @@ def _lookup(reader: Any, name: str) -> Any:
       return reader.synset(name.strip().lower())
     except WordNetError:
       return None
-  for words in (name, *name.split(",")):
+  for words in (name, *name.split(","), name.replace("-", " ")):
     senses = reader.synsets("_".join(words.split()).lower(), "n")
     if senses:
       return _pictured(reader, senses)

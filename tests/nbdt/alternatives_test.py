@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import chisquare
 
 from fbnax import nbdt
-from fbnax.nbdt import splits
+from fbnax.nbdt import alternatives, splits
 
 
 def entropy(labels):
@@ -112,6 +112,16 @@ def test_classes_that_no_test_parts_stay_together():
   made = nbdt.information_gain(np.ones((4, 2)), np.arange(4))
   assert made.children == [[0, 1, 2, 3]]
   assert nbdt.oblique(np.ones((4, 2)), np.arange(4)) == made
+
+
+def test_a_chain_is_no_recursion():
+
+  def one_by_one(x, y, k):
+    return np.arange(k) == 0
+
+  x = np.arange(1200.0)[:, None]
+  made = alternatives._grown(x, np.arange(1200), None, one_by_one)
+  assert made.depth == 1199
 
 
 def test_oblique_finds_what_no_single_feature_tells():
