@@ -129,44 +129,62 @@ def _climbed(
   weights: np.ndarray,
 ) -> Test | None:
   """Hill climbing over the weights, one at a time, then random jumps."""
-  found = on_a_line(x @ weights, y, k)
+  # Sums move with the weights: products of small matrices would be left to
+  # threads, which wait for each other longer than they compute.
+  weights, values = weights.copy(), x @ weights
+  found = on_a_line(values, y, k)
   if found is None:
     return None
-  current = Test(found[0], found[2], weights, found[1])
-  axes, jumps = np.eye(x.shape[1]), 0
+  gain, threshold, left = found
+  jumps = 0
   for _ in range(_ROUNDS):
-    before = current.gain
+    before = gain
     for feature in random.permutation(x.shape[1]):
-      current = _along(x, y, k, current, axes[feature])
-    while current.gain <= before + 1e-9 and jumps < _JUMPS:
+      slope = x[:, feature]
+      if better := along(threshold - values, slope, y, k, gain):
+        gain, step, left = better
+        weights[feature] += step
+        values += step * slope
+    while gain <= before + 1e-9 and jumps < _JUMPS:
       jumps += 1
-      directions = random.standard_normal((1, x.shape[1]))
-      current = _along(x, y, k, current, directions[0])
-    if current.gain <= before + 1e-9:
+      direction = random.standard_normal(x.shape[1])
+      slope = x @ direction
+      if better := along(threshold - values, slope, y, k, gain):
+        gain, step, left = better
+        weights += step * direction
+        values += step * slope
+    if gain <= before + 1e-9:
       break
-  return current
+  return Test(gain, left, weights, threshold)
 
 
-def _along(
-  x: np.ndarray, y: np.ndarray, k: int, test: Test, direction: np.ndarray
-) -> Test:
-  """The best test whose weights move along a direction, the threshold kept.
+def along(
+  margin: np.ndarray, slope: np.ndarray, y: np.ndarray, k: int, least: float
+) -> tuple[float, float, np.ndarray] | None:
+  """The best step of the weights along a direction, the threshold kept.
 
   Each sample changes sides at one length of the step: from left to right if
   its sum grows with the step, else from right to left.
+
+  Args:
+    margin: the threshold less the samples' sums, `f64[n]`.
+    slope: what a step of 1 adds to the sums, `f64[n]`.
+    y: `i[n]`, 0 to `k - 1`.
+    k: number of classes.
+    least: the gain that is to be exceeded.
+
+  Returns:
+    Its gain, the step, and the classes that go left; None if there is none.
   """
-  margin, slope = test.threshold - x @ test.weights, x @ direction
   moving = np.abs(slope) > 1e-12
   # A sample is left while step * slope <= margin.
   turn = margin[moving] / slope[moving]
   grows = slope[moving] > 0
-  if not len(turn):
-    return test
   order = np.argsort(turn, kind="stable")
   ordered = turn[order]
   ends = np.flatnonzero(ordered[1:] > ordered[:-1])
   if not len(ends):
-    return test
+    return None
   counts = np.bincount(y, minlength=k)
   still = np.bincount(y[~moving][margin[~moving] >= 0], minlength=k)
   # Left at first: those that still are, and those that grow; then each turns.
@@ -174,11 +192,10 @@ def _along(
   change = np.zeros((len(turn), k), np.int32)
   change[np.arange(len(turn)), y[moving][order]] = np.where(grows[order], -1, 1)
   found = _best_cut(first + change.cumsum(0)[ends], counts)
-  if found is None or found[0] <= test.gain + 1e-12:
-    return test
+  if found is None or found[0] <= least + 1e-12:
+    return None
   gain, at, left = found
-  step = (ordered[ends[at]] + ordered[ends[at] + 1]) / 2
-  return Test(gain, left, test.weights + step * direction, test.threshold)
+  return gain, float(ordered[ends[at]] + ordered[ends[at] + 1]) / 2, left
 
 
 def _cuts(values: np.ndarray, y: np.ndarray, k: int, most: int) -> np.ndarray:

@@ -145,19 +145,26 @@ def test_a_step_along_a_direction_is_the_best_one(seed):
   random = np.random.default_rng(seed)
   x, y = clusters(seed, 3, 4, 60)
   weights = random.standard_normal(4)
-  gain, threshold, left = splits.on_a_line(x @ weights, y, 3)
-  start = splits.Test(gain, left, weights, threshold)
+  _, threshold, _ = splits.on_a_line(x @ weights, y, 3)
   direction = random.standard_normal(4)
-  found = splits._along(x, y, 3, start, direction)
+  slope, margin = x @ direction, threshold - x @ weights
+  turns = np.sort(margin / slope)
+  steps = (turns[1:] + turns[:-1]) / 2
+  tried = [sides(x @ (weights + s * direction), y, threshold) for s in steps]
+  best = max(found[0] for found in tried if found)
+  found = splits.along(margin, slope, y, 3, -1.0)
+  assert found[0] == pytest.approx(best)
   # What it says holds for the weights it gives.
-  for test in (start, found):
-    said = sides(x @ test.weights, y, test.threshold)
-    assert said[0] == pytest.approx(test.gain)
-    assert said[1] == set(np.flatnonzero(test.left).tolist())
-  turns = np.sort((threshold - x @ weights) / (x @ direction))
-  for step in (turns[1:] + turns[:-1]) / 2:
-    other = sides(x @ (weights + step * direction), y, threshold)
-    assert other is None or other[0] <= found.gain + 1e-9
+  said = sides(x @ (weights + found[1] * direction), y, threshold)
+  assert said[0] == pytest.approx(found[0])
+  assert said[1] == set(np.flatnonzero(found[2]).tolist())
+  assert splits.along(margin, slope, y, 3, best) is None
+  # Samples that do not move stay on their side.
+  slope = slope * (np.arange(len(y)) % 3 > 0)
+  found = splits.along(margin, slope, y, 3, -1.0)
+  said = sides(x @ weights + found[1] * slope, y, threshold)
+  assert said[0] == pytest.approx(found[0])
+  assert splits.along(margin, 0 * slope, y, 3, -1.0) is None
 
 
 def test_the_best_threshold_of_a_line():
