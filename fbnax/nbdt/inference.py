@@ -146,7 +146,7 @@ def decisions(
       f"{jnp.shape(logits)[:-1]}, as the logits without their last dimension"
     )
   if max_depth is None:
-    max_depth = _depth(hierarchy)
+    max_depth = longest_path(hierarchy)
   parents = jnp.asarray(hierarchy.parents)
 
   def up(node: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
@@ -191,7 +191,12 @@ def _apply(
   return found.reshape(*jnp.shape(logits)[:-1], *found.shape[1:])
 
 
-def _depth(hierarchy: Hierarchy) -> int:
+def longest_path(hierarchy: Hierarchy) -> int:
+  """`hierarchy.depth`, which functions under jit cannot know.
+
+  Raises:
+    ValueError: the hierarchy is an argument of a compiled function.
+  """
   try:
     np.asarray(hierarchy.parents)
   except jax.errors.TracerArrayConversionError:

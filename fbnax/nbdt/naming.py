@@ -49,6 +49,15 @@ def leaf_counts(hierarchy: Hierarchy) -> np.ndarray:
   return np.asarray(hierarchy.merges.counts)[np.asarray(hierarchy.rows)]
 
 
+def distinct_names(names: Sequence[str]) -> tuple[str, ...]:
+  """Names as text, those that repeat with their class's number behind."""
+  texts = [str(name) for name in names]
+  return tuple(
+    f"{name} ({k})" if texts.count(name) > 1 else name
+    for k, name in enumerate(texts)
+  )
+
+
 def checked_names(
   hierarchy: Hierarchy, class_names: Sequence[str] | None
 ) -> list[str]:

@@ -341,7 +341,7 @@
     reveal(node);
     focus = node;
     draw();
-    if (state.scale < 0.8) zoom(0.9 / state.scale);
+    if (state.scale < 0.5) zoom(0.8 / state.scale);
     show(node);
   };
   const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "")

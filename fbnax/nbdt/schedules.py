@@ -116,6 +116,28 @@ def original(
   )
 
 
+def updates(start: int, end: int, period: int) -> tuple[int, ...]:
+  """Epochs after which the hierarchy is induced anew: Table 5.4's.
+
+  Args:
+    start: epochs of plain training before the first hierarchy.
+    end: no hierarchy is made from this epoch on.
+    period: epochs between two of them.
+
+  Returns:
+    `start`, `start + period`, ... below `end`.
+
+  Raises:
+    ValueError: a number below 1, or an end that leaves no hierarchy.
+  """
+  if start < 1 or period < 1 or end <= start:
+    raise ValueError(
+      f"start is {start}, end {end}, period {period}; legal: 1 or more each, "
+      f"and the end after the start"
+    )
+  return tuple(range(start, end, period))
+
+
 def _between(start: float, end: float, share: jax.Array) -> jax.Array:
   return (1.0 - share) * start + share * end
 

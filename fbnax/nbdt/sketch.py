@@ -270,9 +270,9 @@ def _card(
       Words(right, line, said, 11, BLUE if chosen else MUTED, "end", chosen)
     )
     right -= 7 * len(said) + 4
-  full, after = name, ""
+  full = name
   if count and height < 30:
-    after = f" ({count})"
+    name = f"{name} ({count})"
   elif count:
     note = " · ".join(filter(None, (f"{count} classes", note)))
   if height > 30 and ": " in name:
@@ -281,13 +281,12 @@ def _card(
     note = " · ".join(filter(None, (note, some)))
   single = height < 30 or not note
   base = y + height / 2 + (4 if single else -2)
-  room = right - left - 12 * _WIDE_LETTER * len(after)
-  shapes.append(Words(left, base, cut(name, room, 12) + after, 12, INK))
+  shapes.append(Words(left, base, cut(name, right - left, 12), 12, INK))
   if not single:
     shapes.append(
       Words(left, base + 13, cut(note, right - left, 10), 10, MUTED)
     )
-  title = ", ".join(filter(None, (full + after, "" if single else note, said)))
+  title = ", ".join(filter(None, (full, "" if single else note, said)))
   return Card(title, shapes)
 
 

@@ -115,7 +115,7 @@ def wordnet_hierarchy(
     word if str(c) == wnid else str(c)
     for c, wnid, word in zip(classes, wnids, words, strict=True)
   ]
-  labels += dictionary.names([nouns[wnid] for wnid in kept])
+  labels += [dictionary.name(nouns[wnid]) for wnid in kept]
   # An id stands once: a class's own node gets a made-up one.
   ids = wnids + [f"f{w[1:]}" if w in number else w for w in kept]
   return Hierarchy.from_children(children, len(wnids), ids=ids, labels=labels)
