@@ -6,11 +6,40 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fbnax import spaces
 from fbnax.data import Dataset
 from fbnax.jobs import parts
 from fbnax.jobs.training import Teacher
-from fbnax.spaces import Architecture, Recipe, zoo
+from fbnax.spaces import Architecture, Recipe, ResNet, resnet, zoo
 from fbnax.training import model_files
+
+# What a job can train for itself; no point of a space.
+AnyNetwork = Architecture | ResNet
+
+
+def read_network(name: str) -> AnyNetwork:
+  """As `read_architecture`, and residual networks by their names or JSON.
+
+  Raises:
+    ValueError: there is none of that name, or it is of another kind.
+  """
+  if name in resnet.NAMED:
+    return resnet.NAMED[name]
+  path = Path(name)
+  if path.is_dir():
+    found = model_files.load(path).module.architecture
+  elif path.suffix == ".json" or path.exists():
+    found = spaces.from_json(_read(path))
+  else:
+    try:
+      return zoo.get(name)
+    except ValueError as error:
+      raise ValueError(f"{error}; or {', '.join(resnet.NAMED)}") from None
+  if not isinstance(found, AnyNetwork):
+    raise ValueError(
+      f"{name} is a {type(found).__name__}; legal: an Architecture or a ResNet"
+    )
+  return found
 
 
 def read_architecture(name: str) -> Architecture:

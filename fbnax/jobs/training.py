@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs, data
@@ -17,9 +20,29 @@ from fbnax.models import initialize
 from fbnax.models.building import build
 from fbnax.spaces import Architecture, Recipe, ResNet
 from fbnax.training import loop, metrics, model_files, step
+from fbnax.training.model import Objective
 from fbnax.training.progress import Progress
 from fbnax.training.recipes import Settings, as_numbers
 from fbnax.training.step import Member, Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Supervised:
+  """What a network minimises in place of the plain loss.
+
+  Attributes:
+    objective: see `fbnax.training.model.Objective`.
+    given: the arrays that it takes in the beginning.
+    updates: epochs, ascending, after which these are made anew.
+    renew: makes them, of the epochs done and the variables of then. Called
+      again by a run that goes on, perhaps with later variables: it keeps what
+      it made.
+  """
+
+  objective: Objective
+  given: Any
+  updates: tuple[int, ...] = ()
+  renew: Callable[[int, Any], Any] | None = None
 
 
 class Teacher(NamedTuple):
@@ -71,6 +94,8 @@ def train_network(
   seed: int,
   checkpoint_every: int,
   progress: Progress,
+  supervised: Supervised | None = None,
+  start_from: Any = None,
 ) -> tuple[dict[str, Any], Teacher]:
   """Trains a network, or goes on; saves it; measures it on the test set once.
 
@@ -87,6 +112,8 @@ def train_network(
     seed: of all that is random.
     checkpoint_every: epochs between checkpoints.
     progress: where to show it.
+    supervised: what is minimised, the plain loss by default.
+    start_from: variables to start from, random ones by default.
 
   Returns:
     The network's entry in `result.json`, and itself as a teacher.
@@ -101,14 +128,25 @@ def train_network(
     )
   start = time.monotonic()
   model = taught(module, teacher)
+  if supervised is not None:
+    model = dataclasses.replace(model, objective=supervised.objective)
   key = jax.random.key(seed)
   side, channels = architecture.resolution, architecture.input_channels
   init_key, member_key = jax.random.split(key)
   images = np.zeros((1, side, side, channels), np.float32)
-  variables = jax.jit(lambda k: initialize(module, k, images, train=False))(
-    init_key
+  if start_from is None:
+    variables = jax.jit(lambda k: initialize(module, k, images, train=False))(
+      init_key
+    )
+  else:
+    # Copies, since training uses its first state up.
+    variables = jax.tree.map(lambda x: jnp.array(x, copy=True), start_from)
+  member = Member(
+    as_numbers(recipe),
+    None,
+    member_key,
+    None if supervised is None else supervised.given,
   )
-  member = Member(as_numbers(recipe), None, member_key)
   epochs = settings.epochs
   resumed = _epochs_done(directory, name)
   with (
@@ -124,21 +162,28 @@ def train_network(
       writer.write(epoch, **values)
       advance(1, **values)
 
-    fitted = loop.fit(
-      model,
-      settings,
-      step.start(variables),
-      member,
-      train,
-      epochs=epochs,
-      validation=validation,
-      teacher=None if teacher is None else teacher.variables,
-      seed=seed,
-      checkpointing=loop.Checkpointing(
-        directory / "checkpoints" / name, checkpoint_every
-      ),
-      on_epoch=on_epoch,
-    )
+    state = step.start(variables)
+    updates = () if supervised is None else supervised.updates
+    for until in (*updates, epochs):
+      fitted = loop.fit(
+        model,
+        settings,
+        state,
+        member,
+        train,
+        epochs=until,
+        validation=validation,
+        teacher=None if teacher is None else teacher.variables,
+        seed=seed,
+        checkpointing=loop.Checkpointing(
+          directory / "checkpoints" / name, checkpoint_every
+        ),
+        on_epoch=on_epoch,
+      )
+      state = fitted.state
+      if until < epochs and supervised is not None and supervised.renew:
+        now = loop.result(state, member)
+        member = member._replace(given=supervised.renew(until, now))
   variables = loop.result(fitted.state, member)
   found = loop.measure(
     Model(module), settings, variables, None, loop.place(dataset.test)

@@ -1,8 +1,10 @@
 """Residual networks for small images; see `fbnax.spaces.resnet`.
 
-They are trained one at a time, so their convolutions are XLA's own on a CPU
-too: those of `layers.Conv` are made for populations, and keep nine copies of
-the map for a wide 3x3 one.
+On a CPU their convolutions are products of patches, as those of `layers.Conv`:
+nine copies of a map, but inside the loop over a training's batches XLA's own
+convolution takes forty times as long there as outside of it (0.88 s against
+0.02 s, forward and backward, 128 maps of 16 x 16 x 16 on one core; patches
+0.03 s).
 
 Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` classes.
 """
@@ -179,7 +181,7 @@ class Conv(nn.Module):
 
     shape = (self.kernel, self.kernel, x.shape[-1], self.features)
     kernel = self.param("kernel", initial, shape)
-    return conv.lax_conv(x, kernel, self.stride, self.kernel // 2)
+    return conv.conv(x, kernel, self.stride, self.kernel // 2)
 
 
 def _is_zero(rate: Any) -> bool:
