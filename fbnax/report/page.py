@@ -19,7 +19,8 @@ class Section:
 
 
 # Said to the browser, so that a report that is opened stays on its machine.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+# Pictures are part of the page too.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 _STYLE = f"""
 :root {{ color-scheme: light; }}
@@ -95,6 +96,17 @@ svg.chart {{ display: block; width: 100%; height: auto; }}
 .legend {{ font-size: 0.88rem; max-width: none; margin: 4px 0; }}
 .key {{ display: inline-block; margin-right: 18px; white-space: nowrap; }}
 .key svg {{ vertical-align: -2px; margin-right: 6px; overflow: visible; }}
+.images {{ display: flex; flex-wrap: wrap; gap: 14px; margin: 8px 0 16px; }}
+.images figure {{ margin: 0; width: 132px; }}
+.images img {{
+  width: 96px; height: 96px; object-fit: contain; image-rendering: pixelated;
+  background: #f5f7fa; border-radius: 6px;
+}}
+.images.small figure {{ width: 76px; }}
+.images.small img {{ width: 64px; height: 64px; }}
+.images figcaption {{ font-size: 0.8rem; line-height: 1.35; }}
+.wrong {{ color: #b34700; }}
+.tree svg {{ max-width: 100%; height: auto; }}
 details {{ margin: 8px 0; }}
 summary {{ cursor: pointer; color: #005a91; }}
 pre {{

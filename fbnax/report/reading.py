@@ -25,6 +25,9 @@ from fbnax.report.comparison_schema import (
 )
 from fbnax.report.dnas_schema import DnasResult
 from fbnax.report.dnas_schema import check as check_dnas
+from fbnax.report.nbdt_schema import NbdtResult
+from fbnax.report.nbdt_schema import check as check_nbdt
+from fbnax.report.nbdt_tables_schema import TablesResult
 from fbnax.report.profile_schema import ProfileResult
 from fbnax.report.schema import SCHEMA_VERSION, Numbers, Result
 from fbnax.report.study_schema import StudyResult
@@ -89,6 +92,24 @@ def read_dnas(workdir: str | os.PathLike[str]) -> DnasResult:
     ValueError: as `read`.
   """
   return _read(workdir, DnasResult, check_dnas)
+
+
+def read_nbdt(workdir: str | os.PathLike[str]) -> NbdtResult:
+  """Reads `result.json` of the job `nbdt`.
+
+  Raises:
+    ValueError: as `read`.
+  """
+  return _read(workdir, NbdtResult, check_nbdt)
+
+
+def read_nbdt_tables(workdir: str | os.PathLike[str]) -> TablesResult:
+  """Reads `result.json` of the job `nbdt_tables`.
+
+  Raises:
+    ValueError: as `read`.
+  """
+  return _read(workdir, TablesResult, lambda _: None)
 
 
 def job_of(workdir: str | os.PathLike[str]) -> str | None:

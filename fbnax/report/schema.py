@@ -132,6 +132,19 @@ class Epoch:
 
 
 @dataclasses.dataclass(frozen=True)
+class MemberTree:
+  """A member's decision tree; `plain_accuracy` is of the plain training."""
+
+  kind: str = ""
+  plain_accuracy: float | None = None
+  network_accuracy: float | None = None
+  soft_accuracy: float | None = None
+  hard_accuracy: float | None = None
+  depth: int | None = None
+  pictures: dict[str, str | None] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class Member:
   """One network of the family that was designed."""
 
@@ -149,6 +162,7 @@ class Member:
   test_log_loss: float | None = None
   checkpoint: str | None = None
   seconds: float | None = None
+  tree: MemberTree | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import types
+from collections.abc import Mapping
 
 from fbnax.report import (
   markup,
@@ -17,12 +19,20 @@ from fbnax.report.overview import overview
 from fbnax.report.page import Section
 from fbnax.report.recipes import recipe_table
 from fbnax.report.schema import Result
+from fbnax.report.trees import trees
 
 _BEST = 10  # Trials that are listed.
 
 
-def sections(result: Result) -> list[Section]:
-  """All sections for which the result has something to show, in order."""
+def sections(
+  result: Result, drawings: Mapping[str, str] = types.MappingProxyType({})
+) -> list[Section]:
+  """All sections for which the result has something to show, in order.
+
+  Args:
+    result: what to show.
+    drawings: decision trees of members by their names, `<svg>` elements.
+  """
   found = [Section("overview", "Overview", overview(result))]
   for name, title, content in (
     ("accuracy-macs", "Accuracy against MACs", _accuracy_macs(result)),
@@ -30,6 +40,7 @@ def sections(result: Result) -> list[Section]:
     ("predictor", "What the predictor knew", _predictor(result)),
     ("early-stop", "When a candidate could be stopped", _early_stop(result)),
     ("networks", "The networks, block by block", networks(result)),
+    ("trees", "The decisions of the members", trees(result, drawings)),
     ("recipes", "The training recipes", _recipes(result)),
     ("training", "Training the family", _curves(result)),
     ("times", "Where the time went", _times(result)),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import tempfile
 
 from fbnax.report.benchmark_page import benchmark_page
 from fbnax.report.dnas_page import dnas_page
+from fbnax.report.nbdt_page import nbdt_page
+from fbnax.report.nbdt_tables_page import tables_page
 from fbnax.report.overview import title
 from fbnax.report.page import page
 from fbnax.report.predictors_page import predictors_page
@@ -17,6 +20,8 @@ from fbnax.report.reading import (
   read,
   read_benchmark,
   read_dnas,
+  read_nbdt,
+  read_nbdt_tables,
   read_predictors,
   read_profile,
   read_study,
@@ -24,6 +29,7 @@ from fbnax.report.reading import (
 from fbnax.report.schema import Result
 from fbnax.report.sections import sections
 from fbnax.report.study_page import study_page
+from fbnax.report.trees import read_drawing
 
 
 def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
@@ -49,18 +55,37 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
     text = benchmark_page(read_benchmark(workdir))
   elif job == "dnas":
     text = dnas_page(read_dnas(workdir))
+  elif job == "nbdt":
+    tree = read_nbdt(workdir)
+    text = nbdt_page(tree, read_drawing(workdir, tree.pictures.drawing))
+  elif job == "nbdt_tables":
+    text = tables_page(read_nbdt_tables(workdir))
   elif job == "predictors":
     text = predictors_page(read_predictors(workdir))
   elif job == "profile":
     text = profile_page(read_profile(workdir))
   else:
-    text = _design_page(read(workdir))
+    design = read(workdir)
+    text = _design_page(design, _drawings(workdir, design))
   path = pathlib.Path(workdir) / "report.html"
   _replace(path, text)
   return path
 
 
-def _design_page(result: Result) -> str:
+def _drawings(
+  workdir: str | os.PathLike[str], result: Result
+) -> dict[str, str]:
+  """The decision trees of members that have one."""
+  found = {}
+  for member in result.members:
+    if member.tree is not None and re.fullmatch(r"\w[\w.-]*", member.name):
+      folder = pathlib.Path(workdir) / "members" / member.name
+      name = member.tree.pictures.get("drawing")
+      found[member.name] = read_drawing(folder, name)
+  return found
+
+
+def _design_page(result: Result, drawings: dict[str, str]) -> str:
   """The page of a job that designs or trains networks."""
   kind = (
     "Neural architecture-recipe search"
@@ -70,7 +95,7 @@ def _design_page(result: Result) -> str:
   return page(
     title(result),
     kind,
-    sections(result),
+    sections(result, drawings),
     f"Written by fbnax.report from the run's result.json (fbnax "
     f"{result.fbnax_version or 'of unknown version'}).",
   )
