@@ -10,6 +10,9 @@ of your own:
     --config.data.name=npz --config.data.path=images.npz
     --config.data.name=tfds --config.data.tfds_name=cifar10
 
+With `--config.head=nbdt` the members are trained to decide by a tree
+(`configs/nbdt.py`), and come with it.
+
 A preset is named after a colon, `--config=configs/nars.py:paper`:
 
 * `digits`: what stands here, the default;
@@ -67,6 +70,24 @@ def _digits() -> config_dict.ConfigDict:
     resolution=0,
     recipe_file="",
     evaluator="train",
+    head="linear",
+    tree=config_dict.create(
+      hierarchy="induced",
+      wnids="",
+      linkage="ward",
+      metric="euclidean",
+      normalize=False,
+      loss="soft",
+      schedule="constant",
+      size="small",
+      omega=-1.0,
+      beta=-1.0,
+      start=0,
+      end=0,
+      period=0,
+      finetune_epochs=0,
+      finetune_learning_rate=0.01,
+    ),
     budgets=config_dict.create(
       macs=(400e3, 800e3, 1600e3),
       params=(),

@@ -10,4 +10,6 @@ JOBS: dict[str, str] = {
   "study": "fbnax.jobs.study",
   "profile": "fbnax.jobs.profile",
   "dnas": "fbnax.jobs.dnas",
+  "nbdt": "fbnax.jobs.nbdt",
+  "nbdt_tables": "fbnax.jobs.nbdt_tables",
 }

@@ -19,17 +19,15 @@ import numpy as np
 
 from fbnax import costs
 from fbnax.data import Dataset
-from fbnax.jobs import estimates, inputs, networks
+from fbnax.jobs import estimates, inputs, nbdt_members, networks
 from fbnax.jobs.estimates import FORWARD, Measured, duration, size
 from fbnax.jobs.pool import Pool, draw, resolutions, shown
 from fbnax.search.budgets import Budget, cost_range
 from fbnax.training import step
 from fbnax.training.recipes import Settings
 
-# What `loop.Checkpointing` keeps of each member by default.
-_KEPT = 2
-# Bytes of a trial's row but its architecture, about: recipe, curve, numbers.
-_ROW = 1000
+_KEPT = 2  # What `loop.Checkpointing` keeps of each member by default.
+_ROW = 1000  # Bytes of a trial's row but its architecture, about.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +45,11 @@ class Part:
   compilation: float = 0.0
   memory: int = 0
   disk: int = 0
+
+  def repeated(self, share: float) -> Part:
+    """Two such parts, with `share` times the steps of one together."""
+    rest = 2 * self.compilation, self.memory, 2 * self.disk
+    return Part(share * self.running, *rest)
 
 
 def run(config: Any, workdir: str) -> None:
@@ -262,6 +265,9 @@ def _members(
     if place < len(chosen) - 1:  # The largest teaches the others.
       found = found._replace(step=found.step + FORWARD * measured[-1].step)
     part = _training(found, settings, len(dataset.train), 0)
+    if nbdt_members.is_tree(config):  # Plainly, then with the tree.
+      again = (config.tree.finetune_epochs or settings.epochs) / settings.epochs
+      part = part.repeated(1 + again)
     total = Part(
       total.running + part.running,
       total.compilation + part.compilation,

@@ -17,7 +17,7 @@ import numpy as np
 
 from fbnax import costs, spaces
 from fbnax.data import Dataset
-from fbnax.jobs import inputs
+from fbnax.jobs import inputs, nbdt_members
 from fbnax.jobs.training import Teacher, train_network
 from fbnax.jobs.workdir import WorkDir
 from fbnax.search import evolution, nars, predictor
@@ -25,6 +25,7 @@ from fbnax.search.budgets import Budget, stacked
 from fbnax.spaces import Architecture, Recipe, SearchSpace
 from fbnax.training import loop
 from fbnax.training.progress import Progress
+from fbnax.training.recipes import Settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +170,8 @@ def train(
   """Trains on all that is not the test set.
 
   The given teacher teaches all of them. Without one the largest member, which
-  is trained first, teaches the others.
+  is trained first, teaches the others. With `config.head` of `nbdt` they come
+  with their trees.
   """
   everything = loop.place(dataset.train)
   by_size = sorted(
@@ -177,13 +179,22 @@ def train(
   )
   entries = {}
   for member in by_size:
-    with work.phase(f"train {member.name}"):
-      entry, trained = train_network(
+    settings = inputs.settings(config, dataset, member.architecture.resolution)
+
+    def one(
+      name: str,
+      recipe: Recipe,
+      settings: Settings,
+      member: Chosen = member,
+      teacher: Teacher | None = teacher,
+      **more: Any,
+    ) -> tuple[dict[str, Any], Teacher]:
+      return train_network(
         work.path,
-        member.name,
+        name,
         member.architecture,
-        member.recipe,
-        inputs.settings(config, dataset, member.architecture.resolution),
+        recipe,
+        settings,
         dataset,
         everything,
         None,
@@ -191,7 +202,16 @@ def train(
         seed=config.seed,
         checkpoint_every=config.training.checkpoint_every,
         progress=progress,
+        **more,
       )
+
+    with work.phase(f"train {member.name}"):
+      if nbdt_members.is_tree(config):
+        entry, trained = nbdt_members.train_with_tree(
+          config, work.path, dataset, member.name, member.recipe, settings, one
+        )
+      else:
+        entry, trained = one(member.name, member.recipe, settings)
     teacher = teacher or trained
     genotype = member.genotype
     entries[member.name] = entry | {

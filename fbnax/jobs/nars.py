@@ -17,7 +17,7 @@ import jax
 
 from fbnax import __version__, data, report
 from fbnax.data import Dataset
-from fbnax.jobs import inputs, members, parts
+from fbnax.jobs import inputs, members, nbdt_members, parts
 from fbnax.jobs.networks import read_teacher
 from fbnax.jobs.workdir import WorkDir, open_workdir
 from fbnax.search import nars, predictor_files
@@ -67,6 +67,7 @@ def design(
   budgets = inputs.budgets(config, space, classes)
   reachable = cost_range(space, classes)
   options = _options(config, budgets, reachable.macs)
+  nbdt_members.is_tree(config)  # What is not legal is said before the search.
   teacher = read_teacher(
     config.training.teacher, "config.training.teacher", dataset
   )

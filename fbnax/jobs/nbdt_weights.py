@@ -1,0 +1,206 @@
+"""A classifier from elsewhere: the weights of its last layer, and its logits.
+
+NumPy files (`.npy`, `.npz`) and safetensors; nothing that could run code is
+read. The logits of some images and the final weights are all that a tree needs
+(equation 5.5 of Wan 2022).
+
+Symbols: `N` samples, `K` classes, `D` features.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fbnax.jobs import nbdt_inputs
+
+# What last layers are called where people save them, in the order of trust.
+_KNOWN = (
+  "fc_weights",
+  "weights",
+  "fc.weight",
+  "classifier.weight",
+  "head.weight",
+  "head.fc.weight",
+  "classifier.1.weight",
+  "linear.weight",
+  "heads.head.weight",
+)
+
+
+class Foreign(NamedTuple):
+  """What is known of a classifier.
+
+  Attributes:
+    weights: of the last layer, `[K, D]`.
+    class_names: of the classes.
+    logits: `f32[N, K]`, or None.
+    labels: `i32[N]`, or None.
+    images: `u8[N, H, W, C]`, or None.
+  """
+
+  weights: np.ndarray
+  class_names: tuple[str, ...]
+  logits: np.ndarray | None = None
+  labels: np.ndarray | None = None
+  images: np.ndarray | None = None
+
+
+def read(config: Any) -> Foreign:
+  """What `config.foreign` names.
+
+  Raises:
+    ValueError: a file, a key or an array that is none of what is legal.
+  """
+  given = config.foreign
+  arrays = read_arrays(given.weights, "config.foreign.weights")
+  weights = _final(given.weights, arrays, given.key)
+  outputs = arrays
+  if given.logits:
+    outputs = read_arrays(given.logits, "config.foreign.logits")
+    if set(outputs) == {""}:
+      outputs = {"logits": outputs[""]}
+  names = _names(config.class_names, arrays, outputs, len(weights))
+  logits = outputs.get("logits")
+  if given.logits and logits is None:
+    raise ValueError(
+      f"{given.logits} has no array 'logits'; found {sorted(outputs)}"
+    )
+  if logits is None:
+    return Foreign(weights, names)
+  return Foreign(
+    weights,
+    names,
+    _logits(logits, len(weights)),
+    _labels(outputs.get("labels"), len(logits), len(weights)),
+    _images(outputs.get("images"), len(logits)),
+  )
+
+
+def read_arrays(path: str, key: str) -> dict[str, np.ndarray]:
+  """All arrays of a file by their names, "" in a `.npy`.
+
+  Args:
+    path: of the file; its ending tells the format.
+    key: of the config, for messages.
+
+  Raises:
+    ValueError: no such file, another format, damaged, or pickled objects.
+  """
+  file = Path(path)
+  if not file.is_file():
+    raise ValueError(f"{key}={path!r}: there is no such file")
+  try:
+    if file.suffix == ".npy":
+      return {"": np.load(file, allow_pickle=False)}
+    if file.suffix == ".npz":
+      # Opened here, because np.load leaves what it cannot read open.
+      with (
+        file.open("rb") as content,
+        np.load(content, allow_pickle=False) as arrays,
+      ):
+        return {name: arrays[name] for name in arrays.files}
+    if file.suffix == ".safetensors":
+      # Only who has such a file needs it.
+      from safetensors import numpy as safetensors
+
+      return dict(safetensors.load_file(file))
+  except ImportError:
+    raise ValueError(
+      f"{key}={path!r}: install safetensors (pip install safetensors) to read "
+      f"it"
+    ) from None
+  except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    raise ValueError(f"{key}={path!r} cannot be read: {error}") from error
+  except Exception as error:
+    # Of safetensors' own kind, which is not known without importing it.
+    if type(error).__name__ != "SafetensorError":
+      raise
+    raise ValueError(f"{key}={path!r} is damaged: {error}") from error
+  raise ValueError(
+    f"{key}={path!r}; legal: a file that ends in .npy, .npz or .safetensors"
+  )
+
+
+def _final(path: str, arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray:
+  """The matrix of the last layer."""
+  if not key:
+    key = next((k for k in ("", *_KNOWN) if k in arrays), "")
+  if key not in arrays:
+    tables = sorted(k for k, v in arrays.items() if v.ndim == 2)
+    raise ValueError(
+      f"{path} has no array {key or 'of a known name'!r}; legal as "
+      f"config.foreign.key: one of its matrices, {tables[:20]}"
+    )
+  weights = arrays[key]
+  if weights.ndim != 2:
+    raise ValueError(
+      f"{path}: {key!r} has shape {list(weights.shape)}; legal: [K, D], a row "
+      f"for each class"
+    )
+  return weights
+
+
+def _names(
+  text: str,
+  arrays: Mapping[str, np.ndarray],
+  outputs: Mapping[str, np.ndarray],
+  classes: int,
+) -> tuple[str, ...]:
+  names: tuple[str, ...] = tuple(str(k) for k in range(classes))
+  found = outputs.get("class_names", arrays.get("class_names"))
+  if found is not None:
+    if found.dtype.kind != "U" or found.shape != (classes,):
+      raise ValueError(
+        f"class_names is {found.dtype}{list(found.shape)}; legal: {classes} "
+        f"strings, one for each row of the weights"
+      )
+    names = tuple(map(str, found))
+  return nbdt_inputs.named(text, names, "config.class_names")
+
+
+def _logits(logits: np.ndarray, classes: int) -> np.ndarray:
+  if logits.ndim != 2 or logits.shape[1] != classes or not len(logits):
+    raise ValueError(
+      f"logits has shape {list(logits.shape)}; legal: [N, {classes}], as the "
+      f"weights have {classes} rows"
+    )
+  found = logits.astype(np.float32)
+  if not np.isfinite(found).all():
+    row = int(np.flatnonzero(~np.isfinite(found).all(1))[0])
+    raise ValueError(f"logits[{row}] is not finite; legal: finite numbers")
+  return found
+
+
+def _labels(
+  labels: np.ndarray | None, count: int, classes: int
+) -> np.ndarray | None:
+  if labels is None:
+    return None
+  if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+    raise ValueError(
+      f"labels is {labels.dtype}{list(labels.shape)}; legal: {count} integers, "
+      f"as logits"
+    )
+  if labels.min() < 0 or labels.max() >= classes:
+    raise ValueError(
+      f"labels goes from {labels.min()} to {labels.max()}; legal: 0 to "
+      f"{classes - 1}"
+    )
+  return labels.astype(np.int32)
+
+
+def _images(images: np.ndarray | None, count: int) -> np.ndarray | None:
+  if images is None:
+    return None
+  legal = images.ndim == 4 and images.shape[-1] in (1, 3)
+  if not legal or images.dtype != np.uint8 or len(images) != count:
+    raise ValueError(
+      f"images is {images.dtype}{list(images.shape)}; legal: "
+      f"uint8[{count}, H, W, 1 or 3], as logits"
+    )
+  return images

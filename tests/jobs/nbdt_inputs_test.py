@@ -1,0 +1,213 @@
+"""What jobs with trees read from a config, and what they refuse."""
+
+import dataclasses
+import importlib.util
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from fbnax import data, nbdt
+from fbnax.jobs import nbdt_cells, nbdt_inputs, nbdt_unseen, networks
+from fbnax.spaces.resnet import NAMED
+
+ROOT = pathlib.Path(__file__).parents[2]
+NAMES = ("plane", "cat", "dog", "ship")
+WEIGHTS = np.asarray([[5.0, 0], [0, 1], [0, 1.1], [5.1, 0]])
+
+
+def config(file="nbdt", preset="digits", **changes):
+  path = ROOT / "configs" / f"{file}.py"
+  spec = importlib.util.spec_from_file_location("config", path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  found = module.get_config(preset)
+  found.update_from_flattened_dict(changes)
+  return found
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"hierarchy": "oak"}, "tree.hierarchy is 'oak'; legal: induced, wordnet"),
+    ({"loss": "firm"}, "loss is 'firm'; legal: none, soft, hard"),
+    ({"schedule": "late"}, "schedule is 'late'; legal: growing, constant"),
+    ({"size": "huge"}, "size is 'huge'; legal: small, large"),
+    ({"omega": -2.0}, "omega is -2.0; legal: 0 or more"),
+    ({"start": 3}, "without config.tree.period"),
+    ({"start": 3, "period": 2, "hierarchy": "random"}, "with induced"),
+    ({"start": 0, "period": 2}, "start is 0"),
+    ({"start": 8, "end": 20, "period": 3}, "found one after epoch 17"),
+    ({"finetune_epochs": -1}, "finetune_epochs is -1"),
+  ],
+)
+def test_what_is_refused(changes, message):
+  tree = config(**{f"tree.{k}": v for k, v in changes.items()}).tree
+  with pytest.raises(ValueError, match=message):
+    nbdt_inputs.check(tree, 14)
+
+
+def test_published_weights_and_own_ones():
+  tree = config().tree
+  assert nbdt_inputs.supervision(tree) == nbdt.published("soft", "constant")
+  tree.update({"loss": "hard", "size": "large"})
+  assert nbdt_inputs.supervision(tree).omega == 100.0
+  tree.update({"omega": 3.0, "beta": 0.5})
+  found = nbdt_inputs.supervision(tree)
+  assert (found.omega, found.beta) == (3.0, 0.5)
+
+
+def test_hierarchies_by_their_kind(tmp_path):
+  tree = config().tree
+  found = nbdt_inputs.hierarchy(tree, NAMES, WEIGHTS)
+  assert found.children == nbdt.induce(WEIGHTS).children
+  assert found.labels[:4] == NAMES
+  tree.hierarchy = "random"
+  random = nbdt_inputs.hierarchy(tree, NAMES, WEIGHTS, seed=3)
+  assert random.children == nbdt.random_hierarchy(4, 3).children
+  tree.hierarchy = str(tmp_path / "tree.json")
+  found.save(tree.hierarchy, ["a", "b", "c", "d"])
+  loaded = nbdt_inputs.hierarchy(tree, NAMES, None)
+  assert loaded.children == found.children
+  assert loaded.labels[:4] == NAMES
+  with pytest.raises(ValueError, match="has 4 classes; legal: 3"):
+    nbdt_inputs.hierarchy(tree, NAMES[:3], None)
+  with pytest.raises(ValueError, match="rows; legal: 3"):
+    nbdt_inputs.hierarchy(config().tree, NAMES[:3], WEIGHTS)
+
+
+def test_names_that_repeat_are_told_apart():
+  found = nbdt_inputs.hierarchy(
+    config().tree, ("crane", "<b>", "crane", "ship"), WEIGHTS
+  )
+  assert found.labels[:4] == ("crane (0)", "<b>", "crane (2)", "ship")
+
+
+def test_names_from_the_config(tmp_path):
+  own = ("0", "1", "2")
+  assert nbdt_inputs.named("", own, "key") == own
+  assert nbdt_inputs.named("a, b,c", own, "key") == ("a", "b", "c")
+  (tmp_path / "names.txt").write_text("a b\nb\nc\n", "utf-8")
+  found = nbdt_inputs.named(str(tmp_path / "names.txt"), own, "key")
+  assert found == ("a b", "b", "c")
+  with pytest.raises(ValueError, match="key='a,b' has 2 names; legal: 3"):
+    nbdt_inputs.named("a,b", own, "key")
+
+
+def test_hierarchies_made_in_training_are_kept(tmp_path):
+  """A run that goes on has later weights, and must not see another tree."""
+  tree = config(**{"tree.start": 2, "tree.end": 5, "tree.period": 2}).tree
+  found = nbdt_inputs.supervised(tree, None, NAMES, tmp_path, 14)
+  assert found.updates == (2, 4)
+  assert float(found.given.active) == 0.0
+
+  def variables(weights):
+    return {"params": {"head": {"classifier": {"kernel": weights.T}}}}
+
+  first = found.renew(2, variables(WEIGHTS))
+  assert float(first.active) == 1.0
+  later = found.renew(2, variables(WEIGHTS[::-1] * [1.0, 30.0]))
+  jax.tree.map(np.testing.assert_array_equal, first, later)
+  assert nbdt_inputs.made_at(tmp_path, 2).exists()
+  # The blank tree has the shapes of every later one: one program.
+  shapes = [jax.tree.map(np.shape, g) for g in (found.given, first)]
+  assert shapes[0] == shapes[1]
+
+
+def small_set():
+  random = np.random.default_rng(0)
+  images = random.integers(0, 256, (16, 4, 4, 1), np.uint8)
+  split = data.Split(images, np.arange(16, dtype=np.int32) % 4)
+  return data.Dataset("made", NAMES, split, split, False, 0, "made")
+
+
+def unseen(classes, superclasses):
+  section = {"unseen.classes": classes, "unseen.superclasses": superclasses}
+  return config(**section).unseen
+
+
+def test_classes_are_held_out():
+  whole = small_set()
+  rest, found = nbdt_unseen.hold_classes_out(
+    unseen("cat, ship", "animal=cat,dog;vehicle=plane,ship"), whole
+  )
+  assert rest.class_names == ("plane", "dog")
+  assert found.classes == ("cat", "ship")
+  assert found.superclasses == ("animal", "vehicle")
+  np.testing.assert_array_equal(found.of_seen, [1, 0])
+  np.testing.assert_array_equal(np.bincount(rest.train.labels), [4, 4])
+  for k, old in enumerate((0, 2)):
+    np.testing.assert_array_equal(
+      rest.test.images[rest.test.labels == k],
+      whole.test.images[whole.test.labels == old],
+    )
+  np.testing.assert_array_equal(found.labels, found.images.labels)
+  np.testing.assert_array_equal(found.of_images, found.labels)
+  same, nothing = nbdt_unseen.hold_classes_out(unseen("", ""), whole)
+  assert same is whole
+  assert nothing is None
+
+
+@pytest.mark.parametrize(
+  ("classes", "superclasses", "message"),
+  [
+    ("cow", "a=cat;b=dog", "classes has 'cow'; legal: plane, cat, dog, ship"),
+    ("cat,dog,ship", "a=cat,plane;b=dog", "leaves 1 classes"),
+    ("cat", "", "0 superclasses"),
+    ("cat", "a=dog;b=ship", r"with none for \['cat'\]"),
+    ("cat", "a=cat;b=ship", "'a' has no class that is trained on"),
+    ("cat", "a=cat,dog;b=dog,ship", "'dog' in two"),
+    ("cat", "a=cat,cow;b=ship", "a has 'cow'"),
+    ("cat", "a:cat", "superclass=class,class"),
+    ("", "a=cat,dog;b=ship", "without config.unseen.classes"),
+  ],
+)
+def test_what_cannot_be_held_out(classes, superclasses, message):
+  with pytest.raises(ValueError, match=message):
+    nbdt_unseen.hold_classes_out(unseen(classes, superclasses), small_set())
+
+
+def test_networks_by_name_or_json(tmp_path):
+  assert networks.read_network("resnet18") == NAMED["resnet18"]
+  own = dataclasses.replace(NAMED["resnet8"], widths=(8, 8, 8))
+  (tmp_path / "own.json").write_text(own.to_json(), "utf-8")
+  assert networks.read_network(str(tmp_path / "own.json")) == own
+  assert networks.read_network("fbnet_96").blocks
+  with pytest.raises(ValueError, match="or resnet18, wideresnet28_10"):
+    networks.read_network("resnet19")
+
+
+def test_cells_share_the_plain_network():
+  found = nbdt_cells.plan(config("nbdt_tables", "cifar10_cpu"))
+  networks_ = [cell.network for cell in found]
+  assert networks_[:5] == ["plain"] * 5
+  assert len(set(networks_)) == len(networks_) - 4
+  assert networks_[-3:] == [
+    "plain-unseen",
+    "induced-soft-constant-unseen",
+    "wordnet-soft-constant-unseen",
+  ]
+  [made] = [cell for cell in found if cell.updates]
+  tree = nbdt_cells.tree_section(config("nbdt_tables"), made)
+  assert (tree.start, tree.end, tree.period) == (5, 9, 1)
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"losses": ("firm",)}, "losses is"),
+    ({"schedules": ()}, "schedules is"),
+    ({"hierarchies": ("oak",)}, "'oak'"),
+    ({"others": ("oak",)}, "'oak'"),
+    ({"updates": ("5-8",)}, "'5-8'; legal: start:end:period"),
+    ({"updates": ("5:40:9",)}, "found one after epoch"),
+    ({"seeds": 0}, "seeds is 0"),
+  ],
+)
+def test_tables_that_cannot_be_made(changes, message):
+  given = config(
+    "nbdt_tables", **{f"tables.{k}": v for k, v in changes.items()}
+  )
+  with pytest.raises(ValueError, match=message):
+    nbdt_cells.plan(given)
