@@ -12,6 +12,7 @@ Symbols: `N` nodes, `H` heads, `D` features of a head, `B` chains.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -107,11 +108,7 @@ def _chain_backward(
   by_before = (1 - share) * cotangent - by_other
   # A source's gradient comes from itself and from its successor, the first's
   # also from itself as its predecessor.
-  after = by_before
-  if after.shape[1] > 1:
-    first = by_before[:, :1] + by_before[:, 1:2]
-    last = jnp.zeros_like(first)
-    after = jnp.concatenate([first, by_before[:, 2:], last], axis=1)
+  after = _apart(_to_predecessors, by_before)
   by_sources = share * cotangent + by_own + after
   return by_sources, by_own - by_other, by_attention
 
@@ -121,7 +118,33 @@ attend_chain.defvjp(_chain_forward, _chain_backward)
 
 def _before(sources: jax.Array) -> jax.Array:
   """Each node's predecessor; the first is its own, whatever its share."""
-  return jnp.concatenate([sources[:, :1], sources[:, :-1]], axis=1)
+  return _apart(
+    lambda x: jnp.concatenate([x[:, :1], x[:, :-1]], axis=1), sources
+  )
+
+
+def _to_predecessors(nodes: jax.Array) -> jax.Array:
+  """What nodes give to their predecessors; the first's stays with it."""
+  if nodes.shape[1] < 2:
+    return nodes
+  first = nodes[:, :1] + nodes[:, 1:2]
+  last = jnp.zeros_like(first)
+  return jnp.concatenate([first, nodes[:, 2:], last], axis=1)
+
+
+def _apart(
+  function: Callable[[jax.Array], jax.Array], nodes: jax.Array
+) -> jax.Array:
+  """A function by itself, not fused with what comes before and after.
+
+  A shift in the middle of a fused loop asks of every element where it comes
+  from, and XLA then computes one number at a time. A branch is a border that it
+  keeps; the other branch is for arrays whose first number is NaN.
+  """
+  return jax.lax.cond(
+    jnp.isnan(nodes[0, 0, 0]), lambda x: jnp.full_like(x, jnp.nan), function,
+    nodes,
+  )
 
 
 def _own_share(

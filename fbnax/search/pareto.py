@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
 
 
 @jax.jit
@@ -33,3 +35,30 @@ def pareto_front(objectives: jax.Array) -> jax.Array:
 
   # In blocks: all pairs at once would need n x n x k of memory.
   return defined & ~jax.lax.map(dominated, objectives, batch_size=256)
+
+
+def hypervolume(objectives: ArrayLike, reference: ArrayLike) -> float:
+  """The area that two objectives dominate, up to a reference point.
+
+  Args:
+    objectives: to be small, `[n, 2]`; what is not below the reference in both
+      counts nothing, and so does a row with a NaN.
+    reference: `[2]`.
+
+  Raises:
+    ValueError: there are not two objectives.
+  """
+  points = np.asarray(objectives, np.float64)
+  corner = np.asarray(reference, np.float64)
+  if points.ndim != 2 or points.shape[1] != 2 or corner.shape != (2,):
+    raise ValueError(
+      f"objectives have shape {points.shape}, the reference {corner.shape}; "
+      "legal: [n, 2] and [2]"
+    )
+  inside = points[(points < corner).all(axis=1)]
+  area, lowest = 0.0, corner[1]
+  for x, y in inside[np.lexsort(inside.T[::-1])]:
+    if y < lowest:
+      area += (corner[0] - x) * (lowest - y)
+      lowest = y
+  return float(area)

@@ -130,7 +130,11 @@ class SearchSpace:
     )
 
   def canonical(self, genotypes: jax.Array) -> jax.Array:
-    """Sets decisions that change nothing to 0, `i32[n, D]` to `i32[n, D]`.
+    """Sets decisions that change nothing to 0, `i32[n, D]` to `i32[n, D]`."""
+    return jnp.where(self.active(genotypes), genotypes, 0).astype(jnp.int32)
+
+  def active(self, genotypes: jax.Array) -> jax.Array:
+    """Whether decisions change something, `i32[n, D]` to `bool[n, D]`.
 
     A decision changes nothing where every block that follows it is absent, or
     is a skip to which it means nothing.
@@ -144,15 +148,15 @@ class SearchSpace:
 
     columns = []
     for decision in self.decisions:
-      column = chosen[decision.name]
+      shape = genotypes.shape[:-1]
       ways = found.get(decision.name, set())
-      if () not in ways:
-        active = functools.reduce(
-          operator.or_, map(holds, ways), jnp.zeros(column.shape, bool)
+      if () in ways:
+        columns.append(jnp.ones(shape, bool))
+      else:
+        columns.append(
+          functools.reduce(operator.or_, map(holds, ways), jnp.zeros(shape, bool))
         )
-        column = jnp.where(active, column, 0)
-      columns.append(column)
-    return jnp.stack(columns, axis=-1).astype(jnp.int32)
+    return jnp.stack(columns, axis=-1)
 
   @property
   def features(self) -> tuple[tuple[str, bool], ...]:
