@@ -12,4 +12,5 @@ JOBS: dict[str, str] = {
   "dnas": "fbnax.jobs.dnas",
   "nbdt": "fbnax.jobs.nbdt",
   "nbdt_tables": "fbnax.jobs.nbdt_tables",
+  "autobuild": "fbnax.jobs.autobuild",
 }

@@ -17,6 +17,8 @@ import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from fbnax.report.autobuild_schema import AutobuildResult
+from fbnax.report.autobuild_schema import check as check_autobuild
 from fbnax.report.comparison_schema import (
   BenchmarkResult,
   Curve,
@@ -110,6 +112,15 @@ def read_nbdt_tables(workdir: str | os.PathLike[str]) -> TablesResult:
     ValueError: as `read`.
   """
   return _read(workdir, TablesResult, lambda _: None)
+
+
+def read_autobuild(workdir: str | os.PathLike[str]) -> AutobuildResult:
+  """Reads `result.json` of the job `autobuild`.
+
+  Raises:
+    ValueError: as `read`.
+  """
+  return _read(workdir, AutobuildResult, check_autobuild)
 
 
 def job_of(workdir: str | os.PathLike[str]) -> str | None:

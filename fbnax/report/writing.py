@@ -7,6 +7,7 @@ import pathlib
 import re
 import tempfile
 
+from fbnax.report.autobuild_page import autobuild_page
 from fbnax.report.benchmark_page import benchmark_page
 from fbnax.report.dnas_page import dnas_page
 from fbnax.report.nbdt_page import nbdt_page
@@ -18,6 +19,7 @@ from fbnax.report.profile_page import profile_page
 from fbnax.report.reading import (
   job_of,
   read,
+  read_autobuild,
   read_benchmark,
   read_dnas,
   read_nbdt,
@@ -60,6 +62,8 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
     text = nbdt_page(tree, read_drawing(workdir, tree.pictures.drawing))
   elif job == "nbdt_tables":
     text = tables_page(read_nbdt_tables(workdir))
+  elif job == "autobuild":
+    text = autobuild_page(read_autobuild(workdir))
   elif job == "predictors":
     text = predictors_page(read_predictors(workdir))
   elif job == "profile":

@@ -144,7 +144,7 @@ def _stage(
   canonical = np.asarray(jax.jit(space.canonical)(jnp.asarray(genotypes)))
   modules = np.unique(canonical[:, decisions], axis=0)
   present = np.asarray(
-    found.present(jnp.asarray(_placed(space, decisions, modules)))
+    found.present(jnp.asarray(placed(space, decisions, modules)))
   )
   lengths = present[:, list(blocks)].sum(axis=1)
   # A stage that is empty is no chain.
@@ -230,7 +230,7 @@ def scores(
       start[i] = middle if resolution is None else resolution
   result = []
   for i, stage in enumerate(stages(space)):
-    genotypes = jnp.asarray(_placed(space, stage.decisions, stage.modules, start))
+    genotypes = jnp.asarray(placed(space, stage.decisions, stage.modules, start))
     norms = np.asarray(
       _last_norms(model, space, genotypes, stage.blocks), np.float64
     )
@@ -345,7 +345,7 @@ def constructed(joined: Joined, **decisions: int) -> np.ndarray:
   return joined.expand(np.asarray(list(itertools.product(*options)), np.int32))
 
 
-def _placed(
+def placed(
   space: SearchSpace,
   decisions: Sequence[int],
   modules: np.ndarray,

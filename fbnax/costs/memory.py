@@ -1,0 +1,96 @@
+"""Peak activation memory: the most numbers that a network holds at once.
+
+What limits a microcontroller (Lin et al. 2020, "MCUNet", section 3.1). While a
+layer is computed its input and its output are held, and within a block with a
+residual the block's input too. BN, activations and squeeze-excite work in
+place; weights are not counted. Parts are those of latency tables
+(`fbnax.costs.latency_keys`), so the peak is the largest over the parts.
+
+Symbols: `n` genotypes, `D` decisions. Numbers are elements: with int8 they are
+bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax.costs.latency_keys import Key, joint_keys, keys, slots
+from fbnax.spaces.architecture import Architecture, out_size
+from fbnax.spaces.space import SearchSpace
+
+
+def peak_memory(architecture: Architecture) -> int:
+  """Most elements of feature maps that are held at once, exact.
+
+  Raises:
+    ValueError: the network is not made of blocks.
+  """
+  return max(part_memory(key) for key in keys(architecture))
+
+
+def part_memory(key: Key) -> int:
+  """Most elements that are held while a part is computed."""
+  after = out_size(key.size, key.kernel, key.stride, None)
+  given, result = key.size**2 * key.c_in, after**2 * key.c_out
+  if key.op == "stem":
+    return given + result
+  if key.op == "head":
+    return given + key.size**2 * key.c_mid
+  if key.op == "skip":
+    return given if key.is_identity else given + result
+  wide, narrow = key.size**2 * key.c_mid, after**2 * key.c_mid
+  # The input is held until the end where it is added there.
+  kept = given if key.stride == 1 and key.c_in == key.c_out else 0
+  steps = [kept + wide + narrow, kept + narrow + result]
+  if key.c_mid != key.c_in:
+    steps.append(given + wide)
+  else:
+    # The depthwise convolution reads the block's input itself.
+    steps[0] = given + narrow
+  return max(steps)
+
+
+def batch_peak_memory(space: SearchSpace, genotypes: jax.Array) -> jax.Array:
+  """The peak of each genotype of a population; can be jitted.
+
+  Args:
+    space: the space.
+    genotypes: `i32[n, D]`.
+
+  Returns:
+    `f32[n]`.
+
+  Raises:
+    ValueError: its networks are not made of blocks.
+  """
+  peaks = []
+  for positions, values in _tables(space):
+    index = jnp.zeros(len(genotypes), jnp.int32)
+    for position, count in zip(positions, values.shape, strict=True):
+      index = index * count + genotypes[:, position]
+    peaks.append(jnp.asarray(values.reshape(-1), jnp.float32)[index])
+  return jnp.stack(peaks).max(axis=0)
+
+
+@functools.lru_cache(maxsize=32)
+def _tables(
+  space: SearchSpace,
+) -> tuple[tuple[tuple[int, ...], np.ndarray], ...]:
+  """For each place the decisions it follows and all joint peaks."""
+  position = {d.name: i for i, d in enumerate(space.decisions)}
+  found: dict[tuple[int, ...], np.ndarray] = {}
+  for slot in slots(space.table):
+    places = tuple(position[name] for name in slot.decisions)
+    values = np.asarray(
+      [
+        0 if key is None else part_memory(key)
+        for _, key in joint_keys(slot)
+      ],
+      np.float64,
+    ).reshape([space.choices[p] for p in places])
+    found[places] = np.maximum(found.get(places, 0.0), values)
+  return tuple(found.items())
