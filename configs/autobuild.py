@@ -5,9 +5,9 @@
 
 `labels` is a CSV or JSON file of networks with numbers (`fbnax.search.labelled`
 says how; then `space` names the space), or a published .npz of Once-for-All
-networks. Each of `expressions` is a label that a graph predictor learns; modules
-are ranked, networks put together, and reduced spaces searched. With `region` an
-expression is chosen by itself for networks of that cost.
+networks. Each of `expressions` is a label that a graph predictor learns;
+modules are ranked, networks put together, and reduced spaces searched. With
+`region` an expression is chosen by itself for networks of that cost.
 
 Method: Mills et al. 2024, "Building Optimal Neural Architectures using
 Interpretable Knowledge".
@@ -37,7 +37,7 @@ def get_config() -> config_dict.ConfigDict:
       "top": 3,
       "predictor": {
         "seeds": 3,
-        "epochs": 200,
+        "epochs": 100,
         "batch_size": 128,
         "learning_rate": 1e-3,
         "weight_decay": 1e-5,

@@ -37,6 +37,9 @@ PUBLIC = {
   "fbnax.costs.LatencyTable.latency": ("self", "architecture"),
   "fbnax.costs.LatencyTable.expected": ("self", "space", "weights"),
   "fbnax.costs.fit_table": ("space", "genotypes", "latency"),
+  "fbnax.costs.peak_memory": ("architecture",),
+  "fbnax.costs.batch_peak_memory": ("space", "genotypes"),
+  "fbnax.models.GraphPredictor": ("categories", "numbers"),
   "fbnax.models.Network": ("architecture", "num_classes"),
   "fbnax.models.Supernet": ("space", "num_classes"),
   "fbnax.ops.channel_mask": ("weights", "channels", "max_channels"),
@@ -74,6 +77,8 @@ PUBLIC = {
   "fbnax.nbdt.soft_tree_loss": ("logits", "labels", "hierarchy"),
   "fbnax.nbdt.hard_tree_loss": ("logits", "labels", "hierarchy"),
   "fbnax.search.evolve": ("key", "predict", "space", "budgets"),
+  "fbnax.search.evolve_front": ("key", "objectives", "vary", "first"),
+  "fbnax.search.hypervolume": ("objectives", "reference"),
   "fbnax.search.pareto_front": ("objectives",),
 }
 

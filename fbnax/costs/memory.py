@@ -86,10 +86,7 @@ def _tables(
   for slot in slots(space.table):
     places = tuple(position[name] for name in slot.decisions)
     values = np.asarray(
-      [
-        0 if key is None else part_memory(key)
-        for _, key in joint_keys(slot)
-      ],
+      [0 if key is None else part_memory(key) for _, key in joint_keys(slot)],
       np.float64,
     ).reshape([space.choices[p] for p in places])
     found[places] = np.maximum(found.get(places, 0.0), values)

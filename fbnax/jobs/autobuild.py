@@ -51,9 +51,7 @@ def run(config: Any, workdir: str) -> None:
       ):
         for number, (text, labels) in enumerate(expressions):
           models.append(
-            _fitted(
-              config, work, data, settings, number, text, labels, advance
-            )
+            _fitted(config, work, data, settings, number, text, labels, advance)
           )
       with work.phase("construct"):
         stand_in = autobuild_summary.stand_in(
@@ -86,9 +84,7 @@ def run(config: Any, workdir: str) -> None:
         "stand_in": stand_in.agreement,
         "training": autobuild_summary.training(data, stand_in, config),
         "expressions": rows,
-        "baselines": autobuild_summary.baselines(
-          config, data, stand_in, rows
-        ),
+        "baselines": autobuild_summary.baselines(config, data, stand_in, rows),
         "searches": searches,
         "times": {"phases": work.times(), "total": sum(work.times().values())},
       }
@@ -125,7 +121,9 @@ def _settings(config: Any) -> graph_fit.Settings:
     if value < least:
       raise ValueError(f"config.{name} is {value!r}; legal: at least {least}")
   if not config.labels:
-    raise ValueError("config.labels is empty; legal: a .csv, .json or .npz file")
+    raise ValueError(
+      "config.labels is empty; legal: a .csv, .json or .npz file"
+    )
   if not given.learning_rate > 0:
     raise ValueError(
       f"config.predictor.learning_rate is {given.learning_rate!r}; legal: "
@@ -196,9 +194,7 @@ def _searches(
   # One object for all searches, so that their program is compiled once.
   objectives = functools.partial(StandIn.objectives, stand_in)
   methods = autobuild_search.methods(space, scores, config.search.top)
-  with progress.phase(
-    "search", len(methods) * config.search.seeds
-  ) as advance:
+  with progress.phase("search", len(methods) * config.search.seeds) as advance:
     return [
       autobuild_search.search(
         method,

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.search import modules
+from fbnax.search import construction, modules
 from fbnax.search.multi_objective import (
   Objectives,
   Variation,
@@ -23,6 +23,8 @@ from fbnax.search.multi_objective import (
   swap_groups,
 )
 from fbnax.spaces import SearchSpace
+
+Groups = list[tuple[tuple[int, ...], np.ndarray]]
 
 
 class Method(NamedTuple):
@@ -36,7 +38,7 @@ class Method(NamedTuple):
   """
 
   name: str
-  groups: list[tuple[tuple[int, ...], np.ndarray]]
+  groups: Groups
   vary: Variation
   size: float
 
@@ -51,15 +53,15 @@ def methods(
     scores: of all modules, by each label.
     top: modules that are kept of every stage for each label.
   """
-  joined = modules.best(space, scores, top)
+  joined = construction.best(space, scores, top)
   position = {d.name: i for i, d in enumerate(space.decisions)}
-  reduced = [
+  reduced: Groups = [
     (tuple(position[n] for n in group.decisions), group.choices)
     for group in joined.groups.values()
   ]
-  whole = [(s.decisions, s.modules) for s in modules.stages(space)]
+  whole: Groups = [(s.decisions, s.modules) for s in modules.stages(space)]
   taken = {p for places, _ in whole for p in places}
-  others = [
+  others: Groups = [
     ((p,), np.arange(count)[:, None])
     for p, count in enumerate(space.choices)
     if p not in taken

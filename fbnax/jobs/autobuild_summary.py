@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.costs.latency_keys import made_of_blocks
 from fbnax.jobs.autobuild_data import Data
-from fbnax.search import additive, graph_fit, modules
+from fbnax.search import additive, construction, graph_fit, modules
 from fbnax.search.chains import encoding
 from fbnax.search.pareto import hypervolume, pareto_front
 from fbnax.search.pretraining import correlations
@@ -46,7 +47,8 @@ class StandIn(NamedTuple):
 def stand_in(data: Data, accuracy: str, cost: str) -> StandIn:
   """Additive models of two columns, and how far they can be trusted."""
   labels = data.labels
-  models, agreement = [], {}
+  models: list[additive.Additive] = []
+  agreement = {}
   for key, name in (("accuracy", accuracy), ("cost", cost)):
     values = labels.columns[name]
     part = additive.fit(
@@ -59,7 +61,7 @@ def stand_in(data: Data, accuracy: str, cost: str) -> StandIn:
       "error": float(np.median(np.abs(predicted - truth) / np.abs(truth))),
     }
     models.append(additive.fit(labels.space, labels.genotypes, values))
-  return StandIn(*models, agreement)
+  return StandIn(models[0], models[1], agreement)
 
 
 def expression(
@@ -83,14 +85,13 @@ def expression(
   importance = modules.importance(model, space)
   resolution = _best_resolution(importance)
   scores = modules.scores(model, space, moments, resolution)
-  joined = modules.best(space, [scores], config.top)
+  joined = construction.best(space, [scores], config.top)
   fixed = {} if resolution is None else {"resolution": resolution}
-  built = modules.constructed(joined, **fixed)
+  built = construction.constructed(joined, **fixed)
   row = {
     "expression": text,
     "prediction": [
-      correlations(np.asarray(p, np.float64), truth)[1]
-      for p in said.prediction
+      correlations(np.asarray(p, np.float64), truth)[1] for p in said.prediction
     ],
     "hops": [
       [correlations(np.asarray(n, np.float64), truth)[1] for n in seed]
@@ -141,9 +142,9 @@ def baselines(
   count = max(len(row["constructed"]["points"]) for row in rows)
   random = space.sample(jax.random.key(config.seed + 2), count)
   return {
-    "largest": _points(config, data, found, np.asarray(space.canonical(
-      jnp.asarray(largest)
-    ))),
+    "largest": _points(
+      config, data, found, np.asarray(space.canonical(jnp.asarray(largest)))
+    ),
     "random": _points(config, data, found, np.asarray(random)),
   }
 
@@ -178,8 +179,8 @@ def _beyond(points: np.ndarray, others: np.ndarray) -> np.ndarray:
   """Whether no other is as good in both and better in one, `bool[n]`."""
   no_worse = (others[None] <= points[:, None]).all(axis=2)
   better = (others[None] < points[:, None]).any(axis=2)
-  result: np.ndarray = ~(no_worse & better).any(axis=1)
-  return result
+  dominated = np.any(no_worse & better, axis=1)
+  return np.asarray(~dominated)
 
 
 def _labels(data: Data, config: Any) -> np.ndarray:
@@ -237,9 +238,10 @@ def _layers(space: SearchSpace, stage: modules.Stage, index: int) -> list[str]:
     d.name: int(i) for d, i in zip(space.decisions, genotype, strict=True)
   }
   found = encoding(space)
+  blocks = made_of_blocks(space.table).blocks
   texts = []
   for node in stage.blocks:
-    block = fill(space.table.blocks[found.blocks[node]], chosen)
+    block = fill(blocks[found.blocks[node]], chosen)
     if block.present:
       if block.op == "skip":
         texts.append("skip")

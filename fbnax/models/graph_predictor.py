@@ -38,8 +38,6 @@ from fbnax.ops.chain import (
 from fbnax.ops.graph_attention import attend_chain
 
 EPSILON = 1e-5  # Of every BN.
-START = 0.25  # Of the features' scalars, and how far they start from it.
-SPREAD = 0.05
 
 
 class Embedded(NamedTuple):
@@ -72,11 +70,8 @@ class FeatureMLP(nn.Module):
   """Every feature of a node as one scalar, `f32[K, N, B]` to `f32[F, N, B]`.
 
   A categorical feature is an embedding and a linear map, a number two linear
-  maps. All scalars start near `START`: started on both sides of 0, as the
-  original's, an absolute value may have to be crossed before a better choice
-  can have a larger one, which at the paper's learning rate takes longer than
-  the training, and the rank correlation at hop 0 depends on the seed (0.14 and
-  0.94 were seen).
+  maps. Starts are PyTorch's, as the original's; see also
+  `fbnax.search.graph_start`.
 
   Attributes:
     categories: how many values each categorical feature has.
@@ -94,10 +89,10 @@ class FeatureMLP(nn.Module):
       tables.append(
         self.param(f"table{i}", nn.initializers.normal(1.0), (count, width))
       )
-      maps.append(self.param(f"map{i}", _near_start, (width + 1,)))
+      maps.append(self.param(f"map{i}", _uniform(width), (width + 1,)))
     for i in range(self.numbers):
       maps.append(self.param(f"number{i}", _uniform(1), (2, 3)))
-      maps.append(self.param(f"number_map{i}", _near_start, (4,)))
+      maps.append(self.param(f"number_map{i}", _uniform(3), (4,)))
     self.tables, self.maps = tables, maps
 
   def __call__(self, features: jax.Array) -> jax.Array:
@@ -147,9 +142,7 @@ class Hop(nn.Module):
       "weights", _glorot(width, self.hidden), (2 * self.hidden, width)
     )
     offset = self.param("offset", nn.initializers.zeros, (self.hidden,))
-    attention = self.param(
-      "attention", _glorot(1, self.hidden), (self.hidden,)
-    )
+    attention = self.param("attention", _glorot(1, self.hidden), (self.hidden,))
     scale = self.param("scale", nn.initializers.ones, (self.hidden,))
     bias = self.param("bias", nn.initializers.zeros, (self.hidden,))
     zeros, ones = jnp.zeros(self.hidden), jnp.ones(self.hidden)
@@ -254,12 +247,6 @@ class Dense(nn.Module):
     bias = self.param("bias", _uniform(width), (self.count,))
     found = weights @ rows + bias[:, None]
     return nn.relu(found) if self.relu else found
-
-
-def _near_start(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-  """A linear map with small weights, and `START` as its offset."""
-  weights = jax.random.uniform(key, shape, minval=-SPREAD, maxval=SPREAD)
-  return weights.at[-1].set(START)
 
 
 def _uniform(width: int) -> Any:

@@ -19,7 +19,7 @@ from jax import lax
 
 @jax.custom_vjp
 def project(weights: jax.Array, nodes: jax.Array) -> jax.Array:
-  """A linear map of every node, `f32[E, D]` and `f32[D, N, B]` to `[E, N, B]`."""
+  """A linear map of nodes, `f32[E, D]` and `f32[D, N, B]` to `[E, N, B]`."""
   return (weights @ _flat(nodes)).reshape(-1, *nodes.shape[1:])
 
 
@@ -80,7 +80,10 @@ def normalize_relu(
     `f32[D, N, B]`, and the mean and variance of each feature, `f32[D]` each,
     through which no gradient flows.
   """
-  return _normalize_forward(nodes, mask, scale, bias, epsilon)[0]
+  found, mean, variance = _normalize_forward(nodes, mask, scale, bias, epsilon)[
+    0
+  ]
+  return found, mean, variance
 
 
 def _normalize_forward(
@@ -89,12 +92,14 @@ def _normalize_forward(
   scale: jax.Array,
   bias: jax.Array,
   epsilon: float,
-) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], tuple[jax.Array, ...]]:
   count = mask.sum()
   mean = _total(nodes, mask) / count
   variance = _total((nodes - _wide(mean)) ** 2, mask) / count
   inverse = lax.rsqrt(variance + epsilon)
-  found = affine_relu(nodes, mask, scale * inverse, bias - mean * scale * inverse)
+  found = affine_relu(
+    nodes, mask, scale * inverse, bias - mean * scale * inverse
+  )
   kept = nodes, mask, scale, bias, mean, inverse, count
   return (found, mean, variance), kept
 

@@ -142,7 +142,9 @@ def _apart(
   keeps; the other branch is for arrays whose first number is NaN.
   """
   return jax.lax.cond(
-    jnp.isnan(nodes[0, 0, 0]), lambda x: jnp.full_like(x, jnp.nan), function,
+    jnp.isnan(nodes[0, 0, 0]),
+    lambda x: jnp.full_like(x, jnp.nan),
+    function,
     nodes,
   )
 

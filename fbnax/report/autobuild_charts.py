@@ -35,30 +35,55 @@ def fronts(result: AutobuildResult) -> str | None:
   with chart.style("chart-fronts"):
     axes = chart.new(10.2, 5.6).add_subplot()
     axes.scatter(
-      labelled[:, 1], labelled[:, 0], s=9, color="#c3cad4", linewidths=0,
+      labelled[:, 1],
+      labelled[:, 0],
+      s=9,
+      color="#c3cad4",
+      linewidths=0,
       label="labelled networks",
     )
     front = points(result.training.front)
     axes.step(
-      front[:, 1], front[:, 0], where="post", color=chart.MUTED, linewidth=1.4,
+      front[:, 1],
+      front[:, 0],
+      where="post",
+      color=chart.MUTED,
+      linewidth=1.4,
       label="their front",
     )
     for i, (row, found) in enumerate(
       zip(result.expressions, built, strict=True)
     ):
       axes.scatter(
-        found[:, 1], found[:, 0], s=16, alpha=0.65, linewidths=0, zorder=4,
-        color=_colour(i), label=short(row.expression, 44),
+        found[:, 1],
+        found[:, 0],
+        s=16,
+        alpha=0.65,
+        linewidths=0,
+        zorder=4,
+        color=_colour(i),
+        label=short(row.expression, 44),
       )
     random = points(result.baselines.random.points)
     axes.scatter(
-      random[:, 1], random[:, 0], s=14, marker="x", linewidths=0.9,
-      color="#7b8794", label="random networks", zorder=3,
+      random[:, 1],
+      random[:, 0],
+      s=14,
+      marker="x",
+      linewidths=0.9,
+      color="#7b8794",
+      label="random networks",
+      zorder=3,
     )
     largest = points(result.baselines.largest.points)
     axes.scatter(
-      largest[:, 1], largest[:, 0], s=70, marker="*", color=chart.INK,
-      label="the largest network", zorder=5,
+      largest[:, 1],
+      largest[:, 0],
+      s=70,
+      marker="*",
+      color=chart.INK,
+      label="the largest network",
+      zorder=5,
     )
     axes.set_xlabel(result.cost)
     axes.set_ylabel(result.accuracy)
@@ -72,9 +97,7 @@ def fronts(result: AutobuildResult) -> str | None:
 
 def hops(result: AutobuildResult) -> str | None:
   """Rank correlation by hop and of the prediction; None without any."""
-  rows = [
-    (i, row) for i, row in enumerate(result.expressions) if row.hops
-  ]
+  rows = [(i, row) for i, row in enumerate(result.expressions) if row.hops]
   if not rows:
     return None
   count = max(len(seed) for _, row in rows for seed in row.hops)
@@ -89,22 +112,32 @@ def hops(result: AutobuildResult) -> str | None:
       for s, v in enumerate(row.prediction[: len(values)]):
         values[s, count] = np.nan if v is None else v
       x = np.arange(count + 1) + shift
-      for seed in values:
+      for dots in values:
         axes.plot(
-          x, seed, "o", color=_colour(i), markersize=5, alpha=0.6,
+          x,
+          dots,
+          "o",
+          color=_colour(i),
+          markersize=5,
+          alpha=0.6,
           markeredgewidth=0,
         )
       known = np.isfinite(values).any(axis=0)
       mean = np.full(count + 1, np.nan)
       mean[known] = np.nanmean(values[:, known], axis=0)
       axes.plot(
-        x[:count], mean[:count], color=_colour(i),
+        x[:count],
+        mean[:count],
+        color=_colour(i),
         label=short(row.expression, 44),
       )
       if row.ridge is not None:
         axes.hlines(
-          row.ridge, count - 0.3 + shift, count + 0.3 + shift,
-          color=_colour(i), linestyles=[(0, (3, 1.5))],
+          row.ridge,
+          count - 0.3 + shift,
+          count + 0.3 + shift,
+          color=_colour(i),
+          linestyles=[(0, (3, 1.5))],
         )
         every.append(row.ridge)
       every += values[np.isfinite(values)].tolist()
@@ -131,7 +164,10 @@ def importance(row: Expression, name: str) -> str | None:
     figure = chart.new(10.2, 2.5)
     widths = [max(len(f.values), 2) for f in features]
     panels = figure.subplots(
-      1, len(features), sharey=True, gridspec_kw={"width_ratios": widths},
+      1,
+      len(features),
+      sharey=True,
+      gridspec_kw={"width_ratios": widths},
       squeeze=False,
     )[0]
     for panel, feature in zip(panels, features, strict=True):
@@ -146,8 +182,7 @@ def importance(row: Expression, name: str) -> str | None:
     label = "Importance: " + "; ".join(
       f"{f.feature} "
       + ", ".join(
-        f"{v} {number(s, 2)}"
-        for v, s in zip(f.values, f.scores, strict=True)
+        f"{v} {number(s, 2)}" for v, s in zip(f.values, f.scores, strict=True)
       )
       for f in features
     )
@@ -183,16 +218,21 @@ def searches(result: AutobuildResult) -> str | None:
       mean = curves.mean(axis=0)
       spread = curves.std(axis=0, ddof=1) if len(curves) > 1 else 0 * mean
       axes.fill_between(
-        x, mean - spread, mean + spread, color=_colour(i), alpha=0.14,
+        x,
+        mean - spread,
+        mean + spread,
+        color=_colour(i),
+        alpha=0.14,
         linewidth=0,
       )
-      axes.plot(
-        x, mean, color=_colour(i), label=_METHODS.get(method, method)
-      )
+      axes.plot(x, mean, color=_colour(i), label=_METHODS.get(method, method))
     if result.training.hypervolume is not None:
       axes.axhline(
-        result.training.hypervolume, color=chart.MUTED, linewidth=1.4,
-        dashes=(5, 3), label="labelled networks",
+        result.training.hypervolume,
+        color=chart.MUTED,
+        linewidth=1.4,
+        dashes=(5, 3),
+        label="labelled networks",
       )
     axes.set_xlabel("evaluations")
     axes.set_ylabel("hypervolume")
@@ -214,13 +254,11 @@ def _growing(rows: np.ndarray, corner: np.ndarray) -> np.ndarray:
   for accuracy, cost in rows:
     dominated = any(a >= accuracy and c <= cost for a, c in front)
     if accuracy > corner[0] and cost < corner[1] and not dominated:
-      front = [
-        (a, c) for a, c in front if not (accuracy >= a and cost <= c)
-      ]
+      front = [(a, c) for a, c in front if not (accuracy >= a and cost <= c)]
       front.append((float(accuracy), float(cost)))
       front.sort(key=lambda p: p[1])
       area, below = 0.0, float(corner[0])
-      for i, (a, c) in enumerate(front):
+      for a, c in front:
         # From cheap to dear every point adds what is above the ones before.
         area += (a - below) * (float(corner[1]) - c)
         below = a

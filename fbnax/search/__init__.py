@@ -2,7 +2,8 @@
 
 from fbnax.search.budgets import Budget, CostRange, cost_range, stacked
 from fbnax.search.evolution import Evolution, evolve
-from fbnax.search.pareto import pareto_front
+from fbnax.search.multi_objective import evolve_front
+from fbnax.search.pareto import hypervolume, pareto_front
 from fbnax.search.selection import EarlyStop, early_stop_epoch, select_by_bins
 from fbnax.search.variation import Rates
 
@@ -15,6 +16,8 @@ __all__ = [
   "cost_range",
   "early_stop_epoch",
   "evolve",
+  "evolve_front",
+  "hypervolume",
   "pareto_front",
   "select_by_bins",
   "stacked",

@@ -31,6 +31,7 @@ from fbnax.models.graph_predictor import (
 )
 from fbnax.ops.soft_rank import soft_spearman
 from fbnax.search.chains import Chains
+from fbnax.search.graph_start import started
 
 # Epochs of one call of the compiled program, so that progress can be told.
 EPOCHS_AT_ONCE = 10
@@ -139,13 +140,11 @@ def fit(
   settings = settings._replace(
     epochs=0, batch_size=min(settings.batch_size, count)
   )
-  state = _start(keys, module, chains, settings)
+  state = _start(keys, module, chains, targets, settings)
   done = 0
   while done < total:
     epochs = min(EPOCHS_AT_ONCE, total - done)
-    state = _run(
-      keys, done, state, chains, targets, epochs, module, settings
-    )
+    state = _run(keys, done, state, chains, targets, epochs, module, settings)
     done += epochs
     jax.block_until_ready(state)
     on_epochs(epochs)
@@ -161,7 +160,7 @@ def evaluate(model: FittedGraph, chains: Chains) -> Evaluated:
   features, mask = _batch(chains)
 
   def one(variables: Any) -> Evaluated:
-    embedded = model.module.apply(variables, features, mask)
+    embedded: Any = model.module.apply(variables, features, mask)
     return Evaluated(
       embedded.prediction * model.deviation + model.mean,
       chain_norms(embedded, mask),
@@ -214,16 +213,18 @@ def _optimizer(settings: Settings) -> optax.GradientTransformation:
   return optax.flatten(
     optax.chain(
       optax.clip_by_global_norm(settings.clip),
-      optax.adamw(
-        settings.learning_rate, weight_decay=settings.weight_decay
-      ),
+      optax.adamw(settings.learning_rate, weight_decay=settings.weight_decay),
     )
   )
 
 
 @functools.partial(jax.jit, static_argnames=("module", "settings"))
 def _start(
-  keys: jax.Array, module: GraphPredictor, chains: Chains, settings: Settings
+  keys: jax.Array,
+  module: GraphPredictor,
+  chains: Chains,
+  targets: jax.Array,
+  settings: Settings,
 ) -> tuple[Any, Any]:
   """Parameters and states of the optimizer, `[S, ...]`."""
   features, mask = _batch(jax.tree.map(lambda x: x[:2], chains))
@@ -231,6 +232,8 @@ def _start(
   def one(key: jax.Array) -> tuple[Any, Any]:
     key = jax.random.fold_in(key, 0)
     params = module.init(key, features, mask)["params"]
+    if settings.ranking:
+      params = started(module, params, chains, targets)
     return params, _optimizer(settings).init(params)
 
   return _each(one, keys)

@@ -121,28 +121,24 @@ def _options(
   A part is a stage, with its modules, or a decision that is no stage's, with
   its values: each adds what it adds whatever the others are.
   """
-  found, taken = [], set()
-  for stage in modules.stages(space):
-    genotypes = modules.placed(space, stage.decisions, stage.modules)
-    wide = np.repeat(np.isin(np.arange(len(space.choices)), stage.decisions),
-                     space.choices)
-    found.append((genotypes, wide))
-    taken |= set(stage.decisions)
-  for place, count in enumerate(space.choices):
-    if place not in taken:
-      rows = np.arange(count)[:, None]
-      genotypes = modules.placed(space, (place,), rows)
-      wide = np.repeat(np.arange(len(space.choices)) == place, space.choices)
-      found.append((genotypes, wide))
-  rows = []
-  for genotypes, wide in found:
-    design = np.asarray(additive.columns(space, jnp.asarray(genotypes)))[
-      :, wide
+  widths = space.choices
+  parts: list[tuple[tuple[int, ...], np.ndarray]] = [
+    (stage.decisions, stage.modules) for stage in modules.stages(space)
+  ]
+  taken = {place for places, _ in parts for place in places}
+  parts += [
+    ((place,), np.arange(count)[:, None])
+    for place, count in enumerate(widths)
+    if place not in taken
+  ]
+  options = []
+  for places, choices in parts:
+    genotypes = modules.placed(space, places, choices)
+    own = np.repeat(np.isin(np.arange(len(widths)), places), widths)
+    design = np.asarray(additive.columns(space, jnp.asarray(genotypes)))[:, own]
+    of_both = [
+      design @ np.asarray(model.weights, np.float64)[own]
+      for model in (of_accuracy, of_cost)
     ]
-    rows.append(
-      tuple(
-        design @ np.asarray(model.weights, np.float64)[wide]
-        for model in (of_accuracy, of_cost)
-      )
-    )
-  return rows
+    options.append((of_both[0], of_both[1]))
+  return options

@@ -46,9 +46,7 @@ _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
 LONGEST = 1000  # Characters: a tree of a longer text may exhaust the stack.
 
 
-def evaluate(
-  expression: str, columns: Mapping[str, np.ndarray]
-) -> np.ndarray:
+def evaluate(expression: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
   """The value of an expression in every row.
 
   Args:
@@ -169,7 +167,7 @@ def _value(node: ast.AST, columns: Mapping[str, np.ndarray]) -> Any:
   """The value of a checked tree."""
   if isinstance(node, ast.Constant):
     # A float, since powers of whole numbers could fill the memory.
-    return np.float64(node.value)
+    return np.float64(str(node.value))
   if isinstance(node, ast.Name):
     return columns[node.id]
   if isinstance(node, ast.UnaryOp):

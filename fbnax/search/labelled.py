@@ -178,9 +178,7 @@ def _genotype(
   return np.asarray(choices, np.int32)
 
 
-def _choice(
-  where: str, name: str, values: tuple[Any, ...], cell: Any
-) -> int:
+def _choice(where: str, name: str, values: tuple[Any, ...], cell: Any) -> int:
   """The place of a value, as it is or as it is printed."""
   for i, value in enumerate(values):
     if str(cell) == str(value):
@@ -191,9 +189,7 @@ def _choice(
           return i
       except (TypeError, ValueError):
         pass
-  raise ValueError(
-    f"{where}: column {name!r} has {cell!r}; legal: {values}"
-  )
+  raise ValueError(f"{where}: column {name!r} has {cell!r}; legal: {values}")
 
 
 def _number(where: str, name: str, cell: Any) -> float:

@@ -27,11 +27,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.search.chains import Encoding, encoding
+from fbnax.costs.latency_keys import made_of_blocks
+from fbnax.search.chains import Chains, Encoding, encoding
 from fbnax.search.graph_fit import FittedGraph, evaluate
 from fbnax.spaces import SearchSpace
 from fbnax.spaces.follow import decisions_of
-from fbnax.spaces.joining import Group, Joined, join
 from fbnax.spaces.tables import open_fields
 
 MOST = 1_000_000  # Modules of a stage that are still listed.
@@ -104,11 +104,11 @@ def stages(
   groups = dict.fromkeys(merged.get(n, (n,)) for n in numbers)
   position = {d.name: i for i, d in enumerate(space.decisions)}
   owner: dict[int, str] = {}
-  listed = []
+  plans = []
   for group in groups:
     name = "stage" + "+".join(map(str, group))
     blocks = tuple(i for i, s in enumerate(found.stages) if s in group)
-    rows = [space.table.blocks[found.blocks[i]] for i in blocks]
+    rows = [made_of_blocks(space.table).blocks[found.blocks[i]] for i in blocks]
     names = dict.fromkeys(
       itertools.chain(*(decisions_of(*open_fields(b)) for b in rows))
     )
@@ -121,8 +121,8 @@ def stages(
           "decisions of their own"
         )
       owner[place] = name
-    listed.append(_stage(space, found, name, blocks, decisions))
-  return tuple(listed)
+    plans.append((name, blocks, decisions))
+  return tuple(_stage(space, found, *plan) for plan in plans)
 
 
 def _stage(
@@ -230,13 +230,16 @@ def scores(
       start[i] = middle if resolution is None else resolution
   result = []
   for i, stage in enumerate(stages(space)):
-    genotypes = jnp.asarray(placed(space, stage.decisions, stage.modules, start))
-    norms = np.asarray(
-      _last_norms(model, space, genotypes, stage.blocks), np.float64
+    genotypes = jnp.asarray(
+      placed(space, stage.decisions, stage.modules, start)
     )
+    chains = _encoded(space, genotypes, stage.blocks)
+    norms = np.asarray(_last_norms(model, chains), np.float64)
     hops = np.minimum(stage.lengths - 1, found.norm_mean.shape[1] - 1)
     spread = found.norm_deviation[:, hops]
-    normal = (norms - found.norm_mean[:, hops]) / np.where(spread > 0, spread, 1)
+    normal = (norms - found.norm_mean[:, hops]) / np.where(
+      spread > 0, spread, 1
+    )
     mean = found.label_mean[i, stage.lengths]
     deviation = found.label_deviation[i, stage.lengths]
     known = np.isfinite(mean)
@@ -247,14 +250,19 @@ def scores(
 
 
 @functools.partial(jax.jit, static_argnames=("space", "blocks"))
-def _last_norms(
-  model: FittedGraph,
-  space: SearchSpace,
-  genotypes: jax.Array,
-  blocks: tuple[int, ...],
-) -> jax.Array:
-  """Norms of the last nodes at the hop of their chains, `f32[S, M]`."""
-  chains = encoding(space).encode(genotypes, blocks)
+def _encoded(
+  space: SearchSpace, genotypes: jax.Array, blocks: tuple[int, ...]
+) -> Chains:
+  """A stage's layers alone."""
+  return encoding(space).encode(genotypes, blocks)
+
+
+@jax.jit
+def _last_norms(model: FittedGraph, chains: Chains) -> jax.Array:
+  """Norms of the last nodes at the hop of their chains, `f32[S, M]`.
+
+  One program for all stages whose modules are as many and as long.
+  """
   nodes = evaluate(model, chains).nodes
   last = chains.lengths - 1
   hop = jnp.minimum(last, nodes.shape[1] - 1)
@@ -277,8 +285,8 @@ def importance(
     result: tuple[jax.Array, jax.Array] = bound.feature_matrix()
     return result
 
-  weights, offsets = jax.vmap(matrix)(model.variables)
-  weights, offsets = np.asarray(weights), np.asarray(offsets)
+  found_matrix = jax.vmap(matrix)(model.variables)
+  weights, offsets = (np.asarray(m, np.float64) for m in found_matrix)
   rows, column = [], 0
   for i, feature in enumerate(found.features):
     count = len(feature.values)
@@ -288,61 +296,8 @@ def importance(
   if found.resolutions:
     scaled = found.scaled(np.asarray(found.resolutions, np.float64))
     given = weights[:, -1, -1:] * scaled + offsets[:, -1, None]
-    rows.append(
-      ("resolution", found.resolutions, np.abs(given).mean(axis=0))
-    )
+    rows.append(("resolution", found.resolutions, np.abs(given).mean(axis=0)))
   return rows
-
-
-def best(
-  space: SearchSpace, found: Sequence[Sequence[np.ndarray]], top: int
-) -> Joined:
-  """The part of the space with the best modules of every stage.
-
-  Args:
-    space: the space.
-    found: scores as `scores` gives them, of one or more predictors; the top
-      modules by each are kept.
-    top: `K`, modules of every stage for each of the predictors.
-
-  Raises:
-    ValueError: `top` is below 1.
-  """
-  if top < 1:
-    raise ValueError(f"top is {top!r}; legal: at least 1")
-  groups = {}
-  for i, stage in enumerate(stages(space)):
-    kept: dict[int, None] = {}
-    for of_label in found:
-      order = np.argsort(-of_label[i], kind="stable")[:top]
-      kept |= dict.fromkeys(order.tolist())
-    names = tuple(space.decisions[p].name for p in stage.decisions)
-    groups[f"{stage.name}.module"] = Group(names, stage.modules[list(kept)])
-  return join(space, groups)
-
-
-def constructed(joined: Joined, **decisions: int) -> np.ndarray:
-  """All networks of a reduced space, genotypes of the original `i32[n, D]`.
-
-  Args:
-    joined: the reduced space.
-    decisions: choices of decisions that are not to be varied.
-
-  Raises:
-    ValueError: there are more than a million.
-  """
-  space = joined.space
-  options = [
-    [decisions[d.name]] if d.name in decisions else range(len(d.values))
-    for d in space.decisions
-  ]
-  count = math.prod(map(len, options))
-  if count > MOST:
-    raise ValueError(
-      f"the reduced space has {count:,} networks; legal: up to {MOST:,}, keep "
-      "fewer modules"
-    )
-  return joined.expand(np.asarray(list(itertools.product(*options)), np.int32))
 
 
 def placed(

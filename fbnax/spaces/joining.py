@@ -106,24 +106,22 @@ def join(space: SearchSpace, groups: Mapping[str, Group]) -> Joined:
     # A field that all kept choices agree about is open no more.
     return values[0] if len(set(values)) == 1 else Follow(name, values)
 
-  decisions = []
-  for decision in space.decisions:
-    name = owner.get(decision.name)
-    if name is None:
-      decisions.append(decision)
-    elif name not in {d.name for d in decisions}:
-      decisions.append(
-        dataclasses.replace(
-          decision,
-          name=name,
-          values=_texts(space, groups[name], position),
-          categorical=True,
-        )
+  decisions: dict[str, Any] = {}
+  for item in space.decisions:
+    group_name = owner.get(item.name)
+    if group_name is None:
+      decisions[item.name] = item
+    elif group_name not in decisions:
+      decisions[group_name] = dataclasses.replace(
+        item,
+        name=group_name,
+        values=_texts(space, groups[group_name], position),
+        categorical=True,
       )
   table = map_fields(space.table, joined)
   reduced = dataclasses.replace(
     space,
-    decisions=tuple(decisions),
+    decisions=tuple(decisions.values()),
     table=table,
     recipe_table=map_fields(space.recipe_table, joined),
   )

@@ -154,7 +154,9 @@ class SearchSpace:
         columns.append(jnp.ones(shape, bool))
       else:
         columns.append(
-          functools.reduce(operator.or_, map(holds, ways), jnp.zeros(shape, bool))
+          functools.reduce(
+            operator.or_, map(holds, ways), jnp.zeros(shape, bool)
+          )
         )
     return jnp.stack(columns, axis=-1)
 

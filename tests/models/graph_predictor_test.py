@@ -66,13 +66,13 @@ def by_hand(variables, features, mask):
     nodes = np.abs(np.stack(scalars, axis=1))
     hops = [nodes]
     for hop in range(3):
-      pick = (
-        (lambda x: x)
-        if hop == 0
-        else (lambda x, h=hop: x[h - 1])
-      )
-      p = {k: pick(v) for k, v in params["first" if hop == 0 else "rest"].items()}
-      s = {k: pick(v) for k, v in stats["first" if hop == 0 else "rest"].items()}
+      pick = (lambda x: x) if hop == 0 else (lambda x, h=hop: x[h - 1])
+      p = {
+        k: pick(v) for k, v in params["first" if hop == 0 else "rest"].items()
+      }
+      s = {
+        k: pick(v) for k, v in stats["first" if hop == 0 else "rest"].items()
+      }
       width = len(p["attention"])
       sources = nodes @ p["weights"][:width].T
       targets = nodes @ p["weights"][width:].T + p["offset"]
@@ -82,7 +82,9 @@ def by_hand(variables, features, mask):
         pairs = np.stack([sources[j] + targets[i] for j in near])
         scores = np.where(pairs > 0, pairs, 0.2 * pairs) @ p["attention"]
         shares = np.exp(scores) / np.exp(scores).sum()
-        found[i] = sum(w * sources[j] for w, j in zip(shares, near, strict=True))
+        found[i] = sum(
+          w * sources[j] for w, j in zip(shares, near, strict=True)
+        )
       normal = (found - s["mean"]) / np.sqrt(s["variance"] + 1e-5)
       after = np.maximum(normal * p["scale"] + p["bias"], 0)
       nodes = after + nodes if hop else after
@@ -131,9 +133,7 @@ def test_padding_changes_nothing(module, variables):
     padded, _ = module.apply(
       variables, wide, wide_mask, train, mutable=["batch_stats"]
     )
-    np.testing.assert_allclose(
-      found.prediction, padded.prediction, atol=1e-5
-    )
+    np.testing.assert_allclose(found.prediction, padded.prediction, atol=1e-5)
     assert all((np.asarray(hop)[:, 3:] == 0).all() for hop in padded.hops)
 
 
@@ -143,14 +143,10 @@ def test_statistics_are_those_of_the_last_batch(module, variables):
     variables, features, mask, True, mutable=["batch_stats"]
   )
   after = module.apply({**variables, **updates}, features, mask)
-  np.testing.assert_allclose(
-    after.prediction, trained.prediction, atol=1e-4
-  )
+  np.testing.assert_allclose(after.prediction, trained.prediction, atol=1e-4)
 
 
-def test_a_node_hears_of_as_many_before_it_as_there_are_hops(
-  module, variables
-):
+def test_a_node_hears_of_as_many_before_it_as_there_are_hops(module, variables):
   features, mask = some_chains([4], 4, seed=2)
   changed = features.copy()
   changed[-1, 0] += 1.0

@@ -17,9 +17,7 @@ SPACE = spaces.get("mobilenetv3")
 
 def ranks_by_hand(objectives):
   """Fronts taken away one after the other, by comparing all pairs."""
-  left = [
-    i for i, row in enumerate(objectives) if not np.isnan(row).any()
-  ]
+  left = [i for i, row in enumerate(objectives) if not np.isnan(row).any()]
   found = np.full(len(objectives), len(objectives))
   level = 0
   while left:
@@ -28,7 +26,9 @@ def ranks_by_hand(objectives):
       for i in left
       if not any(
         all(a <= b for a, b in zip(objectives[j], objectives[i], strict=True))
-        and any(a < b for a, b in zip(objectives[j], objectives[i], strict=True))
+        and any(
+          a < b for a, b in zip(objectives[j], objectives[i], strict=True)
+        )
         for j in left
       )
     ]
@@ -58,9 +58,7 @@ def test_ranks_and_crowding_are_pymoos():
 
   objectives = np.random.default_rng(0).normal(size=(80, 2))
   found = np.asarray(ranks(jnp.asarray(objectives)))
-  alone = np.asarray(
-    crowding(jnp.asarray(objectives), jnp.asarray(found))
-  )
+  alone = np.asarray(crowding(jnp.asarray(objectives), jnp.asarray(found)))
   for level, front in enumerate(NonDominatedSorting().do(objectives)):
     np.testing.assert_array_equal(
       np.flatnonzero(found == level), np.sort(front)

@@ -64,5 +64,7 @@ def test_wrong_groups(names, rows, words):
 
 def test_a_decision_is_in_one_group():
   group = Group(("stage2.depth",), np.asarray([[0], [1]]))
-  with pytest.raises(ValueError, match="'a' and 'b' both have 'stage2.depth'"):
+  with pytest.raises(
+    ValueError, match=r"'a' and 'b' both have 'stage2\.depth'"
+  ):
     join(SPACE, {"a": group, "b": group})
