@@ -1,0 +1,398 @@
+"""Weights of a network from files of PyTorch programs, and back.
+
+A safetensors file of timm's networks or of the official ones (see
+`fbnax.models.weight_names`) becomes the variables of a `Network`, and the other
+way round. Only layouts change: convolutions are OIHW there and HWIO here,
+linear layers `[K, C]` there and `[C, K]` here. So weights come back bit for
+bit.
+
+timm's convolutions have no bias before BN. Where a network has some, `unbiased`
+moves them into BN's running means, which changes no result.
+
+Symbols: `C` channels, `K` classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax.models import safetensors, weight_names
+from fbnax.models.network import Network
+from fbnax.spaces import zoo
+from fbnax.spaces.architecture import Architecture
+
+_LEAVES = {
+  "kernel": "weight",
+  "scale": "weight",
+  "bias": "bias",
+  "mean": "running_mean",
+  "var": "running_var",
+}
+_COUNTER = "num_batches_tracked"  # Of BN in PyTorch; here nothing reads it.
+_WRAPPER = "module."  # What training on several devices puts in front.
+_SHOWN = 200
+
+
+class Comparison(NamedTuple):
+  """What a file has for a network, by the file's names.
+
+  Attributes:
+    layout: of the file.
+    num_classes: `K` of the file's classifier; None where it has none.
+    missing: what the network needs and the file lacks.
+    unused: what the file has and the network does not take.
+    misfits: for each name the shape in the file, and the one that is needed.
+  """
+
+  layout: str
+  num_classes: int | None
+  missing: tuple[str, ...]
+  unused: tuple[str, ...]
+  misfits: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+
+  @property
+  def fits(self) -> bool:
+    """Whether every array has its place."""
+    return not (self.missing or self.unused or self.misfits)
+
+  def lines(self) -> list[str]:
+    """All that does not fit, a line for each array."""
+    return [
+      *(f"missing: {name}" for name in self.missing),
+      *(f"unused: {name}" for name in self.unused),
+      *(
+        f"shape of {name}: {list(found)} in the file, {list(wanted)} needed"
+        for name, (found, wanted) in self.misfits.items()
+      ),
+    ]
+
+
+def load_weights(
+  path: str | Path,
+  architecture: Architecture | str,
+  num_classes: int | None = None,
+  *,
+  key: jax.Array | None = None,
+) -> dict[str, Any]:
+  """Variables of a `Network` from a safetensors file.
+
+  Args:
+    path: of the file, of timm's layout or of the official models'.
+    architecture: of the network, or its name in the zoo.
+    num_classes: `K`; the file's by default. Where it is another, the classifier
+      is new: its weights are drawn as a network's first ones, its biases 0.
+    key: random key of a new classifier; `jax.random.key(0)` by default.
+
+  Returns:
+    `params` and `batch_stats` of `Network(architecture, num_classes)`, float32.
+    A network for images of one channel takes the sum of the first convolution's
+    kernels over the file's channels, which is what gray images, repeated for
+    each of them, would give.
+
+  Raises:
+    ValueError: the file is none of these, is damaged, or does not fit the
+      network; each missing, unused and misshapen array is listed.
+  """
+  architecture = _named(architecture)
+  arrays = _read(path)
+  layout = _layout(path, arrays)
+  classes = num_classes or _classes(arrays, layout)
+  if classes is None:
+    raise ValueError(
+      f"{path} has no classifier; say num_classes, for a new one"
+    )
+  places = _places(architecture, classes, layout, arrays)
+  arrays = _one_channel(architecture, places, arrays)
+  replaced = set()
+  if _classes(arrays, layout) != classes:
+    replaced = {name for name, p in places.items() if "classifier" in p.path}
+    arrays = {n: a for n, a in arrays.items() if n not in replaced}
+  found = _compared(
+    {n: p for n, p in places.items() if n not in replaced}, arrays, layout
+  )
+  if not found.fits:
+    lines = found.lines()
+    shown = lines[:_SHOWN]
+    if len(lines) > _SHOWN:
+      shown.append(f"… and {len(lines) - _SHOWN} more")
+    raise ValueError(
+      f"{path} (layout {layout}, {len(arrays)} arrays) is of another network,"
+      f" {len(lines)} do not fit:\n  " + "\n  ".join(shown)
+    )
+  variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
+  random = jax.random.key(0) if key is None else key
+  for name, place in places.items():
+    if name not in replaced:
+      value = place.from_file(arrays[name])
+    elif name.endswith("bias"):
+      value = np.zeros(place.shape, np.float32)
+    else:
+      value = 0.01 * jax.random.normal(random, place.shape)
+    _put(variables, place.path, jnp.asarray(value, jnp.float32))
+  return variables
+
+
+def compare_weights(
+  path: str | Path,
+  architecture: Architecture | str,
+  num_classes: int | None = None,
+) -> Comparison:
+  """What of a file fits a network, and what does not.
+
+  Args:
+    path: as in `load_weights`.
+    architecture: as in `load_weights`.
+    num_classes: `K`; the file's by default, 1000 where it has no classifier.
+
+  Raises:
+    ValueError: the file cannot be read, or is of no known layout.
+  """
+  architecture = _named(architecture)
+  arrays = _read(path)
+  layout = _layout(path, arrays)
+  classes = num_classes or _classes(arrays, layout) or 1000
+  places = _places(architecture, classes, layout, arrays)
+  arrays = _one_channel(architecture, places, arrays)
+  return _compared(places, arrays, layout)
+
+
+def save_weights(
+  path: str | Path,
+  architecture: Architecture | str,
+  variables: Any,
+  layout: str = "timm",
+) -> None:
+  """Writes a network's variables as a safetensors file for PyTorch.
+
+  Args:
+    path: of the file.
+    architecture: of the network, or its name in the zoo.
+    variables: of `Network(architecture, K)`.
+    layout: `timm`, for which the network is `unbiased` first where it has
+      biases before BN, or `official`.
+
+  Raises:
+    ValueError: the layout has no place for something in the network.
+  """
+  safetensors.write(
+    path, state_dict(architecture, variables, layout), {"format": "pt"}
+  )
+
+
+def state_dict(
+  architecture: Architecture | str, variables: Any, layout: str = "timm"
+) -> dict[str, np.ndarray]:
+  """What `save_weights` writes, by name."""
+  architecture = _named(architecture)
+  if layout == "timm":
+    architecture, variables = unbiased(architecture, variables)
+  classes = variables["params"]["head"]["classifier"]["bias"].shape[-1]
+  arrays: dict[str, np.ndarray] = {}
+  for name, place in _places(architecture, classes, layout).items():
+    arrays[name] = place.to_file(_get(variables, place.path))
+    if name.endswith(".running_var"):
+      counter = name.removesuffix("running_var") + _COUNTER
+      arrays[counter] = np.zeros((), np.int64)
+  return arrays
+
+
+def unbiased(
+  architecture: Architecture, variables: Any
+) -> tuple[Architecture, Any]:
+  """The same function of images, without biases in front of BN.
+
+  `BN(x + b)` with running mean `m` is `BN(x)` with `m - b`.
+
+  Args:
+    architecture: of the network.
+    variables: of it.
+
+  Returns:
+    The architecture and the variables of the network without them.
+  """
+  plain = dataclasses.replace(
+    architecture,
+    stem=dataclasses.replace(architecture.stem, bias=False),
+    head=dataclasses.replace(architecture.head, bias=False),
+    block_bias=False,
+  )
+
+  def walk(params: Any, statistics: Any) -> tuple[Any, Any]:
+    if "conv" in params and "norm" in params:
+      conv = dict(params["conv"])
+      bias = conv.pop("bias", None)
+      if bias is None:
+        return params, statistics
+      norm = dict(statistics["norm"])
+      norm["mean"] = norm["mean"] - bias
+      return {**params, "conv": conv}, {**statistics, "norm": norm}
+    both = {
+      name: walk(inner, statistics[name])
+      for name, inner in params.items()
+      if name in statistics
+    }
+    return (
+      {**params, **{name: p for name, (p, _) in both.items()}},
+      {**statistics, **{name: s for name, (_, s) in both.items()}},
+    )
+
+  params, statistics = walk(variables["params"], variables["batch_stats"])
+  return plain, {"params": params, "batch_stats": statistics}
+
+
+class _Place(NamedTuple):
+  """Where an array of a file lies in a network's variables.
+
+  Attributes:
+    path: in the variables.
+    shape: there.
+    in_file: shape in the file.
+  """
+
+  path: tuple[str, ...]
+  shape: tuple[int, ...]
+  in_file: tuple[int, ...]
+
+  def from_file(self, array: np.ndarray) -> np.ndarray:
+    if len(self.shape) == 4:
+      return array.transpose(2, 3, 1, 0)
+    if len(self.shape) == 2:
+      return array.reshape(array.shape[:2]).T
+    return array
+
+  def to_file(self, array: Any) -> np.ndarray:
+    found = np.asarray(array)
+    if len(self.shape) == 4:
+      found = found.transpose(3, 2, 0, 1)
+    elif len(self.shape) == 2:
+      found = found.T.reshape(self.in_file)
+    return np.ascontiguousarray(found)
+
+
+def _named(architecture: Architecture | str) -> Architecture:
+  if isinstance(architecture, str):
+    return zoo.get(architecture)
+  return architecture
+
+
+def _read(path: str | Path) -> dict[str, np.ndarray]:
+  """The arrays of a file but counters, without what wraps their names."""
+  arrays = safetensors.read(path)
+  return {
+    name.removeprefix(_WRAPPER): array
+    for name, array in arrays.items()
+    if not name.endswith(_COUNTER)
+  }
+
+
+def _layout(path: str | Path, arrays: Mapping[str, np.ndarray]) -> str:
+  layout = weight_names.layout_of(arrays)
+  if layout is None:
+    first = ", ".join(list(arrays)[:3]) or "nothing"
+    raise ValueError(
+      f"{path} has no weights of a known layout: its {len(arrays)} arrays begin"
+      f" with {first}; legal: a state dict of timm ('conv_stem.weight', …) or of"
+      " the official models ('backbone.stages.xif0_0.conv.weight', …)"
+    )
+  return layout
+
+
+def _classes(arrays: Mapping[str, np.ndarray], layout: str) -> int | None:
+  name = {"timm": "classifier.bias", "official": "head.conv.bias"}[layout]
+  return len(arrays[name]) if name in arrays and arrays[name].ndim else None
+
+
+def _places(
+  architecture: Architecture,
+  classes: int,
+  layout: str,
+  names: Any = (),
+) -> dict[str, _Place]:
+  """Each array of a file of the network, in call order."""
+  shapes = _shapes(architecture, classes)
+  found = {}
+  for module, name in weight_names.modules(
+    architecture, layout, names
+  ).items():
+    for kind in ("params", "batch_stats"):
+      leaves = _get(shapes, (kind, *module), {})
+      for leaf, wanted in sorted(
+        leaves.items(), key=lambda item: list(_LEAVES).index(item[0])
+      ):
+        shape = wanted.shape
+        in_file = shape
+        if len(shape) == 4:
+          in_file = (shape[3], shape[2], shape[0], shape[1])
+        elif len(shape) == 2:
+          in_file = (shape[1], shape[0])
+          if layout == "official":
+            in_file += (1, 1)
+        path = (kind, *module, leaf)
+        found[f"{name}.{_LEAVES[leaf]}"] = _Place(path, shape, in_file)
+  return found
+
+
+@functools.lru_cache(maxsize=4)
+def _shapes(architecture: Architecture, classes: int) -> Any:
+  """Shapes of a network's variables, without computing any."""
+  side, channels = architecture.resolution, architecture.input_channels
+  return jax.eval_shape(
+    lambda key: Network(architecture, classes).init(
+      key, jnp.zeros((1, side, side, channels)), train=False
+    ),
+    jax.random.key(0),
+  )
+
+
+def _one_channel(
+  architecture: Architecture,
+  places: Mapping[str, _Place],
+  arrays: dict[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+  """The arrays, the first kernels summed for images of one channel."""
+  stem = next(iter(places))
+  if architecture.input_channels != 1 or stem not in arrays:
+    return arrays
+  kernel = arrays[stem]
+  if kernel.ndim != 4 or kernel.shape[1] == 1:
+    return arrays
+  return {**arrays, stem: kernel.astype(np.float32).sum(1, keepdims=True)}
+
+
+def _compared(
+  places: Mapping[str, _Place], arrays: Mapping[str, np.ndarray], layout: str
+) -> Comparison:
+  return Comparison(
+    layout=layout,
+    num_classes=_classes(arrays, layout),
+    missing=tuple(n for n in places if n not in arrays),
+    unused=tuple(n for n in arrays if n not in places),
+    misfits={
+      name: (arrays[name].shape, place.in_file)
+      for name, place in places.items()
+      if name in arrays and arrays[name].shape != place.in_file
+    },
+  )
+
+
+def _get(tree: Any, path: tuple[str, ...], default: Any = None) -> Any:
+  for step in path:
+    if step not in tree:
+      return default
+    tree = tree[step]
+  return tree
+
+
+def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+  *parents, last = path
+  for step in parents:
+    tree = tree.setdefault(step, {})
+  tree[last] = value

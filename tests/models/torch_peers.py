@@ -1,0 +1,108 @@
+"""timm without torchvision, of which it uses nothing for these networks.
+
+`python -m tests.models.torch_peers` writes `timm_state_dicts.json` anew: how
+many arrays each network's state dict has, and a digest of names and shapes.
+"""
+
+import enum
+import hashlib
+import importlib.util
+import json
+import pathlib
+import sys
+import types
+
+import pytest
+
+
+RECORD = pathlib.Path(__file__).with_name("timm_state_dicts.json")
+NETWORKS = ("fbnetc_100", "fbnetv3_b", "fbnetv3_d", "fbnetv3_g")
+
+
+def digest(shapes):
+  """Count and digest of names and shapes, whatever their order."""
+  lines = [f"{n} {tuple(int(i) for i in s)}" for n, s in sorted(shapes.items())]
+  text = "\n".join(lines).encode()
+  return {"arrays": len(lines), "sha256": hashlib.sha256(text).hexdigest()}
+
+
+# timm makes tables of these when it is imported.
+_Interpolation = enum.Enum(
+  "InterpolationMode",
+  {
+    name.upper(): name
+    for name in (
+      "nearest",
+      "bilinear",
+      "bicubic",
+      "box",
+      "hamming",
+      "lanczos",
+    )
+  },
+)
+
+
+class _Part(types.ModuleType):
+  """A module in which every name is a class that is never made."""
+
+  __path__ = ()
+  InterpolationMode = _Interpolation
+
+  def __getattr__(self, name):
+    if name.startswith("__"):
+      raise AttributeError(name)
+    return type(name, (), {})
+
+
+def import_timm():
+  """timm, or a skip that says what is missing."""
+  pytest.importorskip("torch", reason="the extra `torch` is not installed")
+  if importlib.util.find_spec("timm") is None:
+    pytest.skip("the extra `torch` is not installed: there is no timm")
+  there = "torchvision" in sys.modules
+  if not there and importlib.util.find_spec("torchvision") is None:
+    for name in (
+      "torchvision",
+      "torchvision.datasets",
+      "torchvision.models",
+      "torchvision.models.feature_extraction",
+      "torchvision.ops",
+      "torchvision.ops.misc",
+      "torchvision.transforms",
+      "torchvision.transforms.functional",
+      "torchvision.utils",
+    ):
+      part = sys.modules[name] = _Part(name)
+      parent, _, child = name.rpartition(".")
+      if parent:
+        setattr(sys.modules[parent], child, part)
+  import timm
+
+  return timm
+
+
+def network(name):
+  """timm's network, with random running statistics that keep logits near 1."""
+  timm = import_timm()
+  import torch
+
+  torch.manual_seed(0)
+  # Without pretrained weights timm leaves fbnetc_100 PyTorch's epsilon.
+  epsilon = {"bn_eps": 1e-3} if name == "fbnetc_100" else {}
+  module = timm.create_model(name, **epsilon).eval()
+  with torch.no_grad():
+    for key, buffer in module.named_buffers():
+      if key.endswith("running_mean"):
+        buffer.normal_(0, 0.1)
+      elif key.endswith("running_var"):
+        buffer.uniform_(0.8, 1.2)
+  return module
+
+
+if __name__ == "__main__":
+  found = {
+    name: digest({k: v.shape for k, v in network(name).state_dict().items()})
+    for name in NETWORKS
+  }
+  RECORD.write_text(json.dumps(found, indent=2) + "\n")
