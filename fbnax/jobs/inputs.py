@@ -212,6 +212,31 @@ def settings(
   )
 
 
+def given_normalization(config: Any, dataset: Dataset) -> dict[str, Any]:
+  """`mean` and `std` that the config gives, for weights trained with them.
+
+  Images of one channel take the mean over the channels.
+
+  Raises:
+    ValueError: they are not of as many channels, or std is not above 0.
+  """
+  found = {}
+  for name in ("mean", "std"):
+    values = tuple(map(float, config.get(name, ())))
+    if values and dataset.channels == 1:
+      values = (sum(values) / len(values),)
+    if values and len(values) != dataset.channels:
+      raise ValueError(
+        f"config.{name} has {len(values)} values; legal: none, or one for each"
+        f" of {dataset.channels} channels"
+      )
+    if values:
+      found[name] = values
+  if min(found.get("std", (1.0,))) <= 0:
+    raise ValueError(f"config.std is {found['std']}; legal: above 0")
+  return found
+
+
 @functools.lru_cache(maxsize=4)
 def _normalization(
   dataset: Dataset,

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from fbnax import spaces
 from fbnax.data import Dataset
 from fbnax.jobs import parts
 from fbnax.jobs.training import Teacher
+from fbnax.models import load_weights
 from fbnax.spaces import Architecture, Recipe, ResNet, resnet, zoo
 from fbnax.training import model_files
 
@@ -104,6 +107,34 @@ def read_teacher(text: str, key: str, dataset: Dataset) -> Teacher | None:
       f"{dataset.channels}, as the data set"
     )
   return found
+
+
+def read_weights(
+  config: Any, architecture: Architecture, dataset: Dataset
+) -> Any:
+  """Variables of `config.weights`, a safetensors file; None where it is empty.
+
+  Args:
+    config: of the job; configs of `train` itself have no such key.
+    architecture: of the network.
+    dataset: for another number of classes than the file's the head is new.
+
+  Raises:
+    ValueError: as `fbnax.models.load_weights`, or `weights` is there and empty.
+  """
+  if "weights" not in config:
+    return None
+  if not config.weights:
+    raise ValueError(
+      "config.weights is empty; give a safetensors file of timm or of the"
+      " official models"
+    )
+  return load_weights(
+    config.weights,
+    architecture,
+    dataset.num_classes,
+    key=jax.random.key(config.seed),
+  )
 
 
 def _read(path: Path) -> str:

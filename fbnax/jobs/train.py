@@ -8,7 +8,12 @@ from typing import Any
 
 from fbnax import __version__, report
 from fbnax.jobs import inputs
-from fbnax.jobs.networks import read_architecture, read_recipe, read_teacher
+from fbnax.jobs.networks import (
+  read_architecture,
+  read_recipe,
+  read_teacher,
+  read_weights,
+)
 from fbnax.jobs.training import train_network
 from fbnax.jobs.workdir import open_workdir
 from fbnax.training import loop
@@ -34,7 +39,13 @@ def run(config: Any, workdir: str) -> None:
     )
     recipe = read_recipe(config)
     teacher = read_teacher(config.teacher, "config.teacher", dataset)
-    settings = inputs.settings(config, dataset, architecture.resolution)
+    variables = read_weights(config, architecture, dataset)
+    settings = inputs.settings(
+      config,
+      dataset,
+      architecture.resolution,
+      **inputs.given_normalization(config, dataset),
+    )
     with open_progress() as progress, work.phase("training"):
       entry, _ = train_network(
         work.path,
@@ -46,6 +57,7 @@ def run(config: Any, workdir: str) -> None:
         loop.place(train),
         loop.place(validation),
         teacher=teacher,
+        start_from=variables,
         seed=config.seed,
         checkpoint_every=config.training.checkpoint_every,
         progress=progress,

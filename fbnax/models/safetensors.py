@@ -124,7 +124,9 @@ def write(
 def _split(path: Path, content: bytes) -> tuple[dict[str, Any], memoryview]:
   """The header and the bytes of the arrays."""
   if content[:4] == b"PK\x03\x04":
-    raise ValueError(f"{path} is a zip archive, as torch.save writes; {_PICKLE}")
+    raise ValueError(
+      f"{path} is a zip archive, as torch.save writes; {_PICKLE}"
+    )
   if content[:1] == b"\x80" and content[1:2] in b"\x02\x03\x04\x05":
     raise ValueError(f"{path} is a pickle; {_PICKLE}")
   length = int.from_bytes(content[:8], "little")

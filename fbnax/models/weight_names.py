@@ -136,9 +136,7 @@ def _timm(
     norms = iter((f"{at}.bn1", f"{at}.bn2", f"{at}.bn3"))
     wide = expands(architecture, block, c_in)
     if wide:
-      yield from _conv_norm(
-        (module, "expand"), f"{at}.conv_pw", next(norms)
-      )
+      yield from _conv_norm((module, "expand"), f"{at}.conv_pw", next(norms))
     yield from _conv_norm((module, "depthwise"), f"{at}.conv_dw", next(norms))
     if block.squeeze_excite:
       inner = (module, "squeeze_excite")

@@ -15,7 +15,6 @@ Symbols: `C` channels, `K` classes.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,17 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax.models import safetensors, weight_names
-from fbnax.models.network import Network
+from fbnax.models.weight_places import Place, get, places, put
 from fbnax.spaces import zoo
 from fbnax.spaces.architecture import Architecture
 
-_LEAVES = {
-  "kernel": "weight",
-  "scale": "weight",
-  "bias": "bias",
-  "mean": "running_mean",
-  "var": "running_var",
-}
 _COUNTER = "num_batches_tracked"  # Of BN in PyTorch; here nothing reads it.
 _WRAPPER = "module."  # What training on several devices puts in front.
 _SHOWN = 200
@@ -109,14 +101,14 @@ def load_weights(
     raise ValueError(
       f"{path} has no classifier; say num_classes, for a new one"
     )
-  places = _places(architecture, classes, layout, arrays)
-  arrays = _one_channel(architecture, places, arrays)
+  wanted = places(architecture, classes, layout, arrays)
+  arrays = _one_channel(architecture, wanted, arrays)
   replaced = set()
   if _classes(arrays, layout) != classes:
-    replaced = {name for name, p in places.items() if "classifier" in p.path}
+    replaced = {name for name, p in wanted.items() if "classifier" in p.path}
     arrays = {n: a for n, a in arrays.items() if n not in replaced}
   found = _compared(
-    {n: p for n, p in places.items() if n not in replaced}, arrays, layout
+    {n: p for n, p in wanted.items() if n not in replaced}, arrays, layout
   )
   if not found.fits:
     lines = found.lines()
@@ -129,14 +121,14 @@ def load_weights(
     )
   variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
   random = jax.random.key(0) if key is None else key
-  for name, place in places.items():
+  for name, place in wanted.items():
     if name not in replaced:
       value = place.from_file(arrays[name])
     elif name.endswith("bias"):
-      value = np.zeros(place.shape, np.float32)
+      value = np.zeros(place.shape)
     else:
-      value = 0.01 * jax.random.normal(random, place.shape)
-    _put(variables, place.path, jnp.asarray(value, jnp.float32))
+      value = np.asarray(0.01 * jax.random.normal(random, place.shape))
+    put(variables, place.path, jnp.asarray(value, jnp.float32))
   return variables
 
 
@@ -159,9 +151,9 @@ def compare_weights(
   arrays = _read(path)
   layout = _layout(path, arrays)
   classes = num_classes or _classes(arrays, layout) or 1000
-  places = _places(architecture, classes, layout, arrays)
-  arrays = _one_channel(architecture, places, arrays)
-  return _compared(places, arrays, layout)
+  wanted = places(architecture, classes, layout, arrays)
+  arrays = _one_channel(architecture, wanted, arrays)
+  return _compared(wanted, arrays, layout)
 
 
 def save_weights(
@@ -196,8 +188,8 @@ def state_dict(
     architecture, variables = unbiased(architecture, variables)
   classes = variables["params"]["head"]["classifier"]["bias"].shape[-1]
   arrays: dict[str, np.ndarray] = {}
-  for name, place in _places(architecture, classes, layout).items():
-    arrays[name] = place.to_file(_get(variables, place.path))
+  for name, place in places(architecture, classes, layout).items():
+    arrays[name] = place.to_file(get(variables, place.path))
     if name.endswith(".running_var"):
       counter = name.removesuffix("running_var") + _COUNTER
       arrays[counter] = np.zeros((), np.int64)
@@ -248,35 +240,6 @@ def unbiased(
   return plain, {"params": params, "batch_stats": statistics}
 
 
-class _Place(NamedTuple):
-  """Where an array of a file lies in a network's variables.
-
-  Attributes:
-    path: in the variables.
-    shape: there.
-    in_file: shape in the file.
-  """
-
-  path: tuple[str, ...]
-  shape: tuple[int, ...]
-  in_file: tuple[int, ...]
-
-  def from_file(self, array: np.ndarray) -> np.ndarray:
-    if len(self.shape) == 4:
-      return array.transpose(2, 3, 1, 0)
-    if len(self.shape) == 2:
-      return array.reshape(array.shape[:2]).T
-    return array
-
-  def to_file(self, array: Any) -> np.ndarray:
-    found = np.asarray(array)
-    if len(self.shape) == 4:
-      found = found.transpose(3, 2, 0, 1)
-    elif len(self.shape) == 2:
-      found = found.T.reshape(self.in_file)
-    return np.ascontiguousarray(found)
-
-
 def _named(architecture: Architecture | str) -> Architecture:
   if isinstance(architecture, str):
     return zoo.get(architecture)
@@ -299,8 +262,8 @@ def _layout(path: str | Path, arrays: Mapping[str, np.ndarray]) -> str:
     first = ", ".join(list(arrays)[:3]) or "nothing"
     raise ValueError(
       f"{path} has no weights of a known layout: its {len(arrays)} arrays begin"
-      f" with {first}; legal: a state dict of timm ('conv_stem.weight', …) or of"
-      " the official models ('backbone.stages.xif0_0.conv.weight', …)"
+      f" with {first}; legal: a state dict of timm ('conv_stem.weight', …) or"
+      " of the official models ('backbone.stages.xif0_0.conv.weight', …)"
     )
   return layout
 
@@ -310,55 +273,13 @@ def _classes(arrays: Mapping[str, np.ndarray], layout: str) -> int | None:
   return len(arrays[name]) if name in arrays and arrays[name].ndim else None
 
 
-def _places(
-  architecture: Architecture,
-  classes: int,
-  layout: str,
-  names: Any = (),
-) -> dict[str, _Place]:
-  """Each array of a file of the network, in call order."""
-  shapes = _shapes(architecture, classes)
-  found = {}
-  for module, name in weight_names.modules(
-    architecture, layout, names
-  ).items():
-    for kind in ("params", "batch_stats"):
-      leaves = _get(shapes, (kind, *module), {})
-      for leaf, wanted in sorted(
-        leaves.items(), key=lambda item: list(_LEAVES).index(item[0])
-      ):
-        shape = wanted.shape
-        in_file = shape
-        if len(shape) == 4:
-          in_file = (shape[3], shape[2], shape[0], shape[1])
-        elif len(shape) == 2:
-          in_file = (shape[1], shape[0])
-          if layout == "official":
-            in_file += (1, 1)
-        path = (kind, *module, leaf)
-        found[f"{name}.{_LEAVES[leaf]}"] = _Place(path, shape, in_file)
-  return found
-
-
-@functools.lru_cache(maxsize=4)
-def _shapes(architecture: Architecture, classes: int) -> Any:
-  """Shapes of a network's variables, without computing any."""
-  side, channels = architecture.resolution, architecture.input_channels
-  return jax.eval_shape(
-    lambda key: Network(architecture, classes).init(
-      key, jnp.zeros((1, side, side, channels)), train=False
-    ),
-    jax.random.key(0),
-  )
-
-
 def _one_channel(
   architecture: Architecture,
-  places: Mapping[str, _Place],
+  wanted: Mapping[str, Place],
   arrays: dict[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
   """The arrays, the first kernels summed for images of one channel."""
-  stem = next(iter(places))
+  stem = next(iter(wanted))
   if architecture.input_channels != 1 or stem not in arrays:
     return arrays
   kernel = arrays[stem]
@@ -368,31 +289,16 @@ def _one_channel(
 
 
 def _compared(
-  places: Mapping[str, _Place], arrays: Mapping[str, np.ndarray], layout: str
+  wanted: Mapping[str, Place], arrays: Mapping[str, np.ndarray], layout: str
 ) -> Comparison:
   return Comparison(
     layout=layout,
     num_classes=_classes(arrays, layout),
-    missing=tuple(n for n in places if n not in arrays),
-    unused=tuple(n for n in arrays if n not in places),
+    missing=tuple(n for n in wanted if n not in arrays),
+    unused=tuple(n for n in arrays if n not in wanted),
     misfits={
       name: (arrays[name].shape, place.in_file)
-      for name, place in places.items()
+      for name, place in wanted.items()
       if name in arrays and arrays[name].shape != place.in_file
     },
   )
-
-
-def _get(tree: Any, path: tuple[str, ...], default: Any = None) -> Any:
-  for step in path:
-    if step not in tree:
-      return default
-    tree = tree[step]
-  return tree
-
-
-def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-  *parents, last = path
-  for step in parents:
-    tree = tree.setdefault(step, {})
-  tree[last] = value

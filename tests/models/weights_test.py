@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fbnax import costs, models, spaces
-from fbnax.models import safetensors, weight_names, weights
+from fbnax.models import safetensors, weight_names, weight_places, weights
 from fbnax.spaces import zoo
 from tests.models import torch_peers
 
@@ -25,7 +25,7 @@ COLOUR = dataclasses.replace(
 
 def filled(architecture, classes, seed=0):
   """Random variables of a network, made without compiling anything."""
-  shapes = weights._shapes(architecture, classes)
+  shapes = weight_places._shapes(architecture, classes)
   rng = np.random.default_rng(seed)
   return jax.tree_util.tree_map_with_path(
     lambda path, s: (
@@ -81,7 +81,7 @@ def test_logits_are_timms_and_weights_come_back(name, tmp_path):
     found = jax.jit(
       lambda v, x: models.Network(architecture, 1000).apply(v, x, train=False)
     )(variables, images)
-    assert np.abs(wanted).max() > 0.05
+    assert wanted.std(0).max() > 0.01  # They depend on the images.
     np.testing.assert_allclose(found, wanted, atol=1e-4, rtol=0)
 
 
