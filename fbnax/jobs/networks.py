@@ -117,7 +117,7 @@ def read_weights(
   Args:
     config: of the job; configs of `train` itself have no such key.
     architecture: of the network.
-    dataset: for another number of classes than the file's the head is new.
+    dataset: the head is new where its number of classes is not the file's.
 
   Raises:
     ValueError: as `fbnax.models.load_weights`, or `weights` is there and empty.

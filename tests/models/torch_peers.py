@@ -85,8 +85,9 @@ def network(name):
   """timm's network at random, its running statistics too.
 
   They are random factors of and shifts from those of noise images: anything
-  else lets activations grow or vanish from layer to layer, and float32 says
-  nothing about logits of 10,000.
+  else lets activations grow or vanish from layer to layer. Untrained networks
+  of this depth amplify rounding; under smaller factors float32 differs from
+  float64 by 1e-3 in PyTorch itself.
   """
   timm = import_timm()
   import torch
@@ -102,8 +103,8 @@ def network(name):
     module.train()(torch.randn(8, 3, 96, 96))
     for norm in norms:
       mean, var = norm.running_mean, norm.running_var
-      mean += 0.3 * var.sqrt() * torch.randn(mean.shape)
-      var *= torch.empty(var.shape).uniform_(0.5, 2.0)
+      mean += 0.1 * var.sqrt() * torch.randn(mean.shape)
+      var *= torch.empty(var.shape).uniform_(1.0, 1.5)
       norm.num_batches_tracked.zero_()
   return module.eval()
 

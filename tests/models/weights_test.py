@@ -81,8 +81,9 @@ def test_logits_are_timms_and_weights_come_back(name, tmp_path):
     found = jax.jit(
       lambda v, x: models.Network(architecture, 1000).apply(v, x, train=False)
     )(variables, images)
-    assert wanted.std(0).max() > 0.01  # They depend on the images.
-    np.testing.assert_allclose(found, wanted, atol=1e-4, rtol=0)
+    # Close, compared with how much they depend on the images, too.
+    close = min(1e-4, 0.02 * wanted.std(0).max())
+    np.testing.assert_allclose(found, wanted, atol=close, rtol=0)
 
 
 def test_the_library_reads_and_writes_the_same(tmp_path):
