@@ -96,6 +96,7 @@ def _digits() -> config_dict.ConfigDict:
       mixup=0.0,
     ),
     compare=config_dict.create(networks=2, seeds=1),
+    memory_options=(1, 2, 4, 8),
     training=config_dict.create(
       batch_size=64,
       schedule="cosine",
@@ -119,11 +120,17 @@ def _digits() -> config_dict.ConfigDict:
 def _cifar10_cpu() -> dict[str, object]:
   return {
     "data.name": "npz",
-    "data.max_images": 4000,
+    "data.max_images": 2400,
     "search.target": 2e6,
-    "search.epochs": 15,
-    "training.epochs": 15,
-    "compare.networks": 4,
+    "search.samples": 24,
+    "search.epochs": 16,
+    "search.frozen_epochs": 4,
+    # Small batches: theta takes 180 steps, in which it can decide.
+    "search.batch_size": 32,
+    "search.annealing": 0.18,
+    "training.epochs": 10,
+    "compare.networks": 8,
+    "compare.seeds": 3,
   }
 
 

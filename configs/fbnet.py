@@ -110,6 +110,7 @@ def _digits() -> config_dict.ConfigDict:
       mixup=0.0,
     ),
     compare=config_dict.create(networks=2, seeds=1),
+    memory_options=(1, 2, 4, 8),
     training=config_dict.create(
       batch_size=64,
       schedule="cosine",

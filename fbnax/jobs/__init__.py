@@ -13,4 +13,5 @@ JOBS: dict[str, str] = {
   "nbdt": "fbnax.jobs.nbdt",
   "nbdt_tables": "fbnax.jobs.nbdt_tables",
   "autobuild": "fbnax.jobs.autobuild",
+  "ground_truth": "fbnax.jobs.ground_truth",
 }

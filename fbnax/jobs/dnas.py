@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from fbnax import __version__, report
-from fbnax.jobs import dnas_compare, dnas_search, inputs
+from fbnax.jobs import dnas_compare, dnas_memory, dnas_search, inputs
 from fbnax.jobs.networks import read_recipe
 from fbnax.jobs.workdir import WorkDir, open_workdir
 from fbnax.training import files
@@ -51,12 +51,15 @@ def design(config: Any, work: WorkDir, progress: Progress) -> dict[str, Any]:
     space = dnas_search.space(config, dataset.channels, recipe)
     task = dnas_search.task(config, dataset, space)
     comparison = dnas_compare.options(config)
+    dnas_memory.check(config.memory_options)
   found = dnas_search.run(config, task, work, progress)
   derived = found["candidates"][0]
   architecture = space.architecture(derived["genotype"])
   files.write_atomically(
     work.path / ARCHITECTURE, architecture.to_json() + "\n"
   )
+  with work.phase("memory"):
+    memory = dnas_memory.measure(config.memory_options, work.path)
   jax.clear_caches()  # Programs of the search; see `train_network`.
   with work.phase("random networks"):
     random = dnas_compare.random_networks(
@@ -107,6 +110,7 @@ def design(config: Any, work: WorkDir, progress: Progress) -> dict[str, Any]:
     },
     "verdicts": dnas_compare.verdicts(config, task, found, random),
     "skips": dnas_compare.skips(space, derived["genotype"], random),
+    "memory": memory,
     "members": entries,
     "comparison": dnas_compare.compare(entries),
     "times": {"phases": work.times(), "total": sum(work.times().values())},

@@ -78,6 +78,11 @@ def space(config: Any, channels: int, recipe: Recipe) -> SearchSpace:
   return found
 
 
+def plan(given: Any) -> Plan:
+  """The plan in `config.search`."""
+  return Plan(**{name: given[name] for name in _PLAN})
+
+
 def task(config: Any, dataset: Dataset, space: SearchSpace) -> Task:
   """Puts the search together; all that can be wrong is said here.
 
@@ -88,7 +93,7 @@ def task(config: Any, dataset: Dataset, space: SearchSpace) -> Task:
   given = config.search
   table = LatencyTable.load(given.table) if given.table else None
   price = Price(space, dataset.num_classes, given.cost, table)
-  plan = Plan(**{name: given[name] for name in _PLAN})
+  steps = plan(given)
   _check_numbers(given)
   if given.target:
     check_target(price, given.target)
@@ -114,7 +119,7 @@ def task(config: Any, dataset: Dataset, space: SearchSpace) -> Task:
     dataset,
     side,
     batch_size=given.batch_size,
-    epochs=plan.epochs,
+    epochs=steps.epochs,
     schedule="cosine",
     warmup_epochs=0.0,
     accumulate=1,
@@ -122,12 +127,12 @@ def task(config: Any, dataset: Dataset, space: SearchSpace) -> Task:
   supernet = Supernet(
     space,
     classes,
-    single_path=plan.relaxation == "single_path",
+    single_path=steps.relaxation == "single_path",
     subsample=True,
   )
   placed = loop.place(weights), loop.place(theta)
   return Task(
-    dnas.problem(Model(supernet), settings, price, penalty, plan, *placed),
+    dnas.problem(Model(supernet), settings, price, penalty, steps, *placed),
     price,
     feasible(price),
     *placed,
@@ -155,7 +160,7 @@ def run(
       task.problem,
       searched.state.variables,
       searched.state.theta,
-      batches(task),
+      batches(task.problem, task.theta),
       derivation=given.derivation,
       samples=given.samples,
       wanted=derivation.band(given.target, given.tolerance),
@@ -169,12 +174,14 @@ def run(
   return json.loads(end.read_text("utf-8"))
 
 
-def batches(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
+def batches(
+  problem: Problem, feed: loop.Feed
+) -> list[tuple[np.ndarray, np.ndarray]]:
   """Whole batches of the images that `theta` was trained on, in their order.
 
   BN needs them whole; the images that are left over are left out.
   """
-  size, feed = task.problem.settings.batch_size, task.theta
+  size = problem.settings.batch_size
   if isinstance(feed, loop.Examples):
     images, labels = (np.asarray(part) for part in feed)
     starts = range(0, len(labels) - size + 1, size)
@@ -182,7 +189,7 @@ def batches(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
   made = data.stream(
     feed,
     batch_size=size,
-    resolution=task.problem.settings.resolution,
+    resolution=problem.settings.resolution,
     seed=0,
     train=False,
     workers=8,

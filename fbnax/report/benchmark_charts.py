@@ -18,6 +18,12 @@ NAMES = {
   "nars": "NARS",
   "evolution": "regularized evolution",
   "random": "random search",
+  "safe": "all safeguards",
+  "bare": "no safeguards, as DARTS",
+  "no_noise": "without Gumbel noise",
+  "no_warmup": "without frozen epochs",
+  "no_cost": "without a cost",
+  "no_draws": "argmax in place of draws",
 }
 _LANE = 0.62  # Height of a lane of dots in inches.
 _GOLDEN = 0.6180339887  # Spreads dots evenly, however many there are.

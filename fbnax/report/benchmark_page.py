@@ -271,7 +271,7 @@ def _made(result: BenchmarkResult) -> str:
   if result.times.total is not None:
     rows.append(("Time", markup.duration(result.times.total)))
   if config:
-    text = escape(command("benchmark.py", config))
+    text = escape(command(f"{config.get('job', 'benchmark')}.py", config))
     rows.append(("Command", f"<code>{text}</code>"))
   if not rows:
     return ""

@@ -31,6 +31,7 @@ def sections(result: DnasResult) -> list[Section]:
     ("course", "The course of the search", _course(result)),
     ("theta", "What theta came to prefer", _theta(result)),
     ("candidates", "Who stood for election", _candidates(result)),
+    ("memory", "Memory", _memory(result)),
     ("training", "Training from scratch", _training(result)),
     ("times", "Where the time went", _times(result)),
     ("made", "How it was made", _made(result)),
@@ -203,6 +204,29 @@ def _candidates(result: DnasResult) -> str:
     "<p>Networks drawn by theta, near the target where there is one, judged by "
     "the supernet's weights on the images theta was trained on. The first was "
     "derived.</p>" + markup.table(head, rows)
+  )
+
+
+def _memory(result: DnasResult) -> str:
+  chart = dnas_charts.memory(result)
+  if chart is None:
+    return ""
+  parts = []
+  for form, words in dnas_charts.FORMS.items():
+    rows = dnas_charts.memory_of(result, form)
+    if len(rows) > 1:
+      (first, least), (last, most) = rows[0], rows[-1]
+      grown = most / least
+      much = percent(grown - 1, 3) if grown < 1.1 else f"{grown:.1f} times"
+      parts.append(
+        f"{words}: {much} {'more' if grown < 1.1 else 'as much'} with "
+        f"{plural(last, 'option')} as with {first}"
+      )
+  return figure(
+    chart,
+    "What XLA plans for a training step of a small supernet, where each block "
+    "chooses among so many numbers of channels. With masks all options share "
+    f"one block's weights and maps. {'; '.join(parts)}.",
   )
 
 

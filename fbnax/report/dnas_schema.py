@@ -99,6 +99,15 @@ class Comparison:
 
 
 @dataclasses.dataclass(frozen=True)
+class Memory:
+  """Bytes of a training step with so many channel options: masks, or blocks."""
+
+  form: str = ""
+  options: int = 0
+  total: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class DnasResult:
   """Everything the report of a differentiable search is made of."""
 
@@ -113,6 +122,7 @@ class DnasResult:
   derived: Derived = dataclasses.field(default_factory=Derived)
   verdicts: tuple[str, ...] = ()
   skips: Skips | None = None
+  memory: tuple[Memory, ...] = ()
   members: tuple[Trained, ...] = ()
   comparison: Comparison = dataclasses.field(default_factory=Comparison)
   times: Times = dataclasses.field(default_factory=Times)

@@ -53,7 +53,7 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
   job = job_of(workdir)
   if job == "study":
     text = study_page(read_study(workdir))
-  elif job == "benchmark":
+  elif job in ("benchmark", "ground_truth"):
     text = benchmark_page(read_benchmark(workdir))
   elif job == "dnas":
     text = dnas_page(read_dnas(workdir))

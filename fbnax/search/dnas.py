@@ -54,6 +54,8 @@ def problem(
   plan: Plan,
   weights: Feed,
   theta: Feed,
+  *,
+  looped: bool = True,
 ) -> Problem:
   """Puts a search together; the lengths of its epochs are those of the data."""
   settings = dataclasses.replace(
@@ -66,6 +68,7 @@ def problem(
     penalty,
     plan,
     *(step_lib.steps_per_epoch(_count(f), settings) for f in (weights, theta)),
+    looped=looped,
   )
 
 
@@ -203,6 +206,10 @@ def _advance(
   count: int,
 ) -> SearchState:
   """The state after `count` more steps of a kind, within its part."""
+  if isinstance(feed, Examples) and not problem.looped:
+    for _ in range(count):
+      state = dnas_step.run_next(problem, kind, state, feed.images, feed.labels)
+    return state
   if isinstance(feed, Examples):
     stop = state.step + count
     return dnas_step.run_steps(

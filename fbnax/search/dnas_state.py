@@ -101,6 +101,9 @@ class Problem:
     plan: how the search goes.
     weight_steps: in an epoch.
     theta_steps: in an epoch.
+    looped: steps on images on the device are a loop in one program; else each
+      is a program's run of its own, which is the faster for modules with plain
+      convolutions on a CPU: in loops XLA's take 8 times as long backward.
   """
 
   model: Model
@@ -110,6 +113,7 @@ class Problem:
   plan: Plan
   weight_steps: int
   theta_steps: int
+  looped: bool = True
 
   @property
   def steps(self) -> int:

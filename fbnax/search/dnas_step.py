@@ -184,22 +184,27 @@ def run_steps(
   Returns:
     The state at `stop`.
   """
-  count = labels.shape[0]
-  batch = min(problem.settings.batch_size, count)
-  epoch = state.step // problem.steps
-  first = epoch * problem.steps + kind * problem.weight_steps
-  # A constant far above any step keeps the order's key apart from theirs.
-  order_key = jax.random.fold_in(
-    jax.random.fold_in(state.key, 2**31 - 1), 2 * epoch + kind
-  )
-  order = jax.random.permutation(order_key, count)
+  order = _order(problem, kind, state, len(labels))
 
   def body(state: SearchState) -> SearchState:
-    at = (state.step - first) * batch
-    rows = jax.lax.dynamic_slice(order, (at,), (batch,))
+    rows = _rows(problem, kind, state, order)
     return STEPS[kind](problem, state, images[rows], labels[rows])
 
   return jax.lax.while_loop(lambda s: s.step < stop, body, state)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+def run_next(
+  problem: Problem,
+  kind: int,
+  state: SearchState,
+  images: jax.Array,
+  labels: jax.Array,
+) -> SearchState:
+  """The next of the steps that `run_steps` takes, in a program of its own."""
+  order = _order(problem, kind, state, len(labels))
+  rows = _rows(problem, kind, state, order)
+  return STEPS[kind](problem, state, images[rows], labels[rows])
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
@@ -212,6 +217,27 @@ def run_step(
 ) -> SearchState:
   """One step on a batch that was streamed; as `run_steps`."""
   return STEPS[kind](problem, state, images, labels)
+
+
+def _order(
+  problem: Problem, kind: int, state: SearchState, count: int
+) -> jax.Array:
+  """The order of a kind's images in this epoch, `i32[N]`."""
+  # A constant far above any step keeps the order's key apart from theirs.
+  key = jax.random.fold_in(state.key, 2**31 - 1)
+  epoch = state.step // problem.steps
+  key = jax.random.fold_in(key, 2 * epoch + kind)
+  return jax.random.permutation(key, count)
+
+
+def _rows(
+  problem: Problem, kind: int, state: SearchState, order: jax.Array
+) -> jax.Array:
+  """The places of a step's images, `i32[B]`."""
+  batch = min(problem.settings.batch_size, len(order))
+  epoch = state.step // problem.steps
+  first = epoch * problem.steps + kind * problem.weight_steps
+  return jax.lax.dynamic_slice(order, ((state.step - first) * batch,), (batch,))
 
 
 def cost_factor(problem: Problem) -> float:

@@ -1,6 +1,6 @@
 """What a network costs, put together with how well it does: one number.
 
-Three combinations of a cross entropy `CE` (nats) and a cost `c`, each of which
+Combinations of a cross entropy `CE` (nats) and a cost `c`, each of which
 gradient descent makes small:
 
 * `additive`: `CE + alpha c / reference`, as DMaskingNAS adds the total cost
@@ -11,7 +11,8 @@ gradient descent makes small:
   `1 / x`: the distance from the target on a logarithmic scale, from either
   side. MnasNet's exponent, which this is above the target, pays for every
   network below it too; here a cheaper one is as wrong as a dearer one, so that
-  who asks for a cost gets it.
+  who asks for a cost gets it;
+* `none`: `CE` alone, as DARTS, which pays for nothing.
 
 The logarithm wants a cost above 1: MACs and parameters are counts, latencies
 enter in microseconds, as FBNet's.
@@ -26,7 +27,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-COMBINATIONS = ("additive", "multiplicative", "target")
+COMBINATIONS = ("additive", "multiplicative", "target", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Penalty:
     beta: exponent of the logarithm in `multiplicative`.
     omega: exponent of the ratio in `target`.
     reference: the cost that `additive` counts in, and the target of `target`;
-      in the units of the cost. Not used by `multiplicative`.
+      in the units of the cost. Used by no other.
   """
 
   combination: str = "target"
@@ -81,6 +82,8 @@ def combine(
   Returns:
     `f32[]`.
   """
+  if penalty.combination == "none":
+    return cross_entropy
   if penalty.combination == "additive":
     return cross_entropy + penalty.alpha * cost / penalty.reference
   if penalty.combination == "multiplicative":

@@ -1,0 +1,36 @@
+"""The memory chart's numbers in the job `dnas`; see `fbnax.models.memory`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fbnax.models import memory
+from fbnax.training import files
+
+KEPT = "memory.json"
+
+
+def check(options: Sequence[int]) -> None:
+  """Raises a ValueError for options that no space can be built with."""
+  for k in options:
+    try:
+      memory.channel_space(k)
+    except ValueError as error:
+      raise ValueError(f"config.memory_options: {error}") from None
+
+
+def measure(options: Sequence[int], folder: Path) -> list[dict[str, Any]]:
+  """Bytes of a step in both forms, measured or read from an earlier start."""
+  kept = folder / KEPT
+  if not kept.exists():
+    rows = [
+      {"form": form, **memory.step_bytes(form, k)._asdict()}
+      for form in (memory.MASKS, memory.SEPARATE)
+      for k in options
+    ]
+    files.write_atomically(kept, files.to_json(rows) + "\n")
+  found: list[dict[str, Any]] = json.loads(kept.read_text("utf-8"))
+  return found
