@@ -1,7 +1,7 @@
 """Job `ground_truth`: differentiable search where the truth is known.
 
-The search of the job `dnas` (`fbnax.search.dnas`) on NAS-Bench-201's cells: five
-operations on six edges, real images, a supernet of smaller cells than the
+The search of the job `dnas` (`fbnax.search.dnas`) on NAS-Bench-201's cells:
+five operations on six edges, real images, a supernet of smaller cells than the
 benchmark's. What is derived is looked up in the table of all 15,625 trained
 cells once all searches have ended. Methods of this kind can fall to a cell of
 skips; what shall keep the search from that are its safeguards, which `VARIANTS`
@@ -30,6 +30,7 @@ from fbnax.search.dnas_state import Problem
 from fbnax.search.penalties import Penalty
 from fbnax.search.prices import Price
 from fbnax.spaces import CellNetwork, SearchSpace
+from fbnax.spaces.cell import EDGES, OPS, validate
 from fbnax.training import files, loop
 from fbnax.training.model import Model
 from fbnax.training.progress import Progress, open_progress
@@ -117,13 +118,14 @@ def small_space(config: Any, space: SearchSpace, channels: int) -> SearchSpace:
       "'nasbench201'"
     )
   given = config.network
-  table = dataclasses.replace(
+  table: Any = dataclasses.replace(
     space.table,
     channels=given.channels,
     cells=given.cells,
     resolution=given.resolution,
     input_channels=channels,
   )
+  validate(dataclasses.replace(table, ops=OPS[:1] * len(EDGES)))
   return dataclasses.replace(space, table=table)
 
 
@@ -143,7 +145,8 @@ def task(
   settings = inputs.settings(
     changed, dataset, space.table.resolution, batch_size=given.batch_size
   )
-  module = CellSupernet(space.table, dataset.num_classes)
+  table: Any = space.table
+  module = CellSupernet(table, dataset.num_classes)
   penalty = Penalty(given.combination, omega=given.omega, reference=target)
   problem = dnas.problem(
     Model(module),

@@ -33,7 +33,7 @@ MASKS, SEPARATE = "masks", "blocks"
 _BLOCKS = ((32, 1), (64, 2))
 _SIDE, _BATCH, _CLASSES = 32, 16, 10
 # Memory is planned before code is made, which may thus be made in a hurry.
-_HURRY = {
+_HURRY: dict[str, Any] = {
   "xla_backend_optimization_level": 0,
   "xla_llvm_disable_expensive_passes": True,
 }
@@ -115,7 +115,7 @@ def channel_space(options: int) -> SearchSpace:
     decisions.append(decision)
     blocks.append(
       Block(
-        channels=follow(decision),  # type: ignore[arg-type]
+        channels=follow(decision),
         stage=stage,
         expansion=3.0,
         stride=stride,

@@ -96,7 +96,7 @@ class CellSupernet(nn.Module):
     Args:
       images: `f32[B, H, W, C]`, normalised.
       weights: for each edge `f32[5]`, in the order of `fbnax.spaces.cell.OPS`,
-        that sum to one.
+        or `f32[B, 5]` for each example's own; they sum to one.
       train: BN uses the batch's statistics.
     """
     mixed = _chosen if self.one_hot else _mixed
@@ -304,7 +304,9 @@ def _mixed(
 ) -> jax.Array:
   """The weighted sum of all operations."""
   results = (cell.operation(op, index, x) for op in OPS)
-  pairs = zip(weights, results, strict=True)
+  # One weight for the batch, or one for each example.
+  each = jnp.moveaxis(weights, -1, 0).reshape(len(OPS), -1, 1, 1, 1)
+  pairs = zip(each, results, strict=True)
   return sum((w * r for w, r in pairs), start=jnp.zeros_like(x))
 
 

@@ -220,7 +220,8 @@ def _memory(result: DnasResult) -> str:
       much = percent(grown - 1, 3) if grown < 1.1 else f"{grown:.1f} times"
       parts.append(
         f"{words}: {much} {'more' if grown < 1.1 else 'as much'} with "
-        f"{plural(last, 'option')} as with {first}"
+        f"{plural(last, 'option')} {'than' if grown < 1.1 else 'as'} with "
+        f"{first}"
       )
   return figure(
     chart,

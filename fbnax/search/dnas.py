@@ -57,7 +57,10 @@ def problem(
   *,
   looped: bool = True,
 ) -> Problem:
-  """Puts a search together; the lengths of its epochs are those of the data."""
+  """Puts a search together; the lengths of its epochs are those of the data.
+
+  Arguments as `Problem`'s attributes; the images are those of `search`.
+  """
   settings = dataclasses.replace(
     settings, epochs=plan.epochs, batch_size=_batch(settings, weights, theta)
   )
@@ -67,8 +70,9 @@ def problem(
     price,
     penalty,
     plan,
-    *(step_lib.steps_per_epoch(_count(f), settings) for f in (weights, theta)),
-    looped=looped,
+    step_lib.steps_per_epoch(_count(weights), settings),
+    step_lib.steps_per_epoch(_count(theta), settings),
+    looped,
   )
 
 

@@ -11,7 +11,7 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import costs, spaces
-from fbnax.jobs import dnas, dnas_compare, dnas_search
+from fbnax.jobs import dnas, dnas_compare, dnas_memory, dnas_search
 
 ROOT = pathlib.Path(__file__).parents[2]
 SPACE = f"{ROOT}/tests/jobs/dnas_parts.py:space"
@@ -29,6 +29,7 @@ CHANGES = {
   "training.epochs": 2,
   "training.batch_size": 32,
   "compare.networks": 1,
+  "memory_options": (),
 }
 
 
@@ -191,6 +192,29 @@ def test_bad_input_is_refused_before_training(changes, message):
   with pytest.raises(ValueError) as error:
     dnas_search.task(given, dataset, space)
   assert message in str(error.value)
+
+
+def test_memory_is_measured_once(monkeypatch, tmp_path):
+  """Both forms for each number of options; a restart reads what was kept."""
+  asked = []
+
+  def step_bytes(form, options):
+    asked.append((form, options))
+    return dnas_memory.memory.Bytes(options, 1000 * options, 10)
+
+  monkeypatch.setattr(dnas_memory.memory, "step_bytes", step_bytes)
+  found = dnas_memory.measure((1, 4), tmp_path)
+  assert asked == [("masks", 1), ("masks", 4), ("blocks", 1), ("blocks", 4)]
+  assert found[1] == {
+    "form": "masks",
+    "options": 4,
+    "total": 4000,
+    "params": 10,
+  }
+  assert dnas_memory.measure((1, 4), tmp_path) == found
+  assert len(asked) == 4
+  with pytest.raises(ValueError, match=r"config.memory_options: options is 3;"):
+    dnas_memory.check((1, 3))
 
 
 def test_options_are_checked():

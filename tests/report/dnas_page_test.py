@@ -119,6 +119,13 @@ def make(epochs=12, frozen=3, randoms=3, seed=0):
     },
     "verdicts": ["Target missed: by a <lot>."],
     "skips": {"layers": 7, "derived": 0, "random": [1, 2, 1]},
+    "memory": [
+      {"form": form, "options": k, "total": 7e7 * (k if k > 1 else 1)}
+      if form == "blocks"
+      else {"form": form, "options": k, "total": 7e7 + k, "params": 23850}
+      for form in ("masks", "blocks")
+      for k in (1, 2, 8)
+    ],
     "members": members,
     "comparison": {
       "derived": accuracies[0],
@@ -156,12 +163,13 @@ def test_all_sections_are_there(write):
     "course",
     "theta",
     "candidates",
+    "memory",
     "training",
     "times",
     "made",
   ):
     assert f'id="{anchor}"' in text
-  for name in ("course", "theta", "compared"):
+  for name in ("course", "theta", "compared", "memory"):
     assert f'id="chart-{name}"' in text
   assert "Target missed: by a &lt;lot&gt;." in text
   assert "scikit-learn&#x27;s &lt;digits&gt;" in text
@@ -189,6 +197,12 @@ def test_the_comparison_in_words(tmp_path):
   assert "2.0 points below" in against_random(read(tmp_path, data))
   data["comparison"] |= {"random": [], "random_mean": None}
   assert against_random(read(tmp_path, data)) == ""
+
+
+def test_the_memory_in_words(write):
+  text = write(make())
+  assert "masks, as here: 0.000% more with 8 options than with 1" in text
+  assert "one block per option: 8.0 times as much with 8 options" in text
 
 
 def test_what_is_missing_is_left_out(tmp_path):

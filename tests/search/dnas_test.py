@@ -102,6 +102,21 @@ def test_each_kind_of_step_changes_its_own(problem):
   assert all((np.asarray(t) != 0).any() for t in state.theta)
 
 
+def test_steps_in_programs_of_their_own_are_those_of_the_loop(problem):
+  """The same images, keys and temperature; rounding apart."""
+  alone = dataclasses.replace(problem, looped=False)
+  split, theta = loop.place(tiny.WEIGHTS), loop.place(tiny.THETA)
+  start = dnas.start(problem, 0, 1, 4)
+  ends = []
+  for form in (problem, alone):
+    state = copied(start)
+    for kind, feed, count in ((0, split, 5), (1, theta, 2), (0, split, 3)):
+      state = dnas._advance(form, kind, state, feed, None, count)
+    ends.append(tiny.numbers(state))
+  for one, other in zip(*ends, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_choice_weights_of_the_softmax_have_no_noise():
   theta = (jnp.asarray([0.0, 1.0, -2.0, 0.5]), jnp.asarray([3.0]))
   plan = Plan(relaxation="softmax")

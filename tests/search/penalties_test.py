@@ -11,6 +11,8 @@ CASES = [(2.3, 1.4e8), (0.7, 2e8), (0.05, 3.1e8)]
 
 def by_hand(penalty, cross_entropy, cost):
   """The published formulas, in float64."""
+  if penalty.combination == "none":
+    return cross_entropy
   if penalty.combination == "additive":
     return cross_entropy + penalty.alpha * cost / penalty.reference
   if penalty.combination == "multiplicative":
