@@ -11,8 +11,6 @@ from fbnax.report.dnas_schema import DnasResult, Row
 from fbnax.report.labels import place
 from fbnax.report.markup import percent, plural
 
-# How options of channels are built, and what it is called.
-FORMS = {"masks": "masks, as here", "blocks": "one block per option"}
 # Decisions in a row of the small multiples.
 _COLUMNS = 6
 # Rectangles that all of them together may have.
@@ -168,49 +166,6 @@ def networks(result: DnasResult) -> str | None:
       f"{plural(len(members) - len(ours), 'random network')} of the same cost"
     )
     return chart.svg(figure, "chart-compared", label)
-
-
-def memory_of(result: DnasResult, form: str) -> list[tuple[int, float]]:
-  """Options and bytes of a form, by options."""
-  return sorted(
-    (row.options, row.total)
-    for row in result.memory
-    if row.form == form and row.total and row.options > 0
-  )
-
-
-def memory(result: DnasResult) -> str | None:
-  """Memory of a training step against the channel options of each block."""
-  found = {form: memory_of(result, form) for form in FORMS}
-  found = {form: rows for form, rows in found.items() if rows}
-  if not found:
-    return None
-  with chart.style("chart-memory"):
-    figure = chart.new(8.4, 3.9)
-    axes = figure.add_subplot()
-    for i, (form, rows) in enumerate(found.items()):
-      axes.plot(
-        [k for k, _ in rows],
-        [total / 1e6 for _, total in rows],
-        color=chart.COLOURS[i],
-        linestyle=chart.DASHES[i],
-        marker="o",
-        label=FORMS[form],
-      )
-    options = sorted({k for rows in found.values() for k, _ in rows})
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(options, [str(k) for k in options])
-    axes.minorticks_off()
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("channel options of each block")
-    axes.set_ylabel("memory of a training step, MB")
-    axes.legend(loc="upper left")
-    label = "Memory of a training step: " + "; ".join(
-      f"{FORMS[form]} {rows[0][1] / 1e6:.4g} MB with {rows[0][0]} and "
-      f"{rows[-1][1] / 1e6:.4g} MB with {plural(rows[-1][0], 'option')}"
-      for form, rows in found.items()
-    )
-    return chart.svg(figure, "chart-memory", label)
 
 
 def _thinned(rows: Sequence[Row], most: int) -> list[Row]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from fbnax.report import dnas_charts, drawing, markup, training_charts
+from fbnax.report import (
+  dnas_charts,
+  drawing,
+  markup,
+  memory_chart,
+  training_charts,
+)
 from fbnax.report.dnas_schema import DnasResult
 from fbnax.report.made import command, made
 from fbnax.report.markup import count, escape, figure, percent, plural, whole
@@ -208,12 +214,12 @@ def _candidates(result: DnasResult) -> str:
 
 
 def _memory(result: DnasResult) -> str:
-  chart = dnas_charts.memory(result)
+  chart = memory_chart.memory(result)
   if chart is None:
     return ""
   parts = []
-  for form, words in dnas_charts.FORMS.items():
-    rows = dnas_charts.memory_of(result, form)
+  for form, words in memory_chart.FORMS.items():
+    rows = memory_chart.memory_of(result, form)
     if len(rows) > 1:
       (first, least), (last, most) = rows[0], rows[-1]
       grown = most / least
