@@ -35,7 +35,7 @@ def probe(path: Path) -> tuple[int, int, bool]:
       width, height = image.size
       if _orientation(image) in _TURNED_BY_90_DEGREES:
         width, height = height, width
-      return height, width, _is_grey(image)
+      return height, width, is_grey(image)
   except Exception as error:  # Pillow's decoders raise a dozen kinds.
     raise ValueError(
       f"{path}: is no image that can be read: {error}"
@@ -112,7 +112,8 @@ def _orientation(image: Any) -> int:
   return image.getexif().get(_EXIF_ORIENTATION, 1)
 
 
-def _is_grey(image: Any) -> bool:
+def is_grey(image: Any) -> bool:
+  """Whether a Pillow image has no colours."""
   return image.mode in _GREY_MODES or image.mode.startswith("I;16")
 
 
@@ -123,12 +124,12 @@ def _flatten(image: Any, keep_alpha: bool) -> Any:
   if image.mode.startswith("I") or image.mode == "F":
     return _to_8_bits(image)
   if not image.has_transparency_data:
-    return image.convert("L" if _is_grey(image) else "RGB")
+    return image.convert("L" if is_grey(image) else "RGB")
   colours = image.convert("RGBA")
   if not keep_alpha:
     white = Image.new("RGBA", colours.size, "white")
     white.alpha_composite(colours)
-    colours = white.convert("L" if _is_grey(image) else "RGB")
+    colours = white.convert("L" if is_grey(image) else "RGB")
   return colours
 
 

@@ -4,6 +4,7 @@ JOBS: dict[str, str] = {
   "nars": "fbnax.jobs.nars",
   "train": "fbnax.jobs.train",
   "eval": "fbnax.jobs.eval",
+  "export": "fbnax.jobs.export",
   "evolve": "fbnax.jobs.evolve",
   "predictors": "fbnax.jobs.predictors",
   "benchmark": "fbnax.jobs.benchmark",

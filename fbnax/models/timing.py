@@ -104,6 +104,15 @@ def measure(
   return _summary(np.maximum(times - overhead, 0.0) / settings.loops)
 
 
+def measure_function(
+  function: Callable[[jax.Array], jax.Array],
+  images: np.ndarray,
+  settings: Settings,
+) -> Entry:
+  """What a call of a function takes, its overhead included."""
+  return _summary(_times(function, images, settings))
+
+
 def repeated(
   function: Callable[[jax.Array], jax.Array], times: int
 ) -> Callable[[jax.Array], jax.Array]:

@@ -97,13 +97,14 @@ def depthwise(
   """
   if jax.default_backend() != "cpu":
     return lax_conv(x, kernel, stride, padding, groups=x.shape[-1])
-  return _shifted_depthwise(x, kernel, stride, padding)
+  return shifted_depthwise(x, kernel, stride, padding)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _shifted_depthwise(
+def shifted_depthwise(
   x: jax.Array, kernel: jax.Array, stride: int, padding: int
 ) -> jax.Array:
+  """`depthwise` as a sum of shifted products, the form for CPUs."""
   side = kernel.shape[0]
   taps = kernel.reshape(side * side, -1)
   shifts = _shifts(x, side, stride, padding)
@@ -116,7 +117,7 @@ def _shifted_depthwise(
 def _forward(
   x: jax.Array, kernel: jax.Array, stride: int, padding: int
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-  return _shifted_depthwise(x, kernel, stride, padding), (x, kernel)
+  return shifted_depthwise(x, kernel, stride, padding), (x, kernel)
 
 
 def _backward(
@@ -136,7 +137,7 @@ def _backward(
   ]
   zero = jnp.zeros((), cotangent.dtype)
   spaced = lax.pad(cotangent, zero, [(0, 0, 0), *spread, (0, 0, 0)])
-  to_x = _shifted_depthwise(spaced, kernel[::-1, ::-1], 1, 0)
+  to_x = shifted_depthwise(spaced, kernel[::-1, ::-1], 1, 0)
 
   # Toward the kernel: one image at a time, because a reduction over images
   # and pixels at once leaves the cache.
@@ -153,7 +154,7 @@ def _backward(
   return to_x, total.reshape(kernel.shape)
 
 
-_shifted_depthwise.defvjp(_forward, _backward)
+shifted_depthwise.defvjp(_forward, _backward)
 
 
 def dense_kernel(

@@ -71,8 +71,10 @@ def to_json(value: Any, *, indent: int | None = None, sort: bool = True) -> str:
   )
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str | bytes) -> None:
   """Replaces the file: whoever reads it finds the old text or the new one.
+
+  Text is written in UTF-8, bytes as they are.
 
   Raises:
     OSError: it cannot be written; the path is named, the old text is there.
@@ -80,8 +82,9 @@ def write_atomically(path: Path, text: str) -> None:
   temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
   with naming(path, "cannot be written"):
     try:
-      with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
+      content = text.encode() if isinstance(text, str) else text
+      with temporary.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
       temporary.replace(path)

@@ -27,7 +27,7 @@ def test_depthwise_and_its_gradients(side, stride, padding, size):
     )(x, kernel)
 
   def ours(x, k):
-    return conv._shifted_depthwise(x, k, stride, padding)
+    return conv.shifted_depthwise(x, k, stride, padding)
 
   def reference(x, k):
     return conv.lax_conv(x, k, stride, padding, groups=4)

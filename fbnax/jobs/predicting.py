@@ -1,0 +1,215 @@
+"""What a finished model says of images on disk, as text and as a page.
+
+An image is prepared as those that the model was measured on: turned as its EXIF
+says, converted as `fbnax.data.decoding` does (transparency on white, CMYK and
+palettes to RGB, the high byte of 16 bits), cropped and scaled.
+
+Symbols: `H`, `W` height and width, `C` channels, `K` classes.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax import nbdt
+from fbnax.data import decoding, streaming
+from fbnax.report import markup
+from fbnax.training import augment, model_files
+
+HIERARCHY = "hierarchy.json"
+
+
+class Prediction(NamedTuple):
+  """What a model says of an image.
+
+  Attributes:
+    path: of the image.
+    image: `u8[H, W, C]`, as the model sees it.
+    notes: how it was converted.
+    classes: the likeliest, best first, with their probabilities.
+    path_text: the decisions of the model's hierarchy, "" without one.
+  """
+
+  path: Path
+  image: np.ndarray
+  notes: tuple[str, ...]
+  classes: tuple[tuple[str, float], ...]
+  path_text: str
+
+
+def predict(
+  model: str | Path, paths: Sequence[str | Path], top: int = 5
+) -> list[Prediction]:
+  """Predictions for images.
+
+  Args:
+    model: a model's directory.
+    paths: of the images.
+    top: how many classes.
+
+  Raises:
+    ValueError: there is no such model, or a path is no image that can be read.
+  """
+  if top < 1:
+    raise ValueError(f"top is {top}; legal: at least 1")
+  saved = model_files.load(model)
+  given = saved.card["preprocessing"]
+  channels = saved.module.architecture.input_channels
+  crop, side = given.get("crop_ratio", 1.0), given["resolution"]
+  names = saved.card["class_names"]
+  hierarchy = _hierarchy(Path(model), len(names))
+  prepared = [_prepare(Path(p), channels, side, crop) for p in paths]
+  settings = saved.settings()
+  apply = jax.jit(
+    lambda x: saved.module.apply(
+      saved.variables, augment.prepare(x, settings), train=False
+    )
+  )
+  found = []
+  for path, (image, notes) in zip(paths, prepared, strict=True):
+    logits = np.asarray(apply(jnp.asarray(image[None])))[0]
+    shares, text = np.asarray(jax.nn.softmax(logits)), ""
+    if hierarchy is not None:
+      text = nbdt.describe(nbdt.explain(logits, hierarchy, names))
+      shares = np.exp(np.asarray(nbdt.path_log_probs(logits[None], hierarchy)))
+      shares = shares[0]
+    best = np.argsort(-shares, kind="stable")[:top]
+    classes = tuple((names[i], float(shares[i])) for i in best)
+    found.append(Prediction(Path(path), image, notes, classes, text))
+  return found
+
+
+def text(prediction: Prediction) -> str:
+  """A prediction in lines for a terminal."""
+  notes = f"  ({'; '.join(prediction.notes)})" if prediction.notes else ""
+  lines = [f"{prediction.path}{notes}"]
+  lines += [f"  {share:7.2%}  {name}" for name, share in prediction.classes]
+  if prediction.path_text:
+    lines += [f"  {line}" for line in prediction.path_text.splitlines()]
+  return "\n".join(lines)
+
+
+def page(predictions: Sequence[Prediction]) -> str:
+  """Predictions as one HTML document: each image beside its classes."""
+  return _PAGE.format(figures="\n".join(map(_figure, predictions)))
+
+
+def _hierarchy(model: Path, classes: int) -> nbdt.Hierarchy | None:
+  """The hierarchy beside a model, or of the run whose member it is."""
+  places = [model / HIERARCHY]
+  if model.absolute().parent.name == "members":
+    places.append(model.absolute().parents[1] / HIERARCHY)
+  for place in places:
+    if place.exists():
+      found = nbdt.Hierarchy.load(place)
+      if found.num_classes != classes:
+        raise ValueError(
+          f"{place} has {found.num_classes} classes; legal: {classes}, as the"
+          " model"
+        )
+      return found
+  return None
+
+
+def _prepare(
+  path: Path, channels: int, side: int, crop: float
+) -> tuple[np.ndarray, tuple[str, ...]]:
+  """The image as the model sees it, and what was done to it."""
+  image = decoding.decode(path, channels, str(path))
+  notes = [*_conversions(path, channels)]
+  height, width = image.shape[:2]
+  if crop == 1.0 and height != width:
+    notes.append(f"{width} x {height} pixels squeezed into a square")
+  if crop == 1.0:
+    return decoding.resize(image, (side, side)), tuple(notes)
+  size = (side, side)
+  return streaming.resize_centre_crop(image, size, crop), tuple(notes)
+
+
+def _conversions(path: Path, channels: int) -> list[str]:
+  """What `decode` has done to an image, in words."""
+  from PIL import Image
+
+  with Image.open(path) as image:
+    mode, frames = image.mode, getattr(image, "n_frames", 1)
+    rules = (
+      (mode.startswith("I") or mode == "F", "16 bits cut to 8"),
+      (mode == "CMYK", "CMYK converted to RGB"),
+      (
+        image.has_transparency_data and channels != 4,
+        "transparency shown on white",
+      ),
+      (
+        image.format == "JPEG" and image.getexif().get(0x0112, 1) != 1,
+        "turned as its EXIF says",
+      ),
+      (frames > 1, f"the first of {frames} frames"),
+      (
+        channels == 1 and not decoding.is_grey(image),
+        "colours converted to gray",
+      ),
+      (
+        channels == 3 and decoding.is_grey(image),
+        "gray repeated for each colour",
+      ),
+    )
+  return [words for holds, words in rules if holds]
+
+
+def _figure(prediction: Prediction) -> str:
+  rows = "\n".join(
+    f"<tr><td>{markup.escape(name)}</td><td>{share:.1%}</td>"
+    f'<td class="bar"><i style="width:{100 * share:.1f}%"></i></td></tr>'
+    for name, share in prediction.classes
+  )
+  caption = "; ".join((str(prediction.path), *prediction.notes))
+  tree = ""
+  if prediction.path_text:
+    tree = f"<pre>{markup.escape(prediction.path_text)}</pre>"
+  return (
+    f'<figure><img alt="" src="{_png(prediction.image)}">'
+    f"<div><figcaption>{markup.escape(caption)}</figcaption>"
+    f"<table>{rows}</table>{tree}</div></figure>"
+  )
+
+
+def _png(image: np.ndarray) -> str:
+  from PIL import Image
+
+  content = io.BytesIO()
+  flat = image[..., 0] if image.shape[-1] == 1 else image
+  Image.fromarray(flat).save(content, "PNG")
+  return (
+    "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+  )
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Predictions</title>
+<meta name="viewport" content="width=device-width">
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto;
+  max-width: 52rem; padding: 0 1rem; color: #1b1f24; background: #fff }}
+figure {{ display: flex; flex-wrap: wrap; gap: 1.5rem; margin: 0 0 2rem }}
+figure img {{ width: 12rem; height: 12rem; object-fit: contain;
+  image-rendering: pixelated }}
+figure div {{ flex: 1; min-width: 18rem }}
+figcaption {{ color: #59636e; overflow-wrap: anywhere }}
+table {{ width: 100%; border-spacing: 0 }}
+td {{ padding: .1rem .8rem .1rem 0; white-space: nowrap }}
+td + td {{ text-align: right; font-variant-numeric: tabular-nums }}
+.bar {{ width: 60%; padding: 0 }}
+.bar i {{ display: block; height: .8rem; background: #2f6db3 }}
+pre {{ font: inherit; white-space: pre-wrap; margin: .5rem 0 }}
+</style>
+{figures}
+</html>
+"""

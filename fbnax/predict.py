@@ -1,0 +1,45 @@
+"""What a finished model sees: `python -m fbnax.predict MODEL IMAGE...`.
+
+Prints the likeliest classes of each image with their probabilities and, where
+the model has a hierarchy, the decisions on the path; `--html=FILE` writes them
+beside the pictures. MODEL is a directory such as
+`runs/digits/members/small-800k`. Wrong input is told in a line (exit code 2).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+  """Predicts as the command line asks for; returns the exit code."""
+  parser = argparse.ArgumentParser(
+    prog="python -m fbnax.predict",
+    description="classes of images by a finished model",
+  )
+  parser.add_argument("model", help="a model's directory")
+  parser.add_argument("images", nargs="+", metavar="image")
+  parser.add_argument("--top", type=int, default=5, help="classes to show")
+  parser.add_argument("--html", metavar="FILE", help="write a page, too")
+  given = parser.parse_args(argv[1:])
+  from fbnax.jobs import predicting  # After the help: it is slow to import.
+  from fbnax.jobs.messages import explain
+
+  try:
+    found = predicting.predict(given.model, given.images, given.top)
+    for prediction in found:
+      print(predicting.text(prediction))
+    if given.html:
+      Path(given.html).write_text(predicting.page(found), "utf-8")
+      print(f"page: {given.html}")
+  except Exception as error:
+    message = explain(error)
+    if message is None:
+      raise
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv))

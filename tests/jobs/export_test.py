@@ -1,0 +1,164 @@
+"""Job `export`: what is exported runs elsewhere and gives the same."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from fbnax import models, spaces
+from fbnax.jobs import exporting, onnx_files
+from fbnax.models import folded
+from fbnax.training import model_files
+from fbnax.training.recipes import Settings
+
+ROOT = pathlib.Path(__file__).parents[2]
+MEAN, STD = (0.3,), (0.4,)
+
+
+@pytest.fixture(scope="module")
+def member(tmp_path_factory):
+  """A run's directory with one member."""
+  folder = tmp_path_factory.mktemp("run")
+  space = spaces.get("small")
+  network = dataclasses.replace(
+    space.architecture(np.zeros(len(space.decisions), int)), input_channels=1
+  )
+  variables = jax.jit(
+    lambda k: models.initialize(
+      models.Network(network, 10),
+      k,
+      np.zeros((1, network.resolution, network.resolution, 1), np.float32),
+      train=False,
+    )
+  )(jax.random.key(0))
+  side = network.resolution
+  model_files.save(
+    folder / "members" / "tiny",
+    network,
+    variables,
+    Settings(1, 32, side, MEAN, STD),
+    tuple("abcdefghij"),
+    recipe={"optimizer": "sgd"},
+    licence="BSD",
+    entry={"test_accuracy": 0.75, "test_log_loss": 0.5},
+  )
+  budget = {"macs": [1.0, 2.0], "params": None}
+  (folder / "result.json").write_text(
+    json.dumps({"members": [{"name": "tiny", "budget": budget}]})
+  )
+  return folder / "members" / "tiny"
+
+
+def run(workdir, *flags):
+  return subprocess.run(
+    [
+      sys.executable,
+      "-m",
+      "fbnax.main",
+      f"--config={ROOT}/configs/export.py",
+      f"--workdir={workdir}",
+      *flags,
+    ],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def test_a_fresh_process_without_this_package(member, tmp_path):
+  done = run(
+    tmp_path / "out",
+    f"--config.model={member}",
+    "--config.budget_ms=5",
+    "--config.repeats=3",
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert "the budget is 5 ms" in done.stdout
+  saved = model_files.load(member)
+  side = saved.module.architecture.resolution
+  for batch in (1, 7):
+    images = np.random.default_rng(batch).integers(
+      0, 256, (batch, side, side, 1), np.uint8
+    )
+    np.save(tmp_path / "images.npy", images)
+    # Isolated, so that neither the environment nor this folder gives fbnax.
+    code = (
+      "import runpy, sys; sys.modules['fbnax'] = None;"
+      f"sys.argv = ['load.py', {str(tmp_path / 'images.npy')!r}];"
+      f"runpy.run_path({str(tmp_path / 'out' / 'load.py')!r})"
+    )
+    subprocess.run(
+      [sys.executable, "-I", "-c", code],
+      check=True,
+      cwd=tmp_path,
+      env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    normal = ((images / 255.0 - MEAN) / STD).astype(np.float32)
+    wanted = jax.jit(
+      lambda x: saved.module.apply(saved.variables, x, train=False)
+    )(normal)
+    found = np.load(tmp_path / "logits.npy")
+    np.testing.assert_allclose(found, wanted, atol=1e-6, rtol=0)
+  card = json.loads((tmp_path / "out" / "model.json").read_text())
+  assert card["schema_version"] == 1
+  assert card["accuracy"]["test_accuracy"] == 0.75
+  assert card["costs"]["macs"] > 0
+  assert card["licence"] == "BSD"
+  assert card["budget"]["macs"] == [1.0, 2.0]
+  assert card["latency"]["ms"] > 0
+  assert card["input"]["dtype"] == "uint8"
+  assert card["class_names"] == list("abcdefghij")
+  assert card["weights"] == "weights.safetensors"
+  plain, wanted = models.weights.unbiased(
+    saved.module.architecture, saved.variables
+  )
+  loaded = models.load_weights(tmp_path / "out" / "weights.safetensors", plain)
+  assert jax.tree.all(jax.tree.map(np.array_equal, loaded, wanted))
+
+
+@pytest.mark.skipif(
+  bool(onnx_files.missing()), reason="the extra `onnx` is not installed"
+)
+@pytest.mark.parametrize("name", ["small", "fbnet_a", "preactivation"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_onnx(name, dtype):
+  from tests.models import folded_test
+
+  network = folded_test.NETWORKS[name]
+  module, variables = folded_test.filled(network)
+  steps = folded.fold(network, variables)
+  mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+  pixels = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), np.uint8)
+  normal = ((pixels / 255.0 - mean) / std).astype(np.float32)
+  images = normal
+  if dtype == np.uint8:
+    steps, images = exporting.normalizing(steps, mean, std), pixels
+  model = onnx_files.convert(steps, (16, 16, 3), dtype)
+  wanted = jax.jit(lambda x: module.apply(variables, x, train=False))(normal)
+  for batch in (1, 7):
+    found = onnx_files.run(model, images[:batch])
+    np.testing.assert_allclose(found, wanted[:batch], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    ((), "config.model is empty"),
+    (("--config.model=nowhere",), "nowhere holds no model"),
+    (("--config.model={}", "--config.budget_ms=-1"), "config.budget_ms is"),
+    (
+      ("--config.model={}", "--config.platforms=('cpu', 'metal')"),
+      "legal: some of cpu, cuda, tpu",
+    ),
+  ],
+)
+def test_bad_input_is_told(member, tmp_path, flags, message):
+  done = run(tmp_path / "out", *(flag.format(member) for flag in flags))
+  assert done.returncode == 2, done.stderr[-2000:]
+  assert message in done.stderr

@@ -1,0 +1,162 @@
+"""`python -m fbnax.predict`: images of all kinds, decisions, a page."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from fbnax import nbdt
+from fbnax.jobs import predicting
+from fbnax.models.building import build
+from fbnax.spaces import ResNet
+from fbnax.training import model_files
+from fbnax.training.recipes import Settings
+
+NAMES = ("a<b>", "bird", "cat")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+  """A tiny network for colours, which sees red, green or blue."""
+  network = ResNet((1,), (4,), 4, resolution=8)
+  module = build(network, 3)
+  shapes = jax.eval_shape(
+    lambda k: module.init(k, jnp.zeros((1, 8, 8, 3)), train=False),
+    jax.random.key(0),
+  )
+  variables = jax.tree.map(lambda s: np.zeros(s.shape, np.float32), shapes)
+  middle = np.zeros((3, 3, 3, 4), np.float32)
+  middle[1, 1] = np.eye(3, 4)
+  variables["params"]["stem"]["conv"]["kernel"] = middle
+  variables["params"]["stem"]["norm"]["scale"] += 1
+  variables["params"]["classifier"]["kernel"] = 4 * np.eye(4, 3, dtype="f4")
+  variables["batch_stats"]["stem"]["norm"]["var"] += 1
+  path = tmp_path_factory.mktemp("run") / "members" / "tiny"
+  model_files.save(
+    path, network, variables, Settings(1, 1, 8, (0.0,) * 3, (1.0,) * 3), NAMES
+  )
+  return path
+
+
+def picture(color=(255, 0, 0), size=(8, 8)):
+  return Image.new("RGB", size, color)
+
+
+def test_probabilities(model, tmp_path):
+  picture((0, 255, 0)).save(tmp_path / "green.png")
+  (found,) = predicting.predict(model, [tmp_path / "green.png"], 2)
+  shares = np.exp([0, 4, 0]) / np.exp([0, 4, 0]).sum()
+  (first, share), (_, second) = found.classes
+  assert first == "bird"
+  assert share == pytest.approx(shares[1], abs=1e-4)
+  assert second == pytest.approx(shares[0], abs=1e-4)
+  assert found.notes == ()
+
+
+def _rotated(path):
+  image = Image.new("RGB", (8, 8), (255, 0, 0))
+  image.paste((0, 0, 255), (0, 0, 8, 4))
+  exif = Image.Exif()
+  exif[0x0112] = 3  # By half a turn.
+  image.save(path, "JPEG", exif=exif, quality=100, subsampling=0)
+
+
+@pytest.mark.parametrize(
+  ("file", "save", "pixel", "note"),
+  [
+    (
+      "a.png",
+      lambda p: Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(p),
+      (255, 255, 255),
+      "transparency shown on white",
+    ),
+    (
+      "a.png",
+      lambda p: Image.fromarray(np.full((8, 8), 0x7FFF, np.uint16)).save(p),
+      (127, 127, 127),
+      "16 bits cut to 8",
+    ),
+    (
+      "a.tif",
+      lambda p: Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(p),
+      (255, 0, 0),
+      "CMYK converted to RGB",
+    ),
+    (
+      "a.png",
+      lambda p: Image.new("L", (8, 8), 90).save(p),
+      (90, 90, 90),
+      "gray repeated for each colour",
+    ),
+    ("a.jpg", _rotated, (255, 0, 0), "turned as its EXIF says"),
+    (
+      "a.png",
+      lambda p: picture(size=(16, 8)).save(p),
+      (255, 0, 0),
+      "16 x 8 pixels squeezed into a square",
+    ),
+  ],
+)
+def test_kinds_of_images(model, tmp_path, file, save, pixel, note):
+  save(tmp_path / file)
+  (found,) = predicting.predict(model, [tmp_path / file])
+  assert note in found.notes
+  assert found.image.shape == (8, 8, 3)
+  assert np.abs(found.image[0, 0].astype(int) - pixel).max() <= 3
+  assert note in predicting.text(found)
+
+
+def test_with_a_hierarchy(model, tmp_path):
+  copy = tmp_path / "model"
+  shutil.copytree(model, copy)
+  nbdt.Hierarchy.from_children([[0, 1], [3, 2]]).save(copy / "hierarchy.json")
+  picture((0, 0, 255)).save(tmp_path / "blue.png")
+  (found,) = predicting.predict(copy, [tmp_path / "blue.png"])
+  assert found.classes[0][0] == "cat"
+  assert "rather than" in found.path_text
+  # Probabilities are those of paths, and sum to one.
+  assert sum(share for _, share in found.classes) == pytest.approx(1, abs=1e-5)
+  page = predicting.page([found])
+  assert "rather than" in page and "a&lt;b&gt;" in page and "<b>" not in page
+  nbdt.Hierarchy.from_children([[0, 1]]).save(copy / "hierarchy.json")
+  with pytest.raises(ValueError, match="has 2 classes; legal: 3"):
+    predicting.predict(copy, [tmp_path / "blue.png"])
+
+
+def _run(*arguments):
+  return subprocess.run(
+    [sys.executable, "-m", "fbnax.predict", *map(str, arguments)],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def test_the_command(model, tmp_path):
+  picture().save(tmp_path / "red.png")
+  html = tmp_path / "page.html"
+  done = _run(model, tmp_path / "red.png", f"--html={html}", "--top=1")
+  assert done.returncode == 0, done.stderr
+  assert "a<b>" in done.stdout and "bird" not in done.stdout
+  assert html.read_text().count("<img") == 1
+  (tmp_path / "text.png").write_text("no image")
+  for wrong, message in (
+    ((model, tmp_path / "text.png"), "text.png: cannot be decoded"),
+    ((model, tmp_path / "none.png"), "none.png: cannot be decoded"),
+    ((tmp_path, tmp_path / "red.png"), "holds no model"),
+    ((model, tmp_path / "red.png", "--top=0"), "top is 0"),
+  ):
+    done = _run(*wrong)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_predict_is_short():
+  source = pathlib.Path(predicting.__file__).parents[1] / "predict.py"
+  assert len(source.read_text().splitlines()) < 70
