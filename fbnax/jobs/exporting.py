@@ -25,7 +25,7 @@ from fbnax.models.folded import Step
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
-LOADER = '''"""Runs model.stablehlo; needs JAX alone (and flatbuffers, which reads it).
+LOADER = '''"""Runs model.stablehlo; needs JAX, and flatbuffers, which reads it.
 
     python load.py IMAGES.npy    # {kind}[B, {side}, {side}, {channels}]
 """
