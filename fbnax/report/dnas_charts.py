@@ -154,11 +154,14 @@ def networks(result: DnasResult) -> str | None:
     chart.percent_axis(axes.yaxis, "test accuracy")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     ours = [m for m in members if m.network == "derived"]
+    # One label for all seeds, beside the one nearest to their mean.
+    mean = sum(m.test_accuracy or 0.0 for m in ours) / max(len(ours), 1)
+    named = sorted(ours, key=lambda m: abs((m.test_accuracy or 0.0) - mean))[:1]
     place(
       axes,
-      [(m.cost or 0.0) / divisor for m in ours[:1]],
-      [m.test_accuracy or 0.0 for m in ours[:1]],
-      [percent(m.test_accuracy) for m in ours[:1]],
+      [(m.cost or 0.0) / divisor for m in named],
+      [m.test_accuracy or 0.0 for m in named],
+      [("mean " if len(ours) > 1 else "") + percent(mean)] * len(named),
       [((m.cost or 0.0) / divisor, m.test_accuracy or 0.0) for m in members],
     )
     label = (

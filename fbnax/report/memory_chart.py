@@ -38,7 +38,6 @@ def memory(result: DnasResult) -> str | None:
         label=FORMS[form],
       )
     options = sorted({k for rows in found.values() for k, _ in rows})
-    axes.set_xscale("log", base=2)
     axes.set_xticks(options, [str(k) for k in options])
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
