@@ -93,12 +93,13 @@ def nodes(seen: Seen, hierarchy: nbdt.Hierarchy) -> list[dict[str, Any]]:
     )
     accuracy = np.asarray(measured.accuracy, np.float64).tolist()
     visits = np.asarray(measured.visits).tolist()
+  below, sizes = hierarchy.children, _sizes(hierarchy)
   return [
     {
       "node": node,
       "name": labels[node],
-      "children": hierarchy.children[node - hierarchy.num_classes],
-      "classes": len(hierarchy.leaves(node)),
+      "children": below[node - hierarchy.num_classes],
+      "classes": int(sizes[node]),
       "accuracy": accuracy[node],
       "visits": visits[node],
     }
@@ -211,7 +212,8 @@ def _examples(
   )
   names = hierarchy.labels or tuple(map(str, range(hierarchy.num_nodes)))
   inner = range(hierarchy.num_classes, hierarchy.num_nodes)
-  largest = sorted(inner, key=lambda i: (-len(hierarchy.leaves(i)), i))
+  sizes = _sizes(hierarchy)
+  largest = sorted(inner, key=lambda i: (-sizes[i], i))
   return [
     {
       "node": node,
@@ -259,16 +261,22 @@ def _traversals(
   }
 
 
+def _sizes(hierarchy: nbdt.Hierarchy) -> np.ndarray:
+  """Classes under each node, `i32[V]`."""
+  counts = np.asarray(hierarchy.merges.counts)
+  return counts[np.asarray(hierarchy.rows)]
+
+
 def _from_left(hierarchy: nbdt.Hierarchy) -> list[int]:
   """All nodes but the root, parents first, from left to right."""
   found: list[int] = []
   waiting: list[int] = [hierarchy.root]
+  children = hierarchy.children
   while waiting:
     node = waiting.pop()
     found.append(node)
     if node >= hierarchy.num_classes:
-      below = hierarchy.children[node - hierarchy.num_classes]
-      waiting.extend(reversed(below))
+      waiting.extend(reversed(children[node - hierarchy.num_classes]))
   return found[1:]
 
 

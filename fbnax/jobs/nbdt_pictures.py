@@ -16,8 +16,6 @@ from fbnax.training import files
 HIERARCHY, PAGE, DRAWING = "hierarchy.json", "tree.html", "tree.svg"
 # Samples in the page: as many right ones as wrong ones where there are.
 _SAMPLES = 60
-# A drawing of more classes is left to the page, where one can close nodes.
-_DRAWN = 120
 
 
 def write(
@@ -59,15 +57,18 @@ def write(
     node_visits=visits if known else None,
   )
   files.write_atomically(folder / PAGE, page)
-  if hierarchy.num_classes <= _DRAWN:
-    notes = [
-      "" if a is None or not np.isfinite(a) else f"{100 * a:.1f}%"
-      for a in accuracy
-    ]
-    drawn = nbdt.tree_svg(
-      hierarchy, node_notes=notes if known else None, leaf_images=leaves
-    )
-    files.write_atomically(folder / DRAWING, drawn)
+  notes = [
+    "" if a is None or not np.isfinite(a) else f"{100 * a:.1f}%"
+    for a in accuracy
+  ]
+  drawn = nbdt.tree_svg(
+    hierarchy,
+    node_notes=notes if known else None,
+    leaf_images=leaves,
+    # Several stand in one report.
+    name=f"tree-{folder.name}",
+  )
+  files.write_atomically(folder / DRAWING, drawn)
 
 
 def listed(folder: Path) -> dict[str, str | None]:

@@ -4,13 +4,16 @@ import html
 import json
 import re
 
+import numpy as np
 import pytest
 
 import fbnax.report
+from fbnax.jobs.nbdt_analyses import png
 from fbnax.jobs.nbdt_summary import summarize
 from fbnax.report import nbdt_page, nbdt_tables_page
 from fbnax.report.nbdt_schema import NbdtResult
 from fbnax.report.nbdt_tables_schema import TablesResult
+from tests.browser import needs_chromium, visit
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
 SVG = '<svg id="tree" viewBox="0 0 9 9"><title>tree</title></svg>'
@@ -321,3 +324,18 @@ def test_trees_of_members(tmp_path):
   assert SVG in page
   del member["tree"]
   assert "The decisions of the members" not in write(tmp_path, result, None)
+
+
+@needs_chromium
+def test_pictures_are_part_of_the_page(tmp_path):
+  """The page's policy lets them in, and nothing is asked for or complained."""
+  result = tree_result()
+  picture = png(np.full((4, 4, 1), 200, np.uint8))
+  for row in (result["ambiguous"]["by_tree"], result["examples"][0]["images"]):
+    row[0]["png"] = picture
+  result["ambiguous"]["by_network"] = []
+  write(tmp_path, result)
+  requests, console, document = visit(tmp_path / "report.html", tmp_path)
+  assert requests == []
+  assert console == []
+  assert document.count(picture) == 2
