@@ -86,11 +86,14 @@ def _finding(result: NbdtResult) -> str:
   if drawn is not None:
     images = result.dataset.test
     on = f" on {whole(images)} test images" if images else ""
+    both = ""
+    if len(result.accuracies) > 1:
+      both = "Both networks are measured under the same tree. "
     picture = figure(
       drawn,
-      f"Accuracy{on}, with 95% Wilson intervals. Both networks are measured "
-      "under the same tree; soft inference takes the class whose path is the "
-      "likeliest, hard inference one decision after the other.",
+      f"Accuracy{on}, with 95% Wilson intervals. {both}Soft inference takes "
+      "the class whose path is the likeliest, hard inference one decision "
+      "after the other.",
     )
   if not shown:
     return (
