@@ -144,15 +144,14 @@ def _claims(by_key: Mapping[tuple, Sequence[Case]]) -> list[dict[str, Any]]:
         key,
         (soft, soft),
       )
+  claim(
+    f"growing less constant weights, soft tree, {loss} loss",
+    "5.3",
+    (kind, loss, "growing", (), False),
+    (kind, loss, "constant", (), False),
+    (soft, soft),
+  )
   for key in trained:
-    if key[:2] == main[:2] and key[2] != schedule and not key[3]:
-      claim(
-        f"{schedule} less {key[2]} weights, soft tree, {loss} loss",
-        "5.3",
-        main,
-        key,
-        (soft, soft),
-      )
     if key[3]:
       claim(
         "hierarchy of the trained network less hierarchies made in training, "

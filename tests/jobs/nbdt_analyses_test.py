@@ -174,6 +174,11 @@ def test_summary():
   assert claims["5.3"]["mean"] == pytest.approx(0.01)
   assert claims["5.5"]["mean"] == pytest.approx(0.02)
   assert claims["5.7"]["mean"] == pytest.approx(0.02)
+  # Whichever of them is the main one, the paper's is the growing one.
+  turned = sorted(cases(), key=lambda c: c["schedule"] == "growing")
+  [claim] = [c for c in summarize(turned)["claims"] if "weights" in c["name"]]
+  assert claim["name"].startswith("growing less constant")
+  assert claim["mean"] == pytest.approx(0.01)
   names = [c["name"] for c in found["claims"]]
   assert any("less none" in n for n in names)
   assert any("soft less hard loss" in n for n in names)
