@@ -233,7 +233,7 @@ def _memory(result: DnasResult) -> str:
     chart,
     "What XLA plans for a training step of a small supernet, where each block "
     "chooses among so many numbers of channels. With masks all options share "
-    f"one block's weights and maps. {'; '.join(parts)}.",
+    f"one block's weights and maps. {markup.capital('; '.join(parts))}.",
   )
 
 

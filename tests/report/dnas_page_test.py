@@ -201,7 +201,7 @@ def test_the_comparison_in_words(tmp_path):
 
 def test_the_memory_in_words(write):
   text = write(make())
-  assert "masks, as here: 0.000% more with 8 options than with 1" in text
+  assert "Masks, as here: 0.000% more with 8 options than with 1" in text
   assert "one block per option: 8.0 times as much with 8 options" in text
 
 
