@@ -17,7 +17,7 @@ A classifier from elsewhere, by its last weights and, if at hand, its logits:
 
 A preset is named after a colon, `--config=configs/nbdt.py:cifar10`:
 
-* `digits`: what stands here, the default; two minutes on two CPU cores;
+* `digits`: what stands here, the default; a minute of CPU;
 * `cifar10_cpu`: 3,000 images of CIFAR-10 (`--config.data.path=cifar10.npz`) at
   16 pixels and a residual network of eight layers, for a CPU;
 * `cifar10`: the paper's: ResNet-18, all images, 200 epochs, batch 512; a GPU.

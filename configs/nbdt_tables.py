@@ -9,7 +9,7 @@ these. Tables 5.1 to 5.8 with intervals are in the report.
 
 A preset is named after a colon, `--config=configs/nbdt_tables.py:cifar10_cpu`:
 
-* `digits`: what stands here, the default; about ten minutes on two CPU cores;
+* `digits`: what stands here, the default; five CPU-minutes;
 * `cifar10_cpu`: 3,000 images of CIFAR-10 (`--config.data.path=cifar10.npz`) at
   16 pixels and a residual network of eight layers, for a CPU;
 * `cifar10`: the paper's: ResNet-18, all images, 200 epochs, batch 512; a GPU.
