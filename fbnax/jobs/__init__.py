@@ -10,6 +10,7 @@ JOBS: dict[str, str] = {
   "benchmark": "fbnax.jobs.benchmark",
   "study": "fbnax.jobs.study",
   "profile": "fbnax.jobs.profile",
+  "zero_cost": "fbnax.jobs.zero_cost",
   "dnas": "fbnax.jobs.dnas",
   "nbdt": "fbnax.jobs.nbdt",
   "nbdt_tables": "fbnax.jobs.nbdt_tables",

@@ -189,7 +189,7 @@ def settings(
 ) -> Settings:
   """Training settings from `config.training`, with changes."""
   given = config.training
-  mean, std = _normalization(dataset)
+  mean, std = normalization(dataset)
   return Settings(
     **{
       "epochs": given.epochs,
@@ -238,7 +238,7 @@ def given_normalization(config: Any, dataset: Dataset) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=4)
-def _normalization(
+def normalization(
   dataset: Dataset,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
   """Mean and deviation of the channels; reads images where they stream.

@@ -2,26 +2,21 @@
 
 Dong & Yang 2020; `fbnax.spaces.cell` says what is built. `CellSupernet` holds
 both convolutions of every edge and is driven by choice weights. Where these are
-known to be one-hot it computes the chosen operations alone: each edge is a
-switch, of which a compiled program runs one branch, so that one program serves
-all cells and a cell costs what its own network costs. Under `vmap` a switch
-runs all branches and selects; the results are the same.
+known to be one-hot it computes the chosen operations alone (`cell_loop`), so
+that one program serves all cells and a cell costs what its own network costs.
+Under `vmap` all operations are computed and one selected; the results are the
+same.
 
 The benchmark has BN with scale and offset everywhere and no biased convolution
 (`affine`, `biased`); the networks that zero-cost-nas measured have, in the
 cells alone, biased convolutions and BN without. Weights start with the variance
 that PyTorch, and so both of them, gives them: 1 / (3 x inputs of an output).
 
-Kernels are shared by the cells, so that a batch of cells makes no grouped
-convolutions of them on the way forward, and `lax` computes 3x3 convolutions
-best on a CPU too: 6 ms in place of 54 with 16 channels at 32 x 32, batch 64.
-
 Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` classes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,14 +24,21 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fbnax.models.initial import draw
-from fbnax.models.layers import BatchNorm
-from fbnax.ops import conv, norm
+from fbnax.models import cell_loop
+from fbnax.models.cell_parts import (
+  KERNELS,
+  Conv,
+  Norm,
+  Reduction,
+  ReluConvNorm,
+  average3x3,
+)
 from fbnax.spaces.cell import EDGES, OPS, STAGES, CellNetwork
 
-KERNELS = {"conv3x3": 3, "conv1x1": 1}
-# Number of an edge, input, name of the edge, train: the operation's result.
+# The cell, the number of an edge, its input: the operation's result.
 _Edge = Callable[["_Cell", int, jax.Array], jax.Array]
+# Names of cells, their width, the input of the first: the result of the last.
+_Stage = Callable[[Sequence[str], int, jax.Array], jax.Array]
 
 
 class CellNet(nn.Module):
@@ -66,7 +68,9 @@ class CellNet(nn.Module):
     def edge(cell: _Cell, index: int, x: jax.Array) -> jax.Array:
       return cell.operation(self.network.ops[index], index, x)
 
-    return _forward(self, self.network, edge, images, train)
+    return _forward(
+      self.network, self.num_classes, _cells(self, edge, train), images, train
+    )
 
 
 class CellSupernet(nn.Module):
@@ -99,12 +103,29 @@ class CellSupernet(nn.Module):
         or `f32[B, 5]` for each example's own; they sum to one.
       train: BN uses the batch's statistics.
     """
-    mixed = _chosen if self.one_hot else _mixed
+    if not self.one_hot or self.is_initializing():  # All have variables.
 
-    def edge(cell: _Cell, index: int, x: jax.Array) -> jax.Array:
-      return mixed(cell, index, x, weights[index])
+      def edge(cell: _Cell, index: int, x: jax.Array) -> jax.Array:
+        return _mixed(cell, index, x, weights[index])
 
-    return _forward(self, self.network, edge, images, train)
+      return _forward(
+        self.network, self.num_classes, _cells(self, edge, train), images, train
+      )
+    numbers = [jnp.argmax(own) for own in weights]
+
+    def stage(names: Sequence[str], width: int, x: jax.Array) -> jax.Array:
+      return cell_loop.loop(
+        self,
+        names,
+        numbers,
+        width,
+        x,
+        affine=self.affine,
+        biased=self.biased,
+        train=train,
+      )
+
+    return _forward(self.network, self.num_classes, stage, images, train)
 
 
 def extract_cell(network: CellNetwork, variables: Any) -> Any:
@@ -175,9 +196,9 @@ class _Cell(nn.Module):
     if op == "skip":
       return x
     if op == "avgpool3x3":
-      return _average3x3(x)
+      return average3x3(x)
     start, end = EDGES[index]
-    return _ReluConvNorm(
+    return ReluConvNorm(
       self.width,
       kernel=KERNELS[op],
       affine=self.affine,
@@ -186,117 +207,36 @@ class _Cell(nn.Module):
     )(x, train=self.train)
 
 
-class _ReluConvNorm(nn.Module):
-  """ReLU, convolution, BN."""
+def _cells(module: CellNet | CellSupernet, edge: _Edge, train: bool) -> _Stage:
+  """The cells of a stage one by one."""
 
-  features: int
-  kernel: int
-  stride: int = 1
-  affine: bool = True
-  biased: bool = False
+  def stage(names: Sequence[str], width: int, x: jax.Array) -> jax.Array:
+    for name in names:
+      x = _Cell(width, edge, module.affine, module.biased, train, name=name)(x)
+    return x
 
-  @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    """`f32[B, H, W, C]` to `f32[B, H', W', features]`."""
-    x = _Conv(
-      self.features,
-      kernel=self.kernel,
-      stride=self.stride,
-      use_bias=self.biased,
-      name="conv",
-    )(nn.relu(x))
-    if self.affine:
-      return BatchNorm(name="norm")(x, train=train)
-    return _PlainNorm(name="norm")(x, train=train)
-
-
-class _Conv(nn.Module):
-  """A convolution that keeps the map's size, up to the stride."""
-
-  features: int
-  kernel: int = 1
-  stride: int = 1
-  use_bias: bool = False
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """`f32[B, H, W, C]` to `f32[B, H', W', features]`."""
-    shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-    inputs = math.prod(shape[:3])
-    kernel = self.param(
-      "kernel", lambda key, s: draw(key, s) / math.sqrt(3.0 * inputs), shape
-    )
-    if self.kernel == 1:
-      y = conv.pointwise(x, kernel)
-    else:
-      y = conv.lax_conv(x, kernel, self.stride, self.kernel // 2)
-    if self.use_bias:
-      y = y + self.param("bias", nn.initializers.zeros, (self.features,))
-    return y
-
-
-class _PlainNorm(nn.Module):
-  """BN without scale and offset; momentum 0.9 in Flax's sense."""
-
-  @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    """`f32[B, H, W, C]` to the same."""
-    shape = (x.shape[-1],)
-    running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
-    running_var = self.variable("batch_stats", "var", jnp.ones, shape)
-    mean, variance = running_mean.value, running_var.value
-    if train:
-      mean, variance = norm.batch_statistics(x)
-      if not self.is_initializing():
-        running_mean.value = 0.9 * running_mean.value + 0.1 * mean
-        running_var.value = 0.9 * running_var.value + 0.1 * variance
-    one, zero = jnp.ones(shape), jnp.zeros(shape)
-    return norm.normalize(x, mean, variance, one, zero, 1e-5)
+  return stage
 
 
 def _forward(
-  module: CellNet | CellSupernet,
   network: CellNetwork,
-  edge: _Edge,
+  num_classes: int,
+  stage: _Stage,
   images: jax.Array,
   train: bool,
 ) -> jax.Array:
-  """Builds and runs the layers inside `module`'s compact call."""
+  """Builds and runs the layers inside a module's compact call."""
   width = network.channels
-  x = _Conv(width, kernel=3, name="stem_conv")(images)
-  x = BatchNorm(name="stem_norm")(x, train=train)
-  for stage in range(STAGES):
-    if stage:
+  x = Conv(width, kernel=3, name="stem_conv")(images)
+  x = Norm(name="stem_norm")(x, train=train)
+  for index in range(STAGES):
+    if index:
       width *= 2
-      x = _Reduction(width, name=f"stage{stage}_reduction")(x, train=train)
-    for index in range(network.cells):
-      x = _Cell(
-        width,
-        edge,
-        module.affine,
-        module.biased,
-        train,
-        name=f"stage{stage}_cell{index}",
-      )(x)
-  x = nn.relu(BatchNorm(name="head_norm")(x, train=train))
-  return nn.Dense(module.num_classes, name="classifier")(x.mean((1, 2)))
-
-
-class _Reduction(nn.Module):
-  """The residual block that halves the image."""
-
-  width: int
-
-  @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    """`f32[B, H, W, C]` to `f32[B, H / 2, W / 2, width]`."""
-    h = _ReluConvNorm(self.width, kernel=3, stride=2, name="conv1")(
-      x, train=train
-    )
-    h = _ReluConvNorm(self.width, kernel=3, name="conv2")(h, train=train)
-    batch, height, width, channels = x.shape
-    quarters = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
-    return h + _Conv(self.width, name="shortcut")(quarters.mean((2, 4)))
+      x = Reduction(width, name=f"stage{index}_reduction")(x, train=train)
+    names = [f"stage{index}_cell{i}" for i in range(network.cells)]
+    x = stage(names, width, x)
+  x = nn.relu(Norm(name="head_norm")(x, train=train))
+  return nn.Dense(num_classes, name="classifier")(x.mean((1, 2)))
 
 
 def _mixed(
@@ -308,37 +248,3 @@ def _mixed(
   each = jnp.moveaxis(weights, -1, 0).reshape(len(OPS), -1, 1, 1, 1)
   pairs = zip(each, results, strict=True)
   return sum((w * r for w, r in pairs), start=jnp.zeros_like(x))
-
-
-def _chosen(
-  cell: _Cell, index: int, x: jax.Array, weights: jax.Array
-) -> jax.Array:
-  """The operation of the largest weight."""
-  if cell.is_initializing():  # All have variables.
-    return _mixed(cell, index, x, weights)
-
-  def branch(op: str) -> Callable[[_Cell, jax.Array], jax.Array]:
-    return lambda cell, x: cell.operation(op, index, x)
-
-  branches = [branch(op) for op in OPS]
-  return nn.switch(jnp.argmax(weights), branches, cell, x)
-
-
-def _average3x3(x: jax.Array) -> jax.Array:
-  """The mean over a pixel and its neighbours, as far as there are any."""
-  for axis in (1, 2):
-    x = _sum3(x, axis)
-  sides = [_sum3(jnp.ones(size, x.dtype), 0) for size in x.shape[1:3]]
-  return x / (sides[0][:, None] * sides[1])[:, :, None]
-
-
-def _sum3(x: jax.Array, axis: int) -> jax.Array:
-  """The sum of a value and its neighbours along an axis."""
-  edge = [(0, 0)] * x.ndim
-  edge[axis] = (1, 1)
-  padded = jnp.pad(x, edge)
-  size = x.shape[axis]
-  return sum(
-    (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(1, 3)),
-    start=jax.lax.slice_in_dim(padded, 0, size, axis=axis),
-  )

@@ -209,7 +209,7 @@ class _Walk:
     known.update(zip(jaxpr.invars, values, strict=True))
 
     def read(variable: Any) -> Any:
-      return variable.val if _is_literal(variable) else known[variable]
+      return variable.val if is_literal(variable) else known[variable]
 
     for equation in jaxpr.eqns:
       inputs = [read(v) for v in equation.invars]
@@ -221,7 +221,7 @@ class _Walk:
           inputs[operand], places[id(equation)], len(places)
         )
         sums = {**sums, kind: jax.tree.map(jnp.add, sums[kind], value)}
-      flags = [not _is_literal(v) and v in moved for v in equation.invars]
+      flags = [not is_literal(v) and v in moved for v in equation.invars]
       outputs, inner = self._apply(equation, inputs, flags)
       if inner is not None:
         sums = jax.tree.map(jnp.add, sums, inner)
@@ -319,12 +319,13 @@ def _marked(equation: Any) -> tuple[str, int] | None:
     value = equation.invars[place]
     zero = equation.invars[other]
     # The variance of BN is such a maximum as well, of one axis.
-    if _is_literal(zero) and zero.val == 0 and value.aval.ndim >= 2:
+    if is_literal(zero) and zero.val == 0 and value.aval.ndim >= 2:
       return RELU, place
   return None
 
 
-def _is_literal(variable: Any) -> bool:
+def is_literal(variable: Any) -> bool:
+  """Whether an operand of a traced program is a number that stands there."""
   return hasattr(variable, "val")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -56,28 +57,22 @@ class Problem:
     return capture.layers(self.forward, self.variables, self.images)
 
   @functools.cached_property
-  def gradients(self) -> tuple[Kernels, list[jax.Array], jax.Array]:
-    """Of the loss: toward kernels, toward gates; and w (H g).
+  def gradients(self) -> tuple[Kernels, jax.Array, jax.Array]:
+    """Of the loss: toward kernels; fisher's sum, if asked for; w (H g), too."""
 
-    A gate `f32[B, C]` scales the result of a layer, image by image and channel
-    by channel; the gradient toward it is the sum over the pixels of result
-    times gradient. Gates are there for fisher alone, w (H g) for grasp.
-    """
-    gates = [
-      jnp.ones((layer.output[0], layer.output[-1]))
-      for layer in (self.layers if "fisher" in self.names else ())
-    ]
-
-    def gradient(kernels: Kernels) -> tuple[Kernels, list[jax.Array]]:
-      return jax.grad(self._loss, argnums=(0, 1))(kernels, gates)
+    def gradient(kernels: Kernels) -> tuple[Kernels, jax.Array]:
+      if "fisher" not in self.names:
+        return jax.grad(self._loss)(kernels), jnp.zeros(())
+      sink = jnp.zeros(())
+      return jax.grad(self._tapped_loss, argnums=(0, 1))(kernels, sink)
 
     if "grasp" not in self.names:
       return *gradient(self.kernels), jnp.zeros(())
     # H g is the derivative of the gradient along itself, taken backwards: a
     # gradient that is written by hand has no forward derivative.
-    (toward, to_gates), pull = jax.vjp(gradient, self.kernels)
-    [second] = pull((toward, jax.tree.map(jnp.zeros_like, to_gates)))
-    return toward, to_gates, _dot(second, self.kernels)
+    toward, pull, fisher = jax.vjp(gradient, self.kernels, has_aux=True)
+    [second] = pull(toward)
+    return toward, fisher, _dot(second, self.kernels)
 
   def loss(
     self, kernels: Kernels, images: jax.Array, labels: jax.Array
@@ -88,18 +83,49 @@ class Problem:
       logits, labels
     ).mean()
 
-  def _loss(self, kernels: Kernels, gates: list[jax.Array]) -> jax.Array:
-    if not gates:
-      return self.loss(kernels, self.images, self.labels)
-    left = iter(gates)
+  def _loss(self, kernels: Kernels) -> jax.Array:
+    return self.loss(kernels, self.images, self.labels)
 
-    def scale(layer: capture.Layer, result: jax.Array) -> jax.Array:
-      gate = next(left)
-      between = (1,) * (result.ndim - 2)
-      return result * gate.reshape(gate.shape[0], *between, gate.shape[1])
+  def _tapped_loss(self, kernels: Kernels, sink: jax.Array) -> jax.Array:
+    """The loss; its gradient toward `sink`, which is 0, is fisher's sum."""
 
-    with capture.intercept(output=scale):
-      return self.loss(kernels, self.images, self.labels)
+    def tap(layer: capture.Layer, result: jax.Array) -> jax.Array:
+      return _tap(result, sink, math.prod(layer.kernel[:-1]))
+
+    with capture.intercept(output=tap):
+      return self._loss(kernels)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _tap(result: jax.Array, sink: jax.Array, weights: int) -> jax.Array:
+  """The result; what fisher makes of it is its "gradient" toward the sink.
+
+  A gradient toward what a loop or a branch closes over is summed over all that
+  is executed, so that a layer counts as often as it is called.
+
+  Args:
+    result: of a layer, `f32[B, ..., C]`.
+    sink: `f32[]`.
+    weights: those of one output channel.
+  """
+  return result
+
+
+def _tap_forward(
+  result: jax.Array, sink: jax.Array, weights: int
+) -> tuple[jax.Array, jax.Array]:
+  return result, result
+
+
+def _tap_backward(
+  weights: int, result: jax.Array, gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  between = tuple(range(1, result.ndim - 1))
+  gates = (result * gradient).sum(between)
+  return gradient, 0.5 * weights * (gates * gates).mean(0).sum()
+
+
+_tap.defvjp(_tap_forward, _tap_backward)
 
 
 def kernels_of(variables: Any) -> Kernels:

@@ -131,6 +131,8 @@ class Scorer:
       )
     self.names = tuple(dict.fromkeys(names))
     self._network = network
+    # The last variables, and the same in float64: of a space they are many.
+    self._doubled: tuple[Any, Any] | None = None
     self._one = jax.jit(self._measure, static_argnums=0)
     self._many = jax.jit(
       lambda group, variables, images, labels, key, choices: jax.vmap(
@@ -193,9 +195,12 @@ class Scorer:
       found |= jax.device_get(program(single, variables, images, *rest))
     if self._group(True):
       with jax.enable_x64(True):
-        doubled, image = _doubled((variables, images[:1]))
+        if self._doubled is None or self._doubled[0] is not variables:
+          self._doubled = variables, jax.device_put(_doubled(variables))
         found |= jax.device_get(
-          program(self._group(True), doubled, image, *rest)
+          program(
+            self._group(True), self._doubled[1], _doubled(images[:1]), *rest
+          )
         )
     return found
 

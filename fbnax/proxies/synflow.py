@@ -11,27 +11,39 @@ logarithm beside it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.proxies import capture
+from fbnax.proxies import capture, monotone
 from fbnax.proxies.problem import Kernels, Problem, kernels_of, with_kernels
 
 
 def synflow(problem: Problem) -> jax.Array:
-  """The sum of |w dR/dw|, `f64[]` where float64 is switched on."""
+  """The sum of |w dR/dw|, `f64[]` where float64 is switched on.
+
+  Where no weight can lower an output, as in a network of convolutions, ReLUs,
+  pools and sums, all terms are positive: the sum is then R's derivative along
+  the weights, which needs no backward pass.
+  """
   absolute = jax.tree.map(jnp.abs, problem.variables["params"])
-  variables = {**problem.variables, "params": absolute}
   ones = jnp.ones_like(problem.images[:1])
 
-  def total(kernels: Kernels) -> jax.Array:
+  def total(kernels: Kernels, params: Any, ones: jax.Array) -> jax.Array:
+    variables = {**problem.variables, "params": params}
     with capture.intercept(skip_norm=True):
       changed = with_kernels(variables, kernels)
       return problem.forward(changed, ones, train=False).sum()
 
-  kernels = kernels_of(variables)
-  gradients = jax.grad(total)(kernels)
+  kernels = kernels_of({"params": absolute})
+  if monotone.increases(total, kernels, absolute, ones):
+    along = jax.jvp(
+      lambda kernels: total(kernels, absolute, ones), (kernels,), (kernels,)
+    )
+    return along[1]
+  gradients = jax.grad(total)(kernels, absolute, ones)
   return sum(
     (jnp.abs(kernels[p] * g).sum() for p, g in gradients.items()),
     start=jnp.zeros((), ones.dtype),

@@ -1,0 +1,173 @@
+"""Job `zero_cost`: scores of networks that have not been trained.
+
+Networks of a space, or of a table of trained ones, are scored on one batch of
+images by one compiled program. What was scored is in `scores.jsonl`, a line for
+each network in an order that only the seed decides; a run that was stopped goes
+on from it, and one that has ended goes on with a larger sample.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import config_dict
+
+from fbnax import __version__, models, report
+from fbnax.jobs import inputs, zero_cost_summary
+from fbnax.jobs import zero_cost_networks as networks_lib
+from fbnax.jobs.workdir import WorkDir, open_workdir
+from fbnax.jobs.zero_cost_networks import Networks
+from fbnax.proxies import PROXIES, Scorer, check_batch
+from fbnax.search import tables
+from fbnax.training.progress import Progress, open_progress
+
+SCHEMA_VERSION = 1
+SCORES = "scores.jsonl"
+
+
+def run(config: Any, workdir: str) -> None:
+  """Scores the networks, or those that are left."""
+  config = config_dict.ConfigDict(inputs.SPACE_DEFAULTS | dict(config.items()))
+  dataset = inputs.dataset(config)
+  found = networks_lib.networks(config, dataset)
+  names = _names(config)
+  images, labels = networks_lib.batch(config, dataset, found.resolution)
+  check_batch(images, labels, dataset.num_classes)
+  given = config.to_dict()
+  for key in inputs.SPACE_DEFAULTS:
+    del given[key]
+  with open_workdir(workdir, given, ignore=("sample",)) as work:
+    done = work.result()
+    if done is not None and len(done["networks"]) >= len(found.genotypes):
+      return
+    with open_progress() as progress, work.phase("scores"):
+      scores = _scores(config, found, names, images, labels, work, progress)
+    with work.phase("correlations"):
+      scores |= networks_lib.counts(found, dataset.num_classes)
+      accuracies = None
+      if config.table:
+        accuracies = tables.test_accuracy(config.table, found.genotypes)
+      summary = zero_cost_summary.summarize(
+        scores,
+        accuracies,
+        best=config.best,
+        draws=config.bootstrap,
+        seed=config.seed,
+      )
+    work.write_result(
+      {
+        "schema_version": SCHEMA_VERSION,
+        "fbnax_version": __version__,
+        "job": "zero_cost",
+        "config": given,
+        "dataset": {
+          "name": dataset.name,
+          "source": dataset.source,
+          "images": len(images),
+        },
+        "space": {"name": found.space.name, "size": found.space.size},
+        "networks": [
+          {
+            "genotype": genotype.tolist(),
+            "accuracy": None if accuracies is None else float(accuracies[i]),
+            "scores": {name: float(v[i]) for name, v in scores.items()},
+          }
+          for i, genotype in enumerate(found.genotypes)
+        ],
+        "sees_masked": networks_lib.sees_masked(found, names),
+        "summary": summary,
+        "times": {"phases": work.times(), "total": sum(work.times().values())},
+      }
+    )
+    page = report.write(work.path)
+  for row in summary["proxies"]:
+    if row["spearman"] is not None:
+      print(
+        f"{row['name']}: Spearman {row['spearman']:.3f} "
+        f"({row['low']:.3f} to {row['high']:.3f})"
+      )
+  print(f"{len(found.genotypes)} networks scored; report: {page}")
+
+
+def _names(config: Any) -> tuple[str, ...]:
+  names = tuple(config.proxies)
+  legal = [n for n in PROXIES if PROXIES[n].of_choice]
+  unknown = [n for n in names if n not in legal]
+  if unknown or not names or len(set(names)) < len(names):
+    raise ValueError(
+      f"config.proxies is {names!r}; legal: some of {', '.join(legal)}, each "
+      "once (MACs and parameters are counted anyway)"
+    )
+  for key, least in (("chunk", 1), ("bootstrap", 0)):
+    if config[key] < least:
+      raise ValueError(
+        f"config.{key} is {config[key]!r}; legal: at least {least}"
+      )
+  if not 0 < config.best <= 1:
+    raise ValueError(f"config.best is {config.best!r}; legal: above 0, up to 1")
+  return names
+
+
+def _scores(
+  config: Any,
+  found: Networks,
+  names: tuple[str, ...],
+  images: jax.Array,
+  labels: jax.Array,
+  work: WorkDir,
+  progress: Progress,
+) -> dict[str, np.ndarray]:
+  """The scores by proxy, `f64[n]` each; -inf ranks last."""
+  path = work.path / SCORES
+  rows = _read(path, names)
+  total = len(found.genotypes)
+  if len(rows) < total:
+    key, init_key = jax.random.split(jax.random.key(config.seed))
+    scorer = Scorer(names, found.network)
+    with progress.phase("initial weights"):
+      variables = networks_lib.initial(found, init_key, images.shape[-1])
+    with progress.phase("scores", total, len(rows)) as advance:
+      while len(rows) < total:
+        chunk = found.genotypes[len(rows) : len(rows) + config.chunk]
+        new = []
+        for genotype in chunk:
+          choice = models.one_hot(found.space, jnp.asarray(genotype))
+          scored = scorer(variables, images, labels, key, choice)
+          new.append([scored[name] for name in names])
+          advance(1)
+        _append(path, new)
+        rows += new
+  columns = np.asarray(rows[:total], np.float64).T
+  return dict(zip(names, columns, strict=True))
+
+
+def _read(path: Path, names: tuple[str, ...]) -> list[list[float]]:
+  """What was scored; a line that a kill cut off is cut away."""
+  try:
+    text = path.read_text("utf-8")
+  except FileNotFoundError:
+    return []
+  whole = text[: text.rfind("\n") + 1]
+  if whole != text:
+    path.write_text(whole, "utf-8")
+  return [
+    [-math.inf if v is None else v for v in json.loads(line)]
+    for line in whole.splitlines()
+  ]
+
+
+def _append(path: Path, rows: list[list[float]]) -> None:
+  """Adds rows, each float to the last bit, and waits until they are kept."""
+  with path.open("a", encoding="utf-8") as file:
+    for row in rows:
+      values = [v if math.isfinite(v) else None for v in row]
+      file.write(json.dumps(values) + "\n")
+    file.flush()
+    os.fsync(file.fileno())

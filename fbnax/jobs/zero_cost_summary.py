@@ -1,0 +1,122 @@
+"""What scores are worth: rank correlations with accuracies and each other.
+
+Symbols: `n` networks, `k` scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fbnax.proxies import (
+  VOTES,
+  best_share,
+  kendall,
+  partial_spearman,
+  spearman,
+  spearman_matrix,
+)
+
+# The three whose majority zero-cost-nas takes.
+CLASSIC = ("synflow", "jacob_cov", "snip")
+COUNTS = ("macs", "params")
+
+
+def combinations(
+  scores: Mapping[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+  """Votes of the published three, and of all; no accuracy is looked at."""
+  found = {}
+  proxies = [name for name in scores if name not in COUNTS]
+  sets = {"all proxies": proxies}
+  if set(CLASSIC) <= set(proxies):
+    sets["synflow, jacob_cov, snip"] = list(CLASSIC)
+    if "naswot" in proxies:
+      sets["synflow, naswot, jacob_cov"] = ["synflow", "naswot", "jacob_cov"]
+      sets["synflow, naswot"] = ["synflow", "naswot"]
+  for words, names in sets.items():
+    if len(names) < 2:
+      continue
+    columns = np.stack([scores[name] for name in names], 1)
+    for vote, function in VOTES.items():
+      found[f"{vote} of {words}"] = function(columns)
+  return found
+
+
+def summarize(
+  scores: Mapping[str, np.ndarray],
+  accuracies: np.ndarray | None,
+  *,
+  best: float,
+  draws: int,
+  seed: int,
+) -> dict[str, Any]:
+  """`summary` of `result.json`.
+
+  Args:
+    scores: `f64[n]` by proxy, MACs and parameters among them.
+    accuracies: `f64[n]`, or None where there is no table.
+    best: share of the networks, the best by accuracy, for a correlation of
+      their own.
+    draws: of the bootstrap, for 95% intervals; 0 for none.
+    seed: of it.
+
+  Returns:
+    `proxies`: a row for each score and each combination: correlations with the
+    accuracies (None without them), of all and of the best, and given the MACs.
+    `matrix`: Spearman's correlations between the scores in the order of
+    `names`.
+  """
+  names = list(scores)
+  columns = np.stack([scores[name] for name in names], 1)
+  rows = []
+  combined = combinations(scores)
+  resampled = np.random.default_rng(seed).integers(
+    0, len(columns), (draws, len(columns))
+  )
+  for name, values in {**scores, **combined}.items():
+    row: dict[str, Any] = {
+      "name": name,
+      "combination": name in combined,
+      "finite": int(np.isfinite(values).sum()),
+      "distinct": len(np.unique(values)),
+      "macs": spearman(values, scores["macs"]),
+    }
+    keys = ("spearman", "low", "high", "kendall", "best", "best_low")
+    row |= dict.fromkeys((*keys, "best_high", "given_macs"))
+    if accuracies is not None:
+      row["spearman"] = spearman(values, accuracies)
+      row["kendall"] = kendall(values, accuracies)
+      row["low"], row["high"] = _interval(values, accuracies, resampled)
+      top = best_share(accuracies, best)
+      among = resampled[:, : top.sum()] % top.sum()
+      row["best"] = spearman(values[top], accuracies[top])
+      row["best_low"], row["best_high"] = _interval(
+        values[top], accuracies[top], among
+      )
+      if name != "macs":
+        row["given_macs"] = partial_spearman(values, accuracies, scores["macs"])
+    rows.append(row)
+  matrix = spearman_matrix(columns)
+  return {
+    "names": names,
+    "proxies": rows,
+    "matrix": matrix.tolist(),
+    "best_share": best,
+    "best_networks": None
+    if accuracies is None
+    else int(best_share(accuracies, best).sum()),
+  }
+
+
+def _interval(
+  a: np.ndarray, b: np.ndarray, resampled: np.ndarray
+) -> tuple[float | None, float | None]:
+  """95% by the percentiles of a bootstrap over the networks."""
+  if not len(resampled):
+    return None, None
+  found = [spearman(a[rows], b[rows]) for rows in resampled]
+  low, high = np.nanquantile(found, (0.025, 0.975))
+  return float(low), float(high)
