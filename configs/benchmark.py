@@ -5,7 +5,11 @@
 
 NARS, regularized evolution and random search, 100 evaluations of distinct
 genotypes each, 20 seeds; about five minutes on two CPU cores. The format of a
-table: `fbnax/search/tables.py`.
+table: `fbnax/search/tables.py`. With the zero-cost scores of a table, searches
+that these assist:
+
+    --config.methods="('naswot_10','naswot_100','naswot_1000','area',
+    'area_moves','evolution','random')" --config.seeds=100
 """
 
 from ml_collections import config_dict
@@ -33,5 +37,10 @@ def get_config() -> config_dict.ConfigDict:
     evolution=config_dict.create(
       population=20,
       sample=5,
+    ),
+    assisted=config_dict.create(
+      score="nwot",
+      samples=1000,
+      moves=5,
     ),
   )

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fbnax import __version__, report
-from fbnax.jobs.benchmark_methods import METHODS
+from fbnax.jobs.benchmark_methods import ASSISTED, METHODS
 from fbnax.jobs.workdir import open_workdir
 from fbnax.search import tables
 from fbnax.search.baselines import Trajectory
@@ -86,7 +86,9 @@ def run(config: Any, workdir: str) -> None:
     )
     print(
       f"{row['method']}: test accuracy {100 * row['mean']:.2f} "
-      f"± {100 * row['deviation']:.2f}% ({row['seeds']} seeds){against}"
+      f"± {100 * row['deviation']:.2f}% ({row['seeds']} seeds); after one "
+      f"evaluation {100 * row['first']['mean']:.2f} "
+      f"± {100 * row['first']['deviation']:.2f}%{against}"
     )
   print(f"best in the table: {100 * best:.2f}%; report: {page}")
 
@@ -99,24 +101,28 @@ def summary(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
   Returns:
     For each method its mean, sample deviation, smallest and largest final test
-    accuracy, and the two-sided p-values of Mann and Whitney's test against each
-    other method, which does not assume a distribution.
+    accuracy, mean and deviation after the `first` evaluation, and the two-sided
+    p-values of Mann and Whitney's test against each other method, which does
+    not assume a distribution.
   """
   from scipy import stats  # Slow to import.
 
   ends: dict[str, list[float]] = {}
+  firsts: dict[str, list[float]] = {}
   for entry in entries:
     ends.setdefault(entry["method"], []).append(entry["test_accuracy"])
+    if curve := entry.get("test_curve"):
+      firsts.setdefault(entry["method"], []).append(curve[0])
   rows = []
   for method, values in ends.items():
     rows.append(
       {
         "method": method,
         "seeds": len(values),
-        "mean": float(np.mean(values)),
-        "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+        **_spread(values),
         "smallest": min(values),
         "largest": max(values),
+        "first": _spread(firsts[method]) if method in firsts else None,
         "p_values": {
           other: float(stats.mannwhitneyu(values, theirs).pvalue)
           for other, theirs in ends.items()
@@ -125,6 +131,11 @@ def summary(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
       }
     )
   return rows
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+  deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+  return {"mean": float(np.mean(values)), "deviation": deviation}
 
 
 def _check(config: Any) -> None:
@@ -149,7 +160,8 @@ def _check(config: Any) -> None:
       "whole rounds after it"
     )
   given = config.evolution
-  if "evolution" in config.methods and not (
+  evolves = {"evolution", "area", "area_moves"} & set(config.methods)
+  if evolves and not (
     1 <= given.sample <= given.population <= config.evaluations
   ):
     raise ValueError(
@@ -161,6 +173,17 @@ def _check(config: Any) -> None:
 
 def _check_table(config: Any, evaluate: Evaluator, pool: np.ndarray) -> None:
   """What only the table can tell, before any search and not after some."""
+  assisted = [m for m in config.methods if m in ASSISTED]
+  if assisted:
+    given = config.assisted
+    known = np.isfinite(tables.scores(config.table, given.score)).sum()
+    least = max(config.evaluations, config.evolution.population)
+    if not least <= given.samples <= known or given.moves < 1:
+      raise ValueError(
+        f"config.assisted has samples={given.samples!r} and moves="
+        f"{given.moves!r}; legal: {least} to {known} samples, the rows with "
+        "the score, and at least 1 move"
+      )
   if config.evaluations > len(pool):
     raise ValueError(
       f"config.evaluations is {config.evaluations!r}; legal: up to "

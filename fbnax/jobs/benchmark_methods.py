@@ -7,13 +7,14 @@ of the table, and gives what it evaluated, in order.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from fbnax.search import baselines, nars
+from fbnax.search import assisted, baselines, nars, tables
 from fbnax.search.baselines import Trajectory
 from fbnax.search.evaluators import Evaluator
 from fbnax.search.planning import Options
@@ -102,11 +103,83 @@ def _evolution(
   )
 
 
+def _naswot(samples: int) -> Method:
+  """NASWOT that chooses among so many random genotypes."""
+
+  def method(
+    config: Any,
+    seed: int,
+    evaluate: Evaluator,
+    space: SearchSpace,
+    pool: np.ndarray,
+  ) -> Trajectory:
+    known, scores = _scored(config, pool)
+    return assisted.naswot(
+      seed,
+      evaluate,
+      known,
+      scores,
+      config.evaluations,
+      config.epochs,
+      samples=samples,
+    )
+
+  return method
+
+
+def _area(moves: bool) -> Method:
+  """AREA; with moves the score chooses among proposed children too."""
+
+  def method(
+    config: Any,
+    seed: int,
+    evaluate: Evaluator,
+    space: SearchSpace,
+    pool: np.ndarray,
+  ) -> Trajectory:
+    known, scores = _scored(config, pool)
+    return assisted.area(
+      seed,
+      evaluate,
+      space,
+      known,
+      scores,
+      config.evaluations,
+      config.epochs,
+      samples=config.assisted.samples,
+      population=config.evolution.population,
+      sample=config.evolution.sample,
+      moves=config.assisted.moves if moves else 1,
+    )
+
+  return method
+
+
+def _scored(config: Any, pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """The genotypes that have the score, and it.
+
+  Raises:
+    ValueError: the table has no such score.
+  """
+  found = _scores(config.table, config.assisted.score)
+  known = ~np.isnan(found)
+  return pool[known], found[known]
+
+
+# A benchmark asks for it with every seed.
+_scores = functools.lru_cache(maxsize=2)(tables.scores)
+
 METHODS: dict[str, Method] = {
   "nars": _nars,
   "evolution": _evolution,
   "random": _random,
+  "naswot_10": _naswot(10),
+  "naswot_100": _naswot(100),
+  "naswot_1000": _naswot(1000),
+  "area": _area(moves=False),
+  "area_moves": _area(moves=True),
 }
+ASSISTED = tuple(n for n in METHODS if n.startswith(("naswot", "area")))
 
 
 @contextlib.contextmanager

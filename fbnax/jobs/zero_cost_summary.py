@@ -22,6 +22,8 @@ from fbnax.proxies import (
 # The three whose majority zero-cost-nas takes.
 CLASSIC = ("synflow", "jacob_cov", "snip")
 COUNTS = ("macs", "params")
+# Fewer networks have no order worth a number.
+_FEWEST = 10
 
 
 def combinations(
@@ -73,9 +75,7 @@ def summarize(
   columns = np.stack([scores[name] for name in names], 1)
   rows = []
   combined = combinations(scores)
-  resampled = np.random.default_rng(seed).integers(
-    0, len(columns), (draws, len(columns))
-  )
+  resampled = np.random.default_rng(seed).random((draws, len(columns)))
   for name, values in {**scores, **combined}.items():
     row: dict[str, Any] = {
       "name": name,
@@ -91,11 +91,11 @@ def summarize(
       row["kendall"] = kendall(values, accuracies)
       row["low"], row["high"] = _interval(values, accuracies, resampled)
       top = best_share(accuracies, best)
-      among = resampled[:, : top.sum()] % top.sum()
-      row["best"] = spearman(values[top], accuracies[top])
-      row["best_low"], row["best_high"] = _interval(
-        values[top], accuracies[top], among
-      )
+      if top.sum() >= _FEWEST:
+        row["best"] = spearman(values[top], accuracies[top])
+        row["best_low"], row["best_high"] = _interval(
+          values[top], accuracies[top], resampled[:, : top.sum()]
+        )
       if name != "macs":
         row["given_macs"] = partial_spearman(values, accuracies, scores["macs"])
     rows.append(row)
@@ -114,9 +114,12 @@ def summarize(
 def _interval(
   a: np.ndarray, b: np.ndarray, resampled: np.ndarray
 ) -> tuple[float | None, float | None]:
-  """95% by the percentiles of a bootstrap over the networks."""
+  """95% by the percentiles of a bootstrap, of uniform draws `[draws, n]`."""
   if not len(resampled):
     return None, None
-  found = [spearman(a[rows], b[rows]) for rows in resampled]
+  drawn = (resampled * len(a)).astype(int)
+  found = [spearman(a[rows], b[rows]) for rows in drawn]
+  if np.isnan(found).all():
+    return None, None
   low, high = np.nanquantile(found, (0.025, 0.975))
   return float(low), float(high)

@@ -60,7 +60,8 @@ def loop(
   )
 
   def step(x: jax.Array, variables: Any) -> tuple[jax.Array, Any]:
-    nodes, changed = [x], {}
+    nodes = [x]
+    changed: dict[str, Any] = {}
     for end in range(1, 4):
       into = []
       for number, (start, to) in zip(numbers, EDGES, strict=True):

@@ -61,7 +61,9 @@ def conv(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def branch_conv(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
+def branch_conv(
+  x: jax.Array, kernel: jax.Array, padding: tuple[int, int]
+) -> jax.Array:
   """A full convolution of stride 1 for use in branches and loops.
 
   Inside `lax.cond` and `lax.scan` XLA brings the axes of a convolution's
@@ -71,27 +73,37 @@ def branch_conv(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
 
   Args:
     x: `f32[B, H, W, C]`.
-    kernel: `f32[K, K, C, O]`.
-    padding: pixels on each side.
+    kernel: `f32[K, K', C, O]`.
+    padding: pixels above and below, and to the left and right.
 
   Returns:
     `f32[B, H', W', O]`.
   """
-  return lax_conv(x, kernel, 1, padding)
+  return lax.conv_general_dilated(
+    x,
+    kernel,
+    (1, 1),
+    [(side, side) for side in padding],
+    dimension_numbers=DIMENSIONS,
+  )
 
 
 def _branch_forward(
-  x: jax.Array, kernel: jax.Array, padding: int
+  x: jax.Array, kernel: jax.Array, padding: tuple[int, int]
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
   return branch_conv(x, kernel, padding), (x, kernel)
 
 
 def _branch_backward(
-  padding: int, saved: tuple[jax.Array, jax.Array], cotangent: jax.Array
+  padding: tuple[int, int],
+  saved: tuple[jax.Array, jax.Array],
+  cotangent: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
   x, kernel = saved
   turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-  to_x = branch_conv(cotangent, turned, kernel.shape[0] - 1 - padding)
+  low, left = padding
+  around = (kernel.shape[0] - 1 - low, kernel.shape[1] - 1 - left)
+  to_x = branch_conv(cotangent, turned, around)
   # Images take the place of channels, and the cotangent that of the kernel.
   to_kernel = branch_conv(
     x.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3), padding

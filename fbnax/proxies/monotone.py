@@ -48,8 +48,10 @@ _KEEPING = frozenset(
     "split",
     "sqrt",
     "squeeze",
+    "stack",
     "tanh",
     "transpose",
+    "unstack",
   }
 )
 # Rising where the first operand is; the others only say where, and are fixed.

@@ -15,6 +15,11 @@ from fbnax.report.comparison_schema import BenchmarkResult, SearchEnd
 from fbnax.report.markup import percent, short
 
 NAMES = {
+  "naswot_10": "NASWOT (N = 10)",
+  "naswot_100": "NASWOT (N = 100)",
+  "naswot_1000": "NASWOT (N = 1000)",
+  "area": "AREA",
+  "area_moves": "AREA with scored moves",
   "nars": "NARS",
   "evolution": "regularized evolution",
   "random": "random search",

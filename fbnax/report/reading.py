@@ -33,6 +33,8 @@ from fbnax.report.nbdt_tables_schema import TablesResult
 from fbnax.report.profile_schema import ProfileResult
 from fbnax.report.schema import SCHEMA_VERSION, Numbers, Result
 from fbnax.report.study_schema import StudyResult
+from fbnax.report.zero_cost_schema import ZeroCostResult
+from fbnax.report.zero_cost_schema import check as check_zero_cost
 from fbnax.spaces import Architecture
 
 _T = TypeVar("_T")
@@ -121,6 +123,15 @@ def read_autobuild(workdir: str | os.PathLike[str]) -> AutobuildResult:
     ValueError: as `read`.
   """
   return _read(workdir, AutobuildResult, check_autobuild)
+
+
+def read_zero_cost(workdir: str | os.PathLike[str]) -> ZeroCostResult:
+  """Reads `result.json` of zero-cost scores.
+
+  Raises:
+    ValueError: as `read`.
+  """
+  return _read(workdir, ZeroCostResult, check_zero_cost)
 
 
 def job_of(workdir: str | os.PathLike[str]) -> str | None:

@@ -27,11 +27,13 @@ from fbnax.report.reading import (
   read_predictors,
   read_profile,
   read_study,
+  read_zero_cost,
 )
 from fbnax.report.schema import Result
 from fbnax.report.sections import sections
 from fbnax.report.study_page import study_page
 from fbnax.report.trees import read_drawing
+from fbnax.report.zero_cost_page import zero_cost_page
 
 
 def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
@@ -68,6 +70,8 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
     text = predictors_page(read_predictors(workdir))
   elif job == "profile":
     text = profile_page(read_profile(workdir))
+  elif job == "zero_cost":
+    text = zero_cost_page(read_zero_cost(workdir))
   else:
     design = read(workdir)
     text = _design_page(design, _drawings(workdir, design))

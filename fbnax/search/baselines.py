@@ -13,6 +13,7 @@ Symbols: `n` evaluations, `D` decisions.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -50,8 +51,15 @@ def random_search(
   if not 1 <= count <= len(pool):
     raise ValueError(f"count is {count}; legal: 1 to {len(pool)}, the pool")
   rows = np.random.default_rng(seed).choice(len(pool), count, replace=False)
+  return evaluated(evaluate, pool[rows], epochs)
+
+
+def evaluated(
+  evaluate: Evaluator, genotypes: np.ndarray, epochs: int = 1
+) -> Trajectory:
+  """Evaluates given genotypes `i32[n, D]` in order."""
   return Trajectory(
-    pool[rows], np.asarray([_accuracy(evaluate, g, epochs) for g in pool[rows]])
+    genotypes, np.asarray([_accuracy(evaluate, g, epochs) for g in genotypes])
   )
 
 
@@ -65,6 +73,9 @@ def regularized_evolution(
   *,
   population: int = 20,
   sample: int = 5,
+  first: np.ndarray | None = None,
+  moves: int = 1,
+  score: Callable[[tuple[int, ...]], float] | None = None,
 ) -> Trajectory:
   """The best of a random sample gets a mutated child, the oldest dies.
 
@@ -82,6 +93,10 @@ def regularized_evolution(
     epochs: of each.
     population: the first ones are random.
     sample: of the population, in which parents compete.
+    first: the first population instead, `i32[population, D]`.
+    moves: children that are proposed.
+    score: of a genotype of the pool, before it is evaluated; of the proposed
+      children the one of the largest score is evaluated.
 
   Raises:
     ValueError: sizes that do not fit.
@@ -93,7 +108,14 @@ def regularized_evolution(
     )
   random = np.random.default_rng(seed)
   known = {tuple(g) for g in pool.tolist()}
-  first = pool[random.choice(len(pool), population, replace=False)]
+  if moves < 1 or (moves > 1 and score is None):
+    raise ValueError(f"moves={moves}; legal: 1, or with a score at least 1")
+  if first is None:
+    first = pool[random.choice(len(pool), population, replace=False)]
+  elif len(first) != population:
+    raise ValueError(
+      f"first has {len(first)} genotypes; legal: {population}, the population"
+    )
   history = [(tuple(g), _accuracy(evaluate, g, epochs)) for g in first.tolist()]
   alive = deque(history)
   seen = {genotype for genotype, _ in history}
@@ -101,11 +123,11 @@ def regularized_evolution(
   while len(history) < count:
     chosen = random.choice(len(alive), sample, replace=False)
     parent = max((alive[i] for i in chosen), key=lambda m: _rank(m[1]))[0]
-    child = parent
-    while child in seen:
-      child = _mutated(random, space, child, free)
-      if child not in known:
-        child = _nearest(random, child, pool, seen)
+    proposed = [
+      _child(random, space, parent, free, known, pool, seen)
+      for _ in range(moves)
+    ]
+    child = proposed[0] if score is None else max(proposed, key=score)
     seen.add(child)
     history.append((child, _accuracy(evaluate, child, epochs)))
     alive.append(history[-1])
@@ -114,6 +136,24 @@ def regularized_evolution(
     np.asarray([g for g, _ in history], np.int32),
     np.asarray([a for _, a in history]),
   )
+
+
+def _child(
+  random: np.random.Generator,
+  space: SearchSpace,
+  parent: tuple[int, ...],
+  free: list[int],
+  known: set[tuple[int, ...]],
+  pool: np.ndarray,
+  seen: set[tuple[int, ...]],
+) -> tuple[int, ...]:
+  """A genotype of the pool, not seen, some mutations from its parent."""
+  child = parent
+  while child in seen:
+    child = _mutated(random, space, child, free)
+    if child not in known:
+      child = _nearest(random, child, pool, seen)
+  return child
 
 
 def _mutated(

@@ -5,7 +5,9 @@ A table is one .npz without objects:
 * `space`: name of the search space, a string;
 * `genotypes`: `i32[n, D]`, value indices, each genotype once;
 * `validation`: accuracy after each epoch, `[n, E]` or `[n]`, shares 0 to 1;
-* `test`: accuracy on the test images, `[n]`, shares; may be absent.
+* `test`: accuracy on the test images, `[n]`, shares; may be absent;
+* `scores`: zero-cost scores, `[n, k]`, NaN where not known, and `score_names`,
+  `k` strings; may be absent.
 
 Two published files are read as they are (`PUBLISHED`). A search is handed the
 evaluator alone, which opens the first three: it learns the validation accuracy
@@ -29,6 +31,7 @@ from fbnax.search.evaluators import Candidate, Evaluator, Outcome
 from fbnax.spaces import SearchSpace
 
 Columns = Mapping[str, Any]
+_OPTIONAL = ("test", "scores", "score_names")
 
 
 def _nasbench201(name: str, file: Columns) -> Any:
@@ -39,6 +42,10 @@ def _nasbench201(name: str, file: Columns) -> Any:
     return file["naslib_op"]
   if name == "validation":
     return file["cifar10_val_acc12"] / 100
+  if name == "scores":
+    return file["cifar10_proxies_suite_zero"]
+  if name == "score_names":
+    return file["proxy_names"]
   return file["cifar10_test_acc200"] / 100
 
 
@@ -46,7 +53,7 @@ def _accel_nasbench(name: str, file: Columns) -> Any:
   """Accel-NASBench, ImageNet: one accuracy; repeated rows are averaged."""
   if name == "space":
     return "mnasnet"
-  if name == "test":
+  if name in _OPTIONAL:
     return None
   rows, inverse, counts = np.unique(
     file["arch"], axis=0, return_inverse=True, return_counts=True
@@ -162,14 +169,36 @@ def test_accuracy(
   return np.asarray(found, np.float64).reshape(len(found), -1)[:, -1]
 
 
+def scores(path: str | os.PathLike[str], name: str) -> np.ndarray:
+  """A zero-cost score of each row, `f64[n]`, NaN where it is not known.
+
+  Raises:
+    ValueError: the table has no such score; those that it has are named.
+  """
+  found = _column(path, "score_names")
+  legal = [] if found is None else [str(n) for n in found]
+  if name not in legal:
+    raise ValueError(
+      f"{path} has no score {name!r}; legal: {', '.join(legal) or 'none'}"
+    )
+  columns = np.asarray(_column(path, "scores"), np.float64)
+  rows = len(genotypes(path))
+  if columns.shape != (rows, len(legal)):
+    raise ValueError(
+      f"{path}: scores has shape {columns.shape}; wanted [{rows}, {len(legal)}]"
+    )
+  return columns[:, legal.index(name)]
+
+
 def save(
   path: str | os.PathLike[str],
   space: SearchSpace,
   genotypes: np.ndarray,
   validation: np.ndarray,
   test: np.ndarray | None = None,
+  scores: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-  """Writes a table; arguments as in the format above."""
+  """Writes a table; arguments as in the format above, scores by name."""
   arrays: dict[str, Any] = {
     "space": np.asarray(space.name),
     "genotypes": np.asarray(genotypes, np.int32),
@@ -177,6 +206,9 @@ def save(
   }
   if test is not None:
     arrays["test"] = np.asarray(test, np.float64)
+  if scores:
+    arrays["scores"] = np.stack(list(scores.values()), 1).astype(np.float64)
+    arrays["score_names"] = np.asarray(list(scores))
   partial = Path(f"{os.fspath(path)}.partial")
   with open(partial, "wb") as file:
     np.savez_compressed(file, **arrays)
@@ -197,7 +229,7 @@ def _column(path: str | os.PathLike[str], name: str) -> Any:
     raise ValueError(f"{path}: no such table") from None
   except (OSError, ValueError) as error:
     raise ValueError(f"{path} is no table (.npz): {error}") from error
-  if name == "test":
+  if name in _OPTIONAL:
     return None
   raise ValueError(
     f"{path} has no {name!r} but {found}; legal: space, genotypes, validation, "

@@ -37,7 +37,16 @@ def table(tmp_path_factory):
   good = (genotypes == 2).sum(axis=1) + 0.5 * (genotypes == 3).sum(axis=1)
   validation = (good + random.normal(0, 0.3, ROWS) + 2) / 10
   test = (good + random.normal(0, 0.3, ROWS) + 2) / 10
-  tables.save(path, space, genotypes, np.clip(validation, 0, 1), test)
+  # Of some rows a score is not known.
+  score = np.where(np.arange(ROWS) % 5 == 4, np.nan, good)
+  tables.save(
+    path,
+    space,
+    genotypes,
+    np.clip(validation, 0, 1),
+    test,
+    scores={"good": score},
+  )
   return path
 
 
@@ -119,6 +128,40 @@ def test_the_summary_is_that_of_scipy_and_numpy(finished):
     for other, p in row["p_values"].items():
       want = stats.mannwhitneyu(ends[other], values, alternative="two-sided")
       assert p == pytest.approx(want.pvalue)
+
+
+def test_searches_that_scores_assist(table, tmp_path):
+  methods = ("naswot_10", "area", "area_moves", "random")
+  config = make_config(
+    table, methods=methods, assisted={"score": "good", "samples": 60}
+  )
+  benchmark.run(config, str(tmp_path))
+  result = _result(tmp_path)
+  assert [row["method"] for row in result["summary"]] == list(methods)
+  scores = tables.scores(table, "good")
+  known = tables.genotypes(table)[~np.isnan(scores)].tolist()
+  for search in result["searches"]:
+    if search["method"] != "random":
+      assert search["genotype"] in known
+  first = [s["test_curve"][0] for s in result["searches"][:2]]
+  found = result["summary"][0]["first"]
+  assert found["mean"] == pytest.approx(np.mean(first))
+  assert found["deviation"] == pytest.approx(np.std(first, ddof=1))
+  assert "NASWOT (N = 10)" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+  ("assisted", "message"),
+  [
+    ({"score": "nwot"}, "has no score 'nwot'; legal: good"),
+    ({"score": "good", "samples": 101}, "samples=101 .* legal: 12 to 100"),
+    ({"score": "good", "samples": 60, "moves": 0}, "moves=0; legal: .* 1 move"),
+  ],
+)
+def test_assisted_searches_that_cannot_be(assisted, message, table, tmp_path):
+  config = make_config(table, methods=("area",), assisted=assisted)
+  with pytest.raises(ValueError, match=message):
+    benchmark.run(config, str(tmp_path))
 
 
 def test_a_clear_difference_is_found():

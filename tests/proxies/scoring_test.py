@@ -275,3 +275,66 @@ def test_all_proxies_score_a_network_of_the_project():
   assert all(np.isfinite(value) for value in found.values()), found
   counted = costs.count(architecture, CLASSES)
   assert (found["params"], found["macs"]) == (counted.params, counted.macs)
+
+
+class Block(nn.Module):
+  """Convolution, norm, ReLU, as users write them; takes and gives a carry."""
+
+  group: bool = False
+
+  @nn.compact
+  def __call__(self, x, _):
+    y = nn.Conv(CHANNELS, (3, 3), name="conv")(x)
+    if self.group:
+      y = nn.GroupNorm(num_groups=1, name="norm")(y)
+    else:
+      y = nn.BatchNorm(use_running_average=False, name="norm")(y)
+    return x + jax.nn.relu(y), None
+
+
+class Deep(nn.Module):
+  """Two blocks: called in turn, rematerialised, or as a loop."""
+
+  form: str
+  group: bool = False
+
+  @nn.compact
+  def __call__(self, x, train):
+    if self.form == "loop":
+      loop = nn.scan(
+        Block,
+        variable_axes={"params": 0, "batch_stats": 0},
+        split_rngs={"params": True},
+        length=2,
+      )
+      x, _ = loop(self.group, name="blocks")(x, None)
+    else:
+      block = nn.remat(Block) if self.form == "remat" else Block
+      for i in range(2):
+        x, _ = block(self.group, name=f"block{i}")(x, None)
+    x = nn.Dropout(0.0, deterministic=not train)(x.mean((1, 2)))
+    return nn.Dense(CLASSES, name="fc")(x)
+
+
+@pytest.mark.parametrize("group", (False, True))
+def test_rematerialised_and_looped_blocks(batch, group):
+  """What is summed over activations and weights does not know the form."""
+  plain = Deep("plain", group)
+  variables = start(plain, batch)
+  looped = {
+    kind: {
+      **{name: v for name, v in tree.items() if not name.startswith("block")},
+      "blocks": jax.tree.map(
+        lambda *leaves: jnp.stack(leaves), tree["block0"], tree["block1"]
+      ),
+    }
+    for kind, tree in variables.items()
+  }
+  names = ("snip", "grasp", "fisher", "jacob_cov", "naswot", "synflow", "meco")
+  wanted = score(names, plain, batch, variables)
+  assert all(np.isfinite(v) for v in wanted.values()), wanted
+  for form, own in (("remat", variables), ("loop", looped)):
+    found = score(names, Deep(form, group), batch, own)
+    for name in names:
+      rel = 1e-2 if name == "jacob_cov" else 1e-3
+      assert found[name] == pytest.approx(wanted[name], rel=rel), (form, name)

@@ -1,0 +1,324 @@
+"""Zero-cost proxies beside plain PyTorch: architectures per second on one core.
+
+  python -m tests.benchmarks.proxies [result.json] [proxy ...]
+
+Cells of NAS-Bench-201 in the size of the benchmark (16 channels, five cells a
+stage, batch 64, 32 x 32): ours one after the other through one compiled program
+of all cells, PyTorch's each built for its one cell, eagerly, with the same
+weights. Both give the same values: a wrong one fails, a slow one does not.
+Needs the extra `torch`; on more cores, run it under `taskset -c 0`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from fbnax import models, spaces
+from fbnax.proxies import Scorer
+from fbnax.spaces.cell import EDGES
+
+NAMES = (
+  "grad_norm",
+  "snip",
+  "fisher",
+  "grasp",
+  "jacob_cov",
+  "naswot",
+  "synflow",
+)
+CLASSES, BATCH, SIDE = 10, 64, 32
+CELLS = (
+  "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|"
+  "+|skip_connect~0|none~1|nor_conv_3x3~2|",
+  "|nor_conv_1x1~0|+|skip_connect~0|nor_conv_3x3~1|"
+  "+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|",
+  "|skip_connect~0|+|none~0|nor_conv_1x1~1|"
+  "+|nor_conv_3x3~0|avg_pool_3x3~1|none~2|",
+)
+# Largest relative difference; grasp is a difference of large sums.
+TOLERANCE = {"grasp": 3e-3, "jacob_cov": 2e-2}
+
+
+class ReluConvNorm(nn.Module):
+  """As in the benchmark's own program."""
+
+  def __init__(self, variables, statistics, stride=1):
+    super().__init__()
+    self.conv = convolution(variables["conv"], stride)
+    width = statistics["norm"]["mean"].shape[0]
+    affine = "norm" in variables
+    self.norm = nn.BatchNorm2d(width, affine=affine)
+
+  def forward(self, x):
+    return self.norm(self.conv(torch.relu(x)))
+
+
+class Network(nn.Module):
+  """The network of one cell, with the weights of ours."""
+
+  def __init__(self, network, variables):
+    super().__init__()
+    self.network = network
+    params, statistics = variables["params"], variables["batch_stats"]
+    self.stem = convolution(params["stem_conv"], 1)
+    self.stem_norm = nn.BatchNorm2d(network.channels)
+    self.parts = nn.ModuleDict()
+    for name, own in params.items():
+      if name.startswith("stage") and "cell" in name:
+        for edge, inner in own.items():
+          self.parts[f"{name}_{edge}"] = ReluConvNorm(
+            inner, statistics[name][edge]
+          )
+      elif name.startswith("stage"):
+        for part, stride in (("conv1", 2), ("conv2", 1)):
+          self.parts[f"{name}_{part}"] = ReluConvNorm(
+            own[part], statistics[name][part], stride
+          )
+        self.parts[f"{name}_shortcut"] = convolution(own["shortcut"], 1)
+    self.head_norm = nn.BatchNorm2d(4 * network.channels)
+    kernel = params["classifier"]["kernel"]
+    self.classifier = nn.Linear(*kernel.shape)
+    fill(self.classifier, kernel.T, params["classifier"]["bias"])
+
+  def forward(self, x):
+    x = self.stem_norm(self.stem(x))
+    for stage in range(3):
+      if stage:
+        name = f"stage{stage}_reduction"
+        h = self.parts[f"{name}_conv2"](self.parts[f"{name}_conv1"](x))
+        x = h + self.parts[f"{name}_shortcut"](F.avg_pool2d(x, 2))
+      for index in range(self.network.cells):
+        x = self.cell(x, f"stage{stage}_cell{index}")
+    x = torch.relu(self.head_norm(x))
+    return self.classifier(x.mean((2, 3)))
+
+  def cell(self, x, name):
+    nodes = [x]
+    for end in (1, 2, 3):
+      into = []
+      for (start, to), op in zip(EDGES, self.network.ops, strict=True):
+        if to != end:
+          continue
+        y = nodes[start]
+        if op == "none":
+          y = y * 0.0
+        elif op == "avgpool3x3":
+          y = F.avg_pool2d(y, 3, 1, 1, count_include_pad=False)
+        elif op != "skip":
+          y = self.parts[f"{name}_edge{start}_{end}_{op}"](y)
+        into.append(y)
+      nodes.append(sum(into[1:], start=into[0]))
+    return nodes[-1]
+
+
+def fill(layer, weight, bias):
+  """Copies weights into a layer."""
+  with torch.no_grad():
+    layer.weight.copy_(torch.tensor(np.asarray(weight)))
+    if layer.bias is not None:
+      layer.bias.copy_(torch.tensor(np.asarray(bias)))
+
+
+def convolution(variables, stride):
+  """A convolution with given weights, HWIO."""
+  kernel = np.asarray(variables["kernel"])
+  side, _, inputs, outputs = kernel.shape
+  layer = nn.Conv2d(
+    inputs, outputs, side, stride, side // 2, bias="bias" in variables
+  )
+  fill(layer, kernel.transpose(3, 2, 0, 1), variables.get("bias"))
+  return layer
+
+
+def layers(net):
+  """Convolutions and linear layers."""
+  return [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+
+
+def gradients(net, x, y, **keywords):
+  """Of the loss toward the weights."""
+  weights = [m.weight for m in layers(net)]
+  loss = F.cross_entropy(net(x), y)
+  return weights, torch.autograd.grad(
+    loss, weights, allow_unused=True, **keywords
+  )
+
+
+def grad_norm(net, x, y):
+  """See `fbnax.proxies.gradients`, here and below."""
+  _, found = gradients(net, x, y)
+  return sum(float(g.norm()) for g in found if g is not None)
+
+
+def snip(net, x, y):
+  weights, found = gradients(net, x, y)
+  return sum(
+    float((w * g).abs().sum())
+    for w, g in zip(weights, found, strict=True)
+    if g is not None
+  )
+
+
+def fisher(net, x, y):
+  kept = []
+  handles = [
+    m.register_forward_hook(lambda m, _, out: kept.append((m, out)))
+    for m in layers(net)
+  ]
+  loss = F.cross_entropy(net(x), y)
+  for handle in handles:
+    handle.remove()
+  found = torch.autograd.grad(loss, [out for _, out in kept], allow_unused=True)
+  total = 0.0
+  for (m, out), g in zip(kept, found, strict=True):
+    if g is not None:
+      gate = (out * g).flatten(2).sum(2) if out.ndim > 2 else out * g
+      size = math.prod(m.weight.shape[1:])
+      total += float(0.5 * (gate * gate).mean(0).sum() * size)
+  return total
+
+
+def grasp(net, x, y):
+  weights, found = gradients(net, x, y, create_graph=True)
+  product = sum((g * g.detach()).sum() for g in found if g is not None)
+  second = torch.autograd.grad(product, weights, allow_unused=True)
+  return -sum(
+    float((w * h).sum())
+    for w, h in zip(weights, second, strict=True)
+    if h is not None
+  )
+
+
+def jacob_cov(net, x, y):
+  x = x.clone().requires_grad_(True)
+  net(x).sum().backward()
+  rows = x.grad.reshape(len(x), -1).numpy()
+  values = np.linalg.eigvalsh(np.corrcoef(rows))
+  values = np.maximum(values, 0.0) + 1e-5
+  return -np.sum(np.log(values) + 1.0 / values)
+
+
+def naswot(net, x, y):
+  matrix = np.zeros((len(x), len(x)))
+  plain = torch.relu
+
+  def counting(value):
+    code = (value > 0).flatten(1).float()
+    matrix[:] += (code @ code.T + (1 - code) @ (1 - code).T).numpy()
+    return plain(value)
+
+  torch.relu = counting
+  try:
+    with torch.no_grad():
+      net(x)
+  finally:
+    torch.relu = plain
+  return np.linalg.slogdet(matrix)[1]
+
+
+def synflow(net, x, y):
+  net = net.double()
+  with torch.no_grad():
+    for value in net.parameters():
+      value.abs_()
+  for name, module in list(net.named_modules()):
+    if isinstance(module, nn.BatchNorm2d):
+      owner = net.get_submodule(name.rpartition(".")[0])
+      setattr(owner, name.rpartition(".")[2], nn.Identity())
+  weights = [m.weight for m in layers(net)]
+  total = net(torch.ones_like(x[:1]).double()).sum()
+  found = torch.autograd.grad(total, weights, allow_unused=True)
+  return sum(
+    float((w * g).abs().sum())
+    for w, g in zip(weights, found, strict=True)
+    if g is not None
+  )
+
+
+def main(arguments: list[str]) -> None:
+  """Prints a table and writes it as JSON."""
+  path = next((a for a in arguments if a.endswith(".json")), None)
+  names = [a for a in arguments if a != path] or NAMES
+  torch.set_num_threads(1)
+  space = spaces.get("nasbench201")
+  cells = [spaces.CellNetwork.from_arch_str(text) for text in CELLS]
+  module = models.CellSupernet(
+    cells[0], CLASSES, affine=False, biased=True, one_hot=True
+  )
+  random = np.random.default_rng(0)
+  images = random.normal(size=(BATCH, SIDE, SIDE, 3)).astype(np.float32)
+  labels = random.integers(0, CLASSES, BATCH)
+  choices = [models.one_hot(space, space.genotype(cell)) for cell in cells]
+  variables = jax.jit(
+    lambda key: models.initialize(
+      module, key, images[:1], choices[0], train=False
+    )
+  )(jax.random.key(0))
+
+  def network(variables, images, key, choice, train=True):
+    logits, _ = module.apply(
+      variables, images, choice, train=train, mutable=["batch_stats"]
+    )
+    return logits
+
+  def build(cell):
+    return Network(
+      cell, jax.device_get(models.extract_cell(cell, variables))
+    ).train()
+
+  ours_batch = (jnp.asarray(images), jnp.asarray(labels, jnp.int32))
+  theirs_batch = (
+    torch.tensor(images.transpose(0, 3, 1, 2)).contiguous(),
+    torch.tensor(labels),
+  )
+  rows = {}
+  print(f"{'':10} {'compile s':>9} {'ours /s':>8} {'torch /s':>8} {'ratio':>6}")
+  for name in names:
+    scorer = Scorer((name,), network)
+    start = time.perf_counter()
+    scorer(variables, *ours_batch, jax.random.key(1), choices[0])
+    first = time.perf_counter() - start
+    ours, theirs = [], []
+    for cell, choice in zip(cells, choices, strict=True):
+      start = time.perf_counter()
+      found = scorer(variables, *ours_batch, jax.random.key(1), choice)[name]
+      ours.append(time.perf_counter() - start)
+      net = build(cell)
+      start = time.perf_counter()
+      wanted = globals()[name](net, *theirs_batch)
+      theirs.append(time.perf_counter() - start)
+      np.testing.assert_allclose(
+        found, wanted, rtol=TOLERANCE.get(name, 1e-3), err_msg=name
+      )
+    row = rows[name] = {
+      "first_call_s": first,
+      "per_second": len(cells) / sum(ours),
+      "torch_per_second": len(cells) / sum(theirs),
+    }
+    row["ratio"] = row["per_second"] / row["torch_per_second"]
+    print(
+      f"{name:10} {first:9.1f} {row['per_second']:8.2f} "
+      f"{row['torch_per_second']:8.2f} {row['ratio']:6.2f}",
+      flush=True,
+    )
+  print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+  if path:
+    Path(path).write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+  main(sys.argv[1:])

@@ -1,0 +1,261 @@
+"""The job `zero_cost` on digits: cells with a table, blocks without one."""
+
+import importlib.util
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from fbnax import costs, models, proxies, spaces
+from fbnax.jobs import zero_cost, zero_cost_networks, zero_cost_summary
+from fbnax.search import tables
+
+ROOT = pathlib.Path(__file__).parents[2]
+COUNT = 24
+
+
+def make_config(preset="digits", **changes):
+  path = ROOT / "configs" / "zero_cost.py"
+  spec = importlib.util.spec_from_file_location("zero_cost_config", path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  config = module.get_config(preset)
+  config.update(changes)
+  return config.lock()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+  """Accuracies that grow with the parameters."""
+  path = tmp_path_factory.mktemp("tables") / "cells.npz"
+  space = spaces.get("nasbench201")
+  genotypes = np.unique(np.asarray(space.sample(jax.random.key(3), 60)), axis=0)
+  sizes = [costs.count(space.architecture(g), 10).params for g in genotypes]
+  accuracies = 0.1 + 0.8 * stats.rankdata(sizes) / len(sizes)
+  tables.save(path, space, genotypes, accuracies)
+  return path
+
+
+def cells(table, **changes):
+  return make_config(
+    "nasbench201",
+    **{
+      "table": str(table),
+      "sample": COUNT,
+      "batch_size": 12,
+      "chunk": 5,
+      "bootstrap": 50,
+      "best": 0.5,
+      "proxies": ("grad_norm", "synflow"),
+      "cells": {"channels": 4, "per_stage": 2},
+      "data": {"name": "digits", "max_images": 200},
+      **changes,
+    },
+  )
+
+
+@pytest.fixture(scope="module")
+def finished(table, tmp_path_factory):
+  config = cells(table)
+  workdir = tmp_path_factory.mktemp("work") / "scores"
+  zero_cost.run(config, str(workdir))
+  return config, workdir
+
+
+def _result(workdir):
+  return json.loads((workdir / "result.json").read_text())
+
+
+def test_scores_are_those_of_the_cells_own_networks(finished):
+  config, workdir = finished
+  result = _result(workdir)
+  assert (result["schema_version"], result["job"]) == (1, "zero_cost")
+  dataset = zero_cost.inputs.dataset(config)
+  with_defaults = zero_cost.config_dict.ConfigDict(
+    zero_cost.inputs.SPACE_DEFAULTS | dict(config.items())
+  )
+  found = zero_cost_networks.networks(with_defaults, dataset)
+  images, labels = zero_cost_networks.batch(config, dataset, found.resolution)
+  key, init_key = jax.random.split(jax.random.key(config.seed))
+  variables = zero_cost_networks.initial(found, init_key, 1)
+  for row in result["networks"][:2]:
+    network = found.space.architecture(row["genotype"])
+    counted = costs.count(network, 10)
+    assert row["scores"]["params"] == counted.params
+    assert row["scores"]["macs"] == counted.macs
+    own = proxies.score(
+      ("grad_norm", "synflow"),
+      models.CellNet(network, 10, affine=False, biased=True),
+      models.extract_cell(network, variables),
+      images,
+      labels,
+      key,
+    )
+    for name, value in own.items():
+      assert row["scores"][name] == pytest.approx(value, rel=1e-4, abs=1e-6)
+
+
+def test_correlations_are_those_of_scipy(finished, table):
+  result = _result(finished[1])
+  networks = result["networks"]
+  accuracies = np.asarray([n["accuracy"] for n in networks])
+  wanted = tables.test_accuracy(
+    table, np.asarray([n["genotype"] for n in networks])
+  )
+  np.testing.assert_array_equal(accuracies, wanted)
+  rows = {row["name"]: row for row in result["summary"]["proxies"]}
+  assert rows["params"]["spearman"] == pytest.approx(1.0)
+  top = accuracies >= np.median(accuracies)
+  for name in ("grad_norm", "synflow"):
+    values = np.asarray([n["scores"][name] for n in networks])
+    row = rows[name]
+    assert row["spearman"] == pytest.approx(
+      stats.spearmanr(values, accuracies).statistic
+    )
+    assert row["best"] == pytest.approx(
+      stats.spearmanr(values[top], accuracies[top]).statistic
+    )
+    assert row["low"] <= row["spearman"] <= row["high"]
+  assert rows["mean rank of all proxies"]["combination"]
+  names = result["summary"]["names"]
+  matrix = np.asarray(result["summary"]["matrix"])
+  assert matrix.shape == (4, 4)
+  assert matrix[names.index("grad_norm"), names.index("synflow")] == (
+    pytest.approx(
+      stats.spearmanr(
+        *zip(
+          *[
+            (n["scores"]["grad_norm"], n["scores"]["synflow"]) for n in networks
+          ],
+          strict=True,
+        )
+      ).statistic
+    )
+  )
+
+
+def test_the_report_shows_it(finished):
+  page = (finished[1] / "report.html").read_text()
+  assert "Zero-cost scores of nasbench201" in page
+  for chart in ("correlations", "scatters", "matrix"):
+    assert f'id="chart-{chart}"' in page
+
+
+def test_killed_and_started_again_the_bits_are_the_same(
+  finished, table, tmp_path, monkeypatch
+):
+  """Stopped in the third chunk, and a line half written."""
+  config, done = finished
+  score = zero_cost.Scorer.__call__
+  calls = []
+
+  def stop(self, *arguments):
+    calls.append(1)
+    if len(calls) == 13:
+      raise KeyboardInterrupt
+    return score(self, *arguments)
+
+  monkeypatch.setattr(zero_cost.Scorer, "__call__", stop)
+  smaller = cells(table, sample=16)
+  with pytest.raises(KeyboardInterrupt):
+    zero_cost.run(smaller, str(tmp_path))
+  path = tmp_path / zero_cost.SCORES
+  assert len(path.read_text().splitlines()) == 10
+  with path.open("a") as file:
+    file.write("[0.12345, 0.")
+  zero_cost.run(smaller, str(tmp_path))
+  assert len(calls) == 13 + 6
+  # What has ended goes on with a larger sample, and then does nothing.
+  zero_cost.run(config, str(tmp_path))
+  assert len(calls) == 13 + 6 + 8
+  zero_cost.run(config, str(tmp_path))
+  assert len(calls) == 13 + 6 + 8
+  assert path.read_text() == (done / zero_cost.SCORES).read_text()
+  ours, theirs = _result(tmp_path), _result(done)
+  for name in ("networks", "summary"):
+    assert ours[name] == theirs[name]
+
+
+def test_blocks_without_a_table(tmp_path):
+  config = make_config(
+    sample=3,
+    proxies=("synflow", "naswot"),
+    batch_size=10,
+    fix="resolution=8",
+    data={"max_images": 200},
+  )
+  zero_cost.run(config, str(tmp_path))
+  result = _result(tmp_path)
+  assert result["sees_masked"] == ["naswot"]
+  genotypes = [n["genotype"] for n in result["networks"]]
+  assert len(np.unique(genotypes, axis=0)) == 3
+  assert all(row["spearman"] is None for row in result["summary"]["proxies"])
+  page = (tmp_path / "report.html").read_text()
+  assert "There is no table of accuracies" in page
+  assert "of activations that masks cut off too" in page
+  # Synflow sees through the masks: it is that of the network's own weights.
+  space = spaces.get("small").fix(resolution=8)
+  space = space.with_recipe(space.recipe(np.zeros(len(space.decisions), int)))
+  dataset = zero_cost.inputs.dataset(config)
+  with_defaults = zero_cost.config_dict.ConfigDict(
+    zero_cost.inputs.SPACE_DEFAULTS | dict(config.items())
+  )
+  found = zero_cost_networks.networks(with_defaults, dataset)
+  key, init_key = jax.random.split(jax.random.key(config.seed))
+  variables = zero_cost_networks.initial(found, init_key, 1)
+  genotype = jnp.asarray(genotypes[0])
+  own = proxies.score(
+    ("synflow",),
+    models.Network(found.space.architecture(genotypes[0]), 10),
+    models.extract(found.space, genotype, variables),
+    jnp.zeros((2, 8, 8, 1)),
+    jnp.zeros(2, jnp.int32),
+    key,
+  )
+  assert result["networks"][0]["scores"]["synflow"] == pytest.approx(
+    own["synflow"], rel=1e-6
+  )
+
+
+def test_the_best_have_an_order_only_if_they_are_some():
+  random = np.random.default_rng(0)
+  values = random.normal(size=40)
+  scores = {"snip": values, "macs": random.normal(size=40)}
+  summary = zero_cost_summary.summarize(
+    scores, values**3, best=0.1, draws=20, seed=0
+  )
+  snip, macs = summary["proxies"][:2]
+  assert snip["spearman"] == pytest.approx(1.0)
+  assert snip["best"] is None
+  assert macs["given_macs"] is None
+  assert summary["best_networks"] == 4
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"proxies": ("snap",)}, r"config.proxies is \('snap',\); legal: .*snip"),
+    ({"proxies": ("params",)}, "MACs and parameters are counted anyway"),
+    ({"proxies": ()}, "config.proxies is"),
+    ({"sample": 1}, "config.sample is 1; legal: 0 for all"),
+    ({"sample": 0}, "config.sample is 0, space 'small' has"),
+    ({"fix": ""}, "has the resolutions .* legal: one, by config.fix="),
+    ({"batch_size": 5}, "config.batch_size is 5; legal: 10 to"),
+    ({"chunk": 0}, "config.chunk is 0; legal: at least 1"),
+    ({"best": 0.0}, "config.best is 0.0; legal: above 0"),
+    ({"space": "smal"}, "no space 'smal'"),
+  ],
+)
+def test_bad_input_names_what_is_legal(changes, message, tmp_path):
+  with pytest.raises(ValueError, match=message):
+    zero_cost.run(make_config(**changes), str(tmp_path / "run"))
+  assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_table_of_another_space(table, tmp_path):
+  with pytest.raises(ValueError, match="table is of space 'nasbench201'"):
+    zero_cost.run(make_config(table=str(table)), str(tmp_path))
