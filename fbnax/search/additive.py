@@ -11,6 +11,7 @@ Symbols: `n` networks, `D` decisions, `C` columns.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import flax
@@ -57,6 +58,7 @@ class Ridge(NamedTuple):
   error: float
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def columns(space: SearchSpace, genotypes: jax.Array) -> jax.Array:
   """1 for each choice that a network has made and that matters, `f32[n, C]`."""
   genotypes = jnp.asarray(genotypes, jnp.int32)

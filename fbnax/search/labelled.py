@@ -9,7 +9,8 @@ Three formats:
   empty.
 * JSON: a list of objects with an `architecture`, as `Architecture.to_json` has
   it, or decisions as in the CSV, and numbers.
-* the published .npz files of Once-for-All networks (`PUBLISHED`).
+* published .npz files: those of Once-for-All networks (`PUBLISHED`), and HELP's
+  measurements of FBNet networks, a column for each device.
 
 Symbols: `n` networks, `D` decisions.
 """
@@ -224,6 +225,8 @@ def _published(
   """`s_*` of the files of Once-for-All networks: networks and labels."""
   try:
     with np.load(path, allow_pickle=False) as file:
+      if {"arch", "devices", "latency_ms"} <= set(file):
+        return _measured(path, space, file)
       arrays = {k: file[k] for k in file if k.startswith("s_")}
   except (OSError, ValueError) as error:
     raise ValueError(f"{path} cannot be read as .npz: {error}") from error
@@ -261,4 +264,27 @@ def _published(
     spaces.get(own.name) if cut == own else cut,
     genotypes,
     {name: values[kept] for name, values in columns.items()},
+  )
+
+
+def _measured(
+  path: str | os.PathLike[str], space: SearchSpace | None, file: Any
+) -> Labelled:
+  """FBNet networks at 32 pixels and their latency on devices, ms."""
+  own = spaces.get("fbnet_cifar")
+  if space is not None and space.name != own.name:
+    raise ValueError(
+      f"{path} holds networks of {own.name!r}, the space is {space.name!r}"
+    )
+  genotypes = np.asarray(own.canonical(jnp.asarray(file["arch"], jnp.int32)))
+  _, first = np.unique(genotypes, axis=0, return_index=True)
+  kept = np.sort(first)
+  latency = np.asarray(file["latency_ms"], np.float64)
+  return Labelled(
+    own,
+    genotypes[kept],
+    {
+      str(name): values[kept]
+      for name, values in zip(file["devices"], latency, strict=True)
+    },
   )

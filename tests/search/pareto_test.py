@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fbnax.search import pareto_front
+from fbnax.search import hypervolume, pareto_front
 
 
 def by_hand(points):
@@ -40,3 +40,18 @@ def test_duplicates_are_kept_and_nan_never():
 def test_infinite_objectives():
   points = jnp.asarray([[jnp.inf, 0.0], [0.0, jnp.inf], [jnp.inf, 1.0]])
   assert pareto_front(points).tolist() == [True, True, False]
+
+
+def test_hypervolume_by_counting_cells():
+  random = np.random.default_rng(0)
+  points = random.integers(0, 12, size=(30, 2)).astype(float)
+  reference = np.asarray([10.0, 9.0])
+  cells = [
+    any(x <= i and y <= j for x, y in points)
+    for i in range(10)
+    for j in range(9)
+  ]
+  assert hypervolume(points, reference) == sum(cells)
+  assert hypervolume([[np.nan, 1.0], [11.0, 1.0]], reference) == 0
+  with pytest.raises(ValueError, match=r"legal: \[n, 2\]"):
+    hypervolume(np.zeros((3, 3)), np.zeros(3))

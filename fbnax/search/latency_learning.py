@@ -1,0 +1,274 @@
+"""Latency (or energy) of a device, learned from some measured networks.
+
+After ChamNet's predictors (Dai et al. 2019, "ChamNet", section 3.2): measure a
+few networks, learn, and let searches ask the predictor. Three kinds stand to
+choose from: additive tables, the multi-layer perceptron of
+`fbnax.models.predictor`, and the graph predictor. The one with the least error
+on measurements that it has not seen is taken.
+
+Where other devices have been measured, their tables are a start: latencies of
+the new device are regressed on what these say (non-negative weights, so few
+measurements suffice), and the kinds learn what is left.
+
+Every predictor is handed over as a `costs.LatencyTable`, by which all searches
+and budgets go: the additive kind is one, of the others it is the table that is
+nearest to their predictions on many networks.
+
+Symbols: `n` measured networks, `D` decisions, `s` other devices, `C` columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax.costs import LatencyTable, fit_table
+from fbnax.models.graph_predictor import GraphPredictor
+from fbnax.search import additive, graph_fit, predictor
+from fbnax.search.chains import encoding
+from fbnax.search.pretraining import correlations
+from fbnax.spaces import SearchSpace
+
+# Latencies of genotypes, `i32[n, D]` to `f64[n]`.
+Predict = Callable[[np.ndarray], np.ndarray]
+KINDS = ("additive", "mlp", "graph")
+FOLDS = 5  # Of few measurements; of more than `FEW` one fifth is held out once.
+FEW = 100
+STEPS = 600  # Of the graph predictor, however many measurements there are.
+
+
+class Learned(NamedTuple):
+  """A predictor of a device's latency.
+
+  Attributes:
+    kind: the one that was taken.
+    predict: latencies of genotypes, ms.
+    errors: of every kind on measurements that it had not seen: the median of
+      |predicted - measured| / measured.
+    weights: of the other devices, `f64[s]`; none without.
+  """
+
+  kind: str
+  predict: Predict
+  errors: dict[str, float]
+  weights: np.ndarray
+
+
+class Agreement(NamedTuple):
+  """How well predictions tell what was measured.
+
+  Attributes:
+    error: median of the relative errors.
+    spearman: rank correlation.
+  """
+
+  error: float
+  spearman: float
+
+
+def learn(
+  key: jax.Array,
+  space: SearchSpace,
+  genotypes: np.ndarray,
+  latency: np.ndarray,
+  *,
+  kinds: Sequence[str] = KINDS,
+  others: Mapping[str, Predict] | None = None,
+) -> Learned:
+  """Learns a device's latency by the kind with the least held-out error.
+
+  Args:
+    key: typed key.
+    space: the space.
+    genotypes: measured networks, `i32[n, D]`.
+    latency: of each, ms, `[n]`.
+    kinds: of `KINDS`, to choose from.
+    others: what is known of other devices, by name.
+
+  Raises:
+    ValueError: fewer than four measurements, one that is not above 0, shapes
+      that do not fit, or a kind that there is not.
+  """
+  genotypes = np.asarray(genotypes, np.int32)
+  latency = np.asarray(latency, np.float64)
+  _check(space, genotypes, latency, kinds)
+  given = list((others or {}).values())
+  errors = {}
+  for kind in kinds:
+    if len(kinds) == 1:
+      errors[kind] = float("nan")
+      break
+    found: list[np.ndarray] = []
+    for train, test in _splits(len(latency)):
+      model, _ = fit(key, kind, space, genotypes[train], latency[train], given)
+      found.append(np.abs(model(genotypes[test]) / latency[test] - 1))
+    errors[kind] = float(np.median(np.concatenate(found)))
+  # A single kind has no error to be chosen by.
+  best = min(kinds, key=lambda kind: errors[kind])
+  model, weights = fit(key, best, space, genotypes, latency, given)
+  return Learned(best, model, errors, weights)
+
+
+def fit(
+  key: jax.Array,
+  kind: str,
+  space: SearchSpace,
+  genotypes: np.ndarray,
+  latency: np.ndarray,
+  others: Sequence[Predict] = (),
+) -> tuple[Predict, np.ndarray]:
+  """One kind, and the weights of the other devices `f64[s]`."""
+  start, weights = _warm_start(genotypes, latency, others)
+  rest = latency - start(genotypes)
+  model = _FITS[kind](key, space, genotypes, rest)
+
+  def predict(wanted: np.ndarray) -> np.ndarray:
+    wanted = np.asarray(wanted, np.int32)
+    found: np.ndarray = start(wanted) + model(wanted)
+    return found
+
+  return predict, weights
+
+
+def agreement(predicted: np.ndarray, measured: np.ndarray) -> Agreement:
+  """How well predictions tell what was measured, ms, `[n]` each."""
+  error = np.median(np.abs(predicted - measured) / measured)
+  return Agreement(float(error), correlations(predicted, measured)[1])
+
+
+def as_table(
+  space: SearchSpace,
+  predict: Predict,
+  *,
+  device: str = "",
+  networks: int = 4000,
+) -> LatencyTable:
+  """The latency table that is nearest to a predictor.
+
+  Args:
+    space: the space.
+    predict: latencies of genotypes.
+    device: what the table says of where it was measured.
+    networks: random ones, on which the table is fitted.
+
+  Raises:
+    ValueError: the space has parts that none of the networks has.
+  """
+  genotypes = np.asarray(space.sobol(networks))
+  found = np.maximum(predict(genotypes), 0.0)
+  return fit_table(
+    space,
+    genotypes,
+    found,
+    device=device,
+    note="of a predictor that was learned from measured networks",
+  )
+
+
+def _check(
+  space: SearchSpace,
+  genotypes: np.ndarray,
+  latency: np.ndarray,
+  kinds: Sequence[str],
+) -> None:
+  wanted = (len(latency), len(space.decisions))
+  if latency.ndim != 1 or genotypes.shape != wanted or len(latency) < 4:
+    raise ValueError(
+      f"genotypes have shape {genotypes.shape}, latency {latency.shape}; "
+      f"legal: [n, {wanted[1]}] and [n], n at least 4"
+    )
+  wrong = np.flatnonzero(~(np.isfinite(latency) & (latency > 0)))
+  if len(wrong):
+    raise ValueError(
+      f"latency[{wrong[0]}] is {latency[wrong[0]]}; legal: above 0"
+    )
+  unknown = [kind for kind in kinds if kind not in KINDS]
+  if unknown or not kinds:
+    raise ValueError(
+      f"kinds has {unknown or 'nothing'}; legal: {', '.join(KINDS)}"
+    )
+
+
+def _splits(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+  """Measurements to learn from and to judge by."""
+  order = np.random.default_rng(0).permutation(count)
+  folds = [order[i::FOLDS] for i in range(min(FOLDS, count))]
+  folds = folds if count <= FEW else folds[:1]
+  return [(np.setdiff1d(order, test), test) for test in folds]
+
+
+def _warm_start(
+  genotypes: np.ndarray, latency: np.ndarray, others: Sequence[Predict]
+) -> tuple[Predict, np.ndarray]:
+  """What other devices say of this one."""
+  if not others:
+    return lambda wanted: np.zeros(len(wanted)), np.zeros(0)
+  from scipy.optimize import nnls  # Slow to import, and only needed here.
+
+  said = np.stack([other(genotypes) for other in others], axis=1)
+  scale = said.mean(axis=0)
+  # A constant beside them: what a call takes whatever the network.
+  design = np.concatenate([said / scale, np.ones((len(said), 1))], axis=1)
+  # Relative errors, since small networks count as much as large ones.
+  found = nnls(design / latency[:, None], np.ones(len(latency)))[0]
+  weights = found[:-1] / scale
+
+  def predict(wanted: np.ndarray) -> np.ndarray:
+    columns = np.stack([other(wanted) for other in others], axis=1)
+    result: np.ndarray = columns @ weights + found[-1]
+    return result
+
+  return predict, weights
+
+
+def _fit_additive(
+  key: jax.Array, space: SearchSpace, genotypes: np.ndarray, rest: np.ndarray
+) -> Predict:
+  del key  # Nothing is random.
+  model = additive.fit(space, genotypes, rest)
+  return lambda wanted: np.asarray(model(jnp.asarray(wanted)), np.float64)
+
+
+def _fit_mlp(
+  key: jax.Array, space: SearchSpace, genotypes: np.ndarray, rest: np.ndarray
+) -> Predict:
+  model = predictor.fit(key, space, None, genotypes, rest)
+  return lambda wanted: np.asarray(
+    predictor.predict(model, jnp.asarray(wanted)).score, np.float64
+  )
+
+
+def _fit_graph(
+  key: jax.Array, space: SearchSpace, genotypes: np.ndarray, rest: np.ndarray
+) -> Predict:
+  found = encoding(space)
+  module = GraphPredictor(found.categories, found.numbers)
+  encode = jax.jit(found.encode)
+  steps = max(1, len(rest) // graph_fit.Settings().batch_size)
+  settings = graph_fit.Settings(
+    # A multiple of what runs at once, so that nothing is compiled twice.
+    epochs=max(
+      graph_fit.EPOCHS_AT_ONCE,
+      STEPS // steps // graph_fit.EPOCHS_AT_ONCE * graph_fit.EPOCHS_AT_ONCE,
+    ),
+    learning_rate=1e-3,
+    ranking=0.0,
+  )
+  model = graph_fit.fit(
+    key[None], module, encode(jnp.asarray(genotypes)), rest, settings
+  )
+
+  def predict(wanted: np.ndarray) -> np.ndarray:
+    said = graph_fit.evaluate(model, encode(jnp.asarray(wanted)))
+    return np.asarray(said.prediction[0], np.float64)
+
+  return predict
+
+
+_FITS: dict[
+  str, Callable[[jax.Array, SearchSpace, np.ndarray, np.ndarray], Predict]
+] = {"additive": _fit_additive, "mlp": _fit_mlp, "graph": _fit_graph}

@@ -1,0 +1,105 @@
+import csv
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from fbnax import spaces
+from fbnax.search import labelled
+
+SPACE = spaces.get("mobilenetv3").fix(resolution=(192, 224))
+NAMES = [d.name for d in SPACE.decisions]
+
+
+def rows(count=6):
+  """Networks as a CSV has them, those of absent layers empty."""
+  genotypes = np.asarray(SPACE.sample(jax.random.key(0), count))
+  active = np.asarray(SPACE.active(genotypes))
+  found = []
+  for i, (genotype, on) in enumerate(zip(genotypes, active, strict=True)):
+    row = {
+      d.name: str(d.values[c]) if a else ""
+      for d, c, a in zip(SPACE.decisions, genotype, on, strict=True)
+    }
+    found.append(row | {"acc": str(0.7 + 0.01 * i), "ms": str(5.0 + i)})
+  return found, genotypes
+
+
+def write(path, found):
+  with open(path, "w", newline="") as file:
+    writer = csv.DictWriter(file, list(found[0]))
+    writer.writeheader()
+    writer.writerows(found)
+  return path
+
+
+def test_csv_and_json_say_the_same(tmp_path):
+  found, genotypes = rows()
+  of_csv = labelled.load(write(tmp_path / "a.csv", found), SPACE)
+  np.testing.assert_array_equal(of_csv.genotypes, genotypes)
+  np.testing.assert_allclose(of_csv.columns["ms"], 5.0 + np.arange(6))
+  items = [
+    {
+      "architecture": json.loads(SPACE.architecture(g).to_json()),
+      "acc": float(row["acc"]),
+      "ms": float(row["ms"]),
+    }
+    for row, g in zip(found, genotypes, strict=True)
+  ]
+  (tmp_path / "a.json").write_text(json.dumps(items))
+  of_json = labelled.load(tmp_path / "a.json", SPACE)
+  np.testing.assert_array_equal(of_json.genotypes, genotypes)
+  np.testing.assert_allclose(of_json.columns["acc"], of_csv.columns["acc"])
+
+
+def set_cell(name, value, row=2):
+  def change(found):
+    found[row][name] = value
+
+  return change
+
+
+def repeat(found):
+  found[4] = found[1] | {"acc": "0.5"}
+
+
+@pytest.mark.parametrize(
+  "change, words",
+  [
+    (set_cell("ms", ""), "row 4: column 'ms' is empty"),
+    (set_cell("ms", "fast"), "row 4: column 'ms' has 'fast'; legal: a finite"),
+    (set_cell("acc", "nan"), "row 4: column 'acc' has 'nan'"),
+    (
+      set_cell("stage1.depth", "7"),
+      r"row 4: column 'stage1.depth' has '7'; legal: \(2, 3, 4\)",
+    ),
+    (set_cell("stage1.layer0.kernel", ""), "'stage1.layer0.kernel' is empty"),
+    (repeat, "row 6 is the network of row 3"),
+  ],
+)
+def test_what_is_wrong_is_named(tmp_path, change, words):
+  found, _ = rows()
+  change(found)
+  with pytest.raises(ValueError, match=words):
+    labelled.load(write(tmp_path / "a.csv", found), SPACE)
+
+
+def test_what_is_no_table(tmp_path):
+  path = tmp_path / "a.csv"
+  for text, words in (
+    ("acc,acc\n1,2\n", "header has"),
+    ("", "no networks"),
+    ("resolution,acc\n192\n", "row 2 has 1 values"),
+    ("resolution,acc\n192,1\n", "no column 'stage1.depth'"),
+  ):
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words):
+      labelled.load(path, SPACE)
+  with pytest.raises(ValueError, match="space is not given"):
+    labelled.load(path, None)
+  with pytest.raises(ValueError, match=r"legal: \.csv, \.json, \.npz"):
+    labelled.load(tmp_path / "a.txt", SPACE)
+  (tmp_path / "b.json").write_text('[{"architecture": {"x": 1}, "acc": 1}]')
+  with pytest.raises(ValueError, match="item 0: column 'architecture'"):
+    labelled.load(tmp_path / "b.json", SPACE)
