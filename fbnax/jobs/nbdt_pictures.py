@@ -58,7 +58,7 @@ def write(
   )
   files.write_atomically(folder / PAGE, page)
   notes = [
-    "" if a is None or not np.isfinite(a) else f"{100 * a:.1f}%"
+    "" if a is None or not np.isfinite(a) else f"{_percent(a)} right"
     for a in accuracy
   ]
   drawn = nbdt.tree_svg(
@@ -69,6 +69,11 @@ def write(
     name=f"tree-{folder.name}",
   )
   files.write_atomically(folder / DRAWING, drawn)
+
+
+def _percent(share: float) -> str:
+  """Of all exactly `100%`, which `100.0%` might be rounded to."""
+  return "100%" if share == 1.0 else f"{100 * share:.1f}%"
 
 
 def listed(folder: Path) -> dict[str, str | None]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fbnax.jobs import nbdt_inputs
+from fbnax.models import safetensors
 
 # What last layers are called where people save them, in the order of trust.
 _KNOWN = (
@@ -29,7 +30,10 @@ _KNOWN = (
   "classifier.1.weight",
   "linear.weight",
   "heads.head.weight",
+  "weight",
 )
+# Arrays of a file that are not weights.
+_OTHERS = ("logits", "labels", "images", "class_names")
 
 
 class Foreign(NamedTuple):
@@ -105,22 +109,9 @@ def read_arrays(path: str, key: str) -> dict[str, np.ndarray]:
       ):
         return {name: arrays[name] for name in arrays.files}
     if file.suffix == ".safetensors":
-      # Only who has such a file needs it.
-      from safetensors import numpy as safetensors
-
-      return dict(safetensors.load_file(file))
-  except ImportError:
-    raise ValueError(
-      f"{key}={path!r}: install safetensors (pip install safetensors) to read "
-      f"it"
-    ) from None
+      return safetensors.read(file)
   except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
     raise ValueError(f"{key}={path!r} cannot be read: {error}") from error
-  except Exception as error:
-    # Of safetensors' own kind, which is not known without importing it.
-    if type(error).__name__ != "SafetensorError":
-      raise
-    raise ValueError(f"{key}={path!r} is damaged: {error}") from error
   raise ValueError(
     f"{key}={path!r}; legal: a file that ends in .npy, .npz or .safetensors"
   )
@@ -128,13 +119,17 @@ def read_arrays(path: str, key: str) -> dict[str, np.ndarray]:
 
 def _final(path: str, arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray:
   """The matrix of the last layer."""
+  tables = sorted(
+    k for k, v in arrays.items() if v.ndim == 2 and k not in _OTHERS
+  )
   if not key:
-    key = next((k for k in ("", *_KNOWN) if k in arrays), "")
+    only = tables if len(tables) == 1 else []
+    key = next((k for k in ("", *_KNOWN, *only) if k in arrays), "")
   if key not in arrays:
-    tables = sorted(k for k, v in arrays.items() if v.ndim == 2)
+    missing = f"array {key!r}" if key else "weights of a usual name"
     raise ValueError(
-      f"{path} has no array {key or 'of a known name'!r}; legal as "
-      f"config.foreign.key: one of its matrices, {tables[:20]}"
+      f"{path} has no {missing}; legal as config.foreign.key: one of its "
+      f"matrices, {tables[:20]}"
     )
   weights = arrays[key]
   if weights.ndim != 2:

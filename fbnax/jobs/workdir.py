@@ -97,8 +97,16 @@ class WorkDir:
   def __enter__(self) -> WorkDir:
     return self
 
-  def __exit__(self, *_: object) -> None:
+  def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    if kind is not None and issubclass(kind, ValueError):
+      self._forget_config()
     self.close()
+
+  def _forget_config(self) -> None:
+    """A run that was refused before it left anything binds no later one."""
+    if {file.name for file in self.path.iterdir()} <= {CONFIG, TIMES, LOCK}:
+      for name in (CONFIG, TIMES):
+        (self.path / name).unlink(missing_ok=True)
 
 
 def open_workdir(

@@ -5,6 +5,7 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax.jobs import nbdt_weights
+from fbnax.models import safetensors
 
 RANDOM = np.random.default_rng(0)
 WEIGHTS = RANDOM.normal(size=(4, 3)).astype(np.float32)
@@ -62,14 +63,19 @@ def test_weights_alone(tmp_path):
   assert found.class_names == ("0", "1", "2", "3")
 
 
-def test_safetensors(tmp_path):
-  from safetensors.numpy import save_file
+@pytest.mark.parametrize("key", ["weight", "my_layer"])
+def test_the_only_matrix_is_the_last_layer(tmp_path, key):
+  path = saved(tmp_path / "w.npz", logits=LOGITS, **{key: WEIGHTS})
+  np.testing.assert_array_equal(read(path).weights, WEIGHTS)
 
+
+def test_safetensors(tmp_path):
   path = tmp_path / "model.safetensors"
-  save_file({"conv.weight": np.zeros((2, 2, 3, 3)), "fc.weight": WEIGHTS}, path)
+  conv = np.zeros((2, 2, 3, 3), np.float32)
+  safetensors.write(path, {"conv.weight": conv, "fc.weight": WEIGHTS})
   np.testing.assert_array_equal(read(path).weights, WEIGHTS)
   path.write_bytes(path.read_bytes()[:-8])
-  with pytest.raises(ValueError, match=r"model.safetensors' is damaged"):
+  with pytest.raises(ValueError, match=r"model.safetensors is cut off"):
     read(path)
 
 

@@ -26,6 +26,33 @@ def test_starts_and_goes_on(tmp_path):
     assert opened.resumed
 
 
+def test_a_run_that_was_refused_binds_no_later_one(tmp_path):
+  other = CONFIG | {"seed": 1}
+  with (
+    pytest.raises(ValueError, match="budget"),
+    workdir.open_workdir(tmp_path, CONFIG) as opened,
+    opened.phase("data"),
+  ):
+    raise ValueError("budget")
+  with workdir.open_workdir(tmp_path, other) as opened:
+    assert not opened.resumed and opened.times() == {}
+  # What has left something is kept, and so is what was stopped.
+  (tmp_path / "trials.sqlite").touch()
+  with (
+    pytest.raises(ValueError, match="damaged"),
+    workdir.open_workdir(tmp_path, other),
+  ):
+    raise ValueError("damaged")
+  (tmp_path / "trials.sqlite").unlink()
+  with (
+    pytest.raises(KeyboardInterrupt),
+    workdir.open_workdir(tmp_path, other),
+  ):
+    raise KeyboardInterrupt
+  with pytest.raises(ValueError, match="seed: there 1, now 0"):
+    workdir.open_workdir(tmp_path, CONFIG)
+
+
 def test_another_config_is_refused(tmp_path):
   config = CONFIG | {"log_every": 10, "report": {"title": "a"}}
   workdir.open_workdir(tmp_path, config).close()
