@@ -19,8 +19,9 @@ class Section:
 
 
 # Said to the browser, so that a report that is opened stays on its machine.
-# Pictures are part of the page too.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+# And where there are pictures, which are part of the page too.
+_PICTURES = "; img-src data:"
 
 _STYLE = f"""
 :root {{ color-scheme: light; }}
@@ -155,11 +156,13 @@ def page(
     f'<h2 id="{s.name}-title">{escape(s.title)}</h2>{s.content}</section>'
     for s in rest
   )
+  pictured = 'src="data:' in first.content + body
+  policy = _POLICY + (_PICTURES if pictured else "")
   return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
 <style>{_STYLE}</style>
