@@ -4,7 +4,6 @@ JOBS: dict[str, str] = {
   "nars": "fbnax.jobs.nars",
   "train": "fbnax.jobs.train",
   "eval": "fbnax.jobs.eval",
-  "export": "fbnax.jobs.export",
   "evolve": "fbnax.jobs.evolve",
   "predictors": "fbnax.jobs.predictors",
   "benchmark": "fbnax.jobs.benchmark",
@@ -16,4 +15,5 @@ JOBS: dict[str, str] = {
   "nbdt_tables": "fbnax.jobs.nbdt_tables",
   "autobuild": "fbnax.jobs.autobuild",
   "ground_truth": "fbnax.jobs.ground_truth",
+  "export": "fbnax.jobs.export",
 }
