@@ -50,88 +50,26 @@ def read(workdir: str | os.PathLike[str]) -> Result:
     ValueError: there is none, it is of another schema version, or a value is
       not of the type its key has; file, key and value are named.
   """
-  return _read(workdir, Result, _check)
+  return read_as(workdir, Result)
 
 
-def read_study(workdir: str | os.PathLike[str]) -> StudyResult:
-  """Reads `result.json` of a study.
+def read_as(workdir: str | os.PathLike[str], schema: type[_T]) -> _T:
+  """Reads `result.json` as the result of one kind of job.
 
-  Raises:
-    ValueError: as `read`.
-  """
-  return _read(workdir, StudyResult, _check_study)
-
-
-def read_benchmark(workdir: str | os.PathLike[str]) -> BenchmarkResult:
-  """Reads `result.json` of a benchmark.
+  Args:
+    workdir: the work directory.
+    schema: one of the keys of `_CHECKS`.
 
   Raises:
     ValueError: as `read`.
   """
-  return _read(workdir, BenchmarkResult, _check_benchmark)
-
-
-def read_predictors(workdir: str | os.PathLike[str]) -> PredictorsResult:
-  """Reads `result.json` of a comparison of predictors.
-
-  Raises:
-    ValueError: as `read`.
-  """
-  return _read(workdir, PredictorsResult, _check_predictors)
-
-
-def read_profile(workdir: str | os.PathLike[str]) -> ProfileResult:
-  """Reads `result.json` of a latency profile.
-
-  Raises:
-    ValueError: as `read`.
-  """
-  return _read(workdir, ProfileResult, lambda _: None)
-
-
-def read_dnas(workdir: str | os.PathLike[str]) -> DnasResult:
-  """Reads `result.json` of a differentiable search.
-
-  Raises:
-    ValueError: as `read`.
-  """
-  return _read(workdir, DnasResult, check_dnas)
-
-
-def read_nbdt(workdir: str | os.PathLike[str]) -> NbdtResult:
-  """Reads `result.json` of the job `nbdt`.
-
-  Raises:
-    ValueError: as `read`.
-  """
-  return _read(workdir, NbdtResult, check_nbdt)
-
-
-def read_nbdt_tables(workdir: str | os.PathLike[str]) -> TablesResult:
-  """Reads `result.json` of the job `nbdt_tables`.
-
-  Raises:
-    ValueError: as `read`.
-  """
-  return _read(workdir, TablesResult, lambda _: None)
-
-
-def read_autobuild(workdir: str | os.PathLike[str]) -> AutobuildResult:
-  """Reads `result.json` of the job `autobuild`.
-
-  Raises:
-    ValueError: as `read`.
-  """
-  return _read(workdir, AutobuildResult, check_autobuild)
-
-
-def read_zero_cost(workdir: str | os.PathLike[str]) -> ZeroCostResult:
-  """Reads `result.json` of zero-cost scores.
-
-  Raises:
-    ValueError: as `read`.
-  """
-  return _read(workdir, ZeroCostResult, check_zero_cost)
+  path, data = _load(workdir)
+  try:
+    result: _T = _parse(schema, data, "")
+    _CHECKS[schema](result)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+  return result
 
 
 def job_of(workdir: str | os.PathLike[str]) -> str | None:
@@ -142,21 +80,6 @@ def job_of(workdir: str | os.PathLike[str]) -> str | None:
   """
   job = _load(workdir)[1].get("job")
   return job if isinstance(job, str) else None
-
-
-def _read(
-  workdir: str | os.PathLike[str],
-  schema: type[_T],
-  check: Callable[[_T], None],
-) -> _T:
-  """Reads, parses and checks; errors name the file."""
-  path, data = _load(workdir)
-  try:
-    result: _T = _parse(schema, data, "")
-    check(result)
-  except ValueError as error:
-    raise ValueError(f"{path}: {error}") from error
-  return result
 
 
 def _check(result: Result) -> None:
@@ -180,6 +103,21 @@ def _check_predictors(result: PredictorsResult) -> None:
   for name in ("curves", "saved"):
     for i, row in enumerate(getattr(result, name)):
       _check_lengths(f"{name}[{i}]", row)
+
+
+# What a result of each kind must be beyond its types.
+_CHECKS: dict[type, Callable[[Any], None]] = {
+  Result: _check,
+  AutobuildResult: check_autobuild,
+  BenchmarkResult: _check_benchmark,
+  DnasResult: check_dnas,
+  NbdtResult: check_nbdt,
+  PredictorsResult: _check_predictors,
+  ProfileResult: lambda _: None,
+  StudyResult: _check_study,
+  TablesResult: lambda _: None,
+  ZeroCostResult: check_zero_cost,
+}
 
 
 def _load(

@@ -6,34 +6,44 @@ import os
 import pathlib
 import re
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 from fbnax.report.autobuild_page import autobuild_page
+from fbnax.report.autobuild_schema import AutobuildResult
 from fbnax.report.benchmark_page import benchmark_page
+from fbnax.report.comparison_schema import BenchmarkResult, PredictorsResult
 from fbnax.report.dnas_page import dnas_page
+from fbnax.report.dnas_schema import DnasResult
 from fbnax.report.nbdt_page import nbdt_page
+from fbnax.report.nbdt_schema import NbdtResult
 from fbnax.report.nbdt_tables_page import tables_page
+from fbnax.report.nbdt_tables_schema import TablesResult
 from fbnax.report.overview import title
 from fbnax.report.page import page
 from fbnax.report.predictors_page import predictors_page
 from fbnax.report.profile_page import profile_page
-from fbnax.report.reading import (
-  job_of,
-  read,
-  read_autobuild,
-  read_benchmark,
-  read_dnas,
-  read_nbdt,
-  read_nbdt_tables,
-  read_predictors,
-  read_profile,
-  read_study,
-  read_zero_cost,
-)
+from fbnax.report.profile_schema import ProfileResult
+from fbnax.report.reading import job_of, read, read_as
 from fbnax.report.schema import Result
 from fbnax.report.sections import sections
 from fbnax.report.study_page import study_page
+from fbnax.report.study_schema import StudyResult
 from fbnax.report.trees import read_drawing
 from fbnax.report.zero_cost_page import zero_cost_page
+from fbnax.report.zero_cost_schema import ZeroCostResult
+
+# What the result of a job is read as, and the page that is made of it alone.
+_PAGES: dict[str | None, tuple[type, Callable[[Any], str]]] = {
+  "autobuild": (AutobuildResult, autobuild_page),
+  "benchmark": (BenchmarkResult, benchmark_page),
+  "dnas": (DnasResult, dnas_page),
+  "nbdt_tables": (TablesResult, tables_page),
+  "predictors": (PredictorsResult, predictors_page),
+  "profile": (ProfileResult, profile_page),
+  "study": (StudyResult, study_page),
+  "zero_cost": (ZeroCostResult, zero_cost_page),
+}
 
 
 def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
@@ -53,25 +63,12 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
       file, key and what was found are named.
   """
   job = job_of(workdir)
-  if job == "study":
-    text = study_page(read_study(workdir))
-  elif job in ("benchmark", "ground_truth"):
-    text = benchmark_page(read_benchmark(workdir))
-  elif job == "dnas":
-    text = dnas_page(read_dnas(workdir))
+  if job in _PAGES:
+    schema, make = _PAGES[job]
+    text = make(read_as(workdir, schema))
   elif job == "nbdt":
-    tree = read_nbdt(workdir)
+    tree = read_as(workdir, NbdtResult)
     text = nbdt_page(tree, read_drawing(workdir, tree.pictures.drawing))
-  elif job == "nbdt_tables":
-    text = tables_page(read_nbdt_tables(workdir))
-  elif job == "autobuild":
-    text = autobuild_page(read_autobuild(workdir))
-  elif job == "predictors":
-    text = predictors_page(read_predictors(workdir))
-  elif job == "profile":
-    text = profile_page(read_profile(workdir))
-  elif job == "zero_cost":
-    text = zero_cost_page(read_zero_cost(workdir))
   else:
     design = read(workdir)
     text = _design_page(design, _drawings(workdir, design))

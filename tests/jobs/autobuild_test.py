@@ -96,7 +96,9 @@ def test_autobuild_to_the_report(table, tmp_path):
   page = (tmp_path / "report.html").read_text()
   assert "acc / phone" in page and "chart-fronts" in page
   assert "chart-hops" in page and "modules0-best" in page
-  result = report.reading.read_autobuild(tmp_path)
+  result = report.reading.read_as(
+    tmp_path, report.autobuild_schema.AutobuildResult
+  )
   assert result.expressions[0].best is not None
   # Started again it is done.
   before = (tmp_path / "result.json").read_bytes()

@@ -8,7 +8,8 @@ import pytest
 import fbnax.report
 from fbnax import costs, spaces
 from fbnax.report.dnas_page import against_random, sections
-from fbnax.report.reading import read_dnas
+from fbnax.report.dnas_schema import DnasResult
+from fbnax.report.reading import read_as
 
 SPACE = spaces.get("small_dnas").fix(resolution=16)
 
@@ -151,7 +152,7 @@ def write(tmp_path):
 
 def read(tmp_path, data):
   (tmp_path / "result.json").write_text(json.dumps(data))
-  return read_dnas(tmp_path)
+  return read_as(tmp_path, DnasResult)
 
 
 def test_all_sections_are_there(write):
