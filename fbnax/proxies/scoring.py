@@ -132,7 +132,7 @@ class Scorer:
     self.names = tuple(dict.fromkeys(names))
     self._network = network
     # The last variables, and the same in float64: of a space they are many.
-    self._doubled: tuple[Any, Any] | None = None
+    self._doubled: tuple[Any, Any] = None, None
     self._one = jax.jit(self._measure, static_argnums=0)
     self._many = jax.jit(
       lambda group, variables, images, labels, key, choices: jax.vmap(
@@ -195,8 +195,9 @@ class Scorer:
       found |= jax.device_get(program(single, variables, images, *rest))
     if self._group(True):
       with jax.enable_x64(True):
-        if self._doubled is None or self._doubled[0] is not variables:
-          self._doubled = variables, jax.device_put(_doubled(variables))
+        if not _same(self._doubled[0], variables):
+          kept = jax.tree.map(lambda leaf: leaf, variables)
+          self._doubled = kept, jax.device_put(_doubled(variables))
         found |= jax.device_get(
           program(
             self._group(True), self._doubled[1], _doubled(images[:1]), *rest
@@ -296,6 +297,14 @@ def _finished(name: str, measured: Any) -> float:
   """The score; -inf where it is not finite."""
   value = PROXIES[name].finish(measured)
   return value if math.isfinite(value) else -math.inf
+
+
+def _same(kept: Any, variables: Any) -> bool:
+  """Whether these are the very arrays, and of a kind that cannot change."""
+  if jax.tree.structure(kept) != jax.tree.structure(variables):
+    return False
+  pairs = zip(jax.tree.leaves(kept), jax.tree.leaves(variables), strict=True)
+  return all(a is b and isinstance(a, jax.Array) for a, b in pairs)
 
 
 def _doubled(tree: Any) -> Any:

@@ -195,6 +195,19 @@ def test_many_networks_have_the_scores_of_each(batch):
     proxies.Scorer(("params",), network).batch(*arguments, strengths)
 
 
+@pytest.mark.parametrize("kind", [jnp.asarray, np.array])
+def test_weights_that_change_in_place_change_the_score(batch, kind):
+  variables = jax.tree.map(kind, start(Small(), batch))
+  before = score(["synflow"], Small(), batch, variables)["synflow"]
+  layer = variables["params"]["fc"]
+  if kind is np.array:
+    layer["kernel"] *= 3.0
+  else:
+    layer["kernel"] = 3.0 * layer["kernel"]
+  after = score(["synflow"], Small(), batch, variables)["synflow"]
+  assert after == pytest.approx(3.0 * before, rel=1e-6)
+
+
 def test_what_is_not_finite_ranks_last(batch):
   dead = Small(norm=True, scale=0.0)
   names = ("grad_norm", "jacob_cov", "naswot", "log_synflow", "zen")
