@@ -301,7 +301,8 @@ def _finished(name: str, measured: Any) -> float:
 
 def _same(kept: Any, variables: Any) -> bool:
   """Whether these are the very arrays, and of a kind that cannot change."""
-  if jax.tree.structure(kept) != jax.tree.structure(variables):
+  structure: Any = jax.tree.structure(kept)
+  if structure != jax.tree.structure(variables):
     return False
   pairs = zip(jax.tree.leaves(kept), jax.tree.leaves(variables), strict=True)
   return all(a is b and isinstance(a, jax.Array) for a, b in pairs)
