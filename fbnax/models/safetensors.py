@@ -12,6 +12,7 @@ alone (see the design). What else a file may be is told by its first bytes.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,7 +64,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
   entries = [(n, e) for n, e in header.items() if n != _METADATA]
   for name, entry in sorted(entries, key=lambda item: _start(path, *item)):
     dtype, shape, start = _described(path, name, entry)
-    stop = start + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    stop = start + dtype.itemsize * math.prod(shape)
     if start != end or entry["data_offsets"][1] != stop:
       raise ValueError(
         f"{path} is damaged: {name} lies at {entry['data_offsets']}, where"
@@ -141,33 +142,39 @@ def _split(path: Path, content: bytes) -> tuple[dict[str, Any], memoryview]:
     )
   try:
     header = json.loads(content[8 : 8 + length].decode())
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise ValueError(f"{path} is damaged: its header: {error}") from error
   return header, memoryview(content)[8 + length :]
 
 
 def _start(path: Path, name: str, entry: Any) -> int:
-  try:
-    return int(entry["data_offsets"][0])
-  except (TypeError, KeyError, IndexError, ValueError):
-    raise ValueError(
-      f"{path} is damaged: the header has {entry!r} of {name}"
-    ) from None
+  """The first byte of an array, if its entry is one."""
+  found = entry if isinstance(entry, dict) else {}
+  shape: Any = found.get("shape")
+  places: Any = found.get("data_offsets")
+  if not (_counts(shape) and _counts(places) and len(places) == 2):
+    raise ValueError(f"{path} is damaged: the header has {entry!r} of {name}")
+  return places[0]
+
+
+def _counts(value: Any) -> bool:
+  return isinstance(value, list) and all(
+    type(n) is int and n >= 0 for n in value
+  )
 
 
 def _described(
-  path: Path, name: str, entry: Any
+  path: Path, name: str, entry: dict[str, Any]
 ) -> tuple[np.dtype, tuple[int, ...], int]:
   """Type, shape, and first byte of an array."""
-  kind, shape = entry.get("dtype"), entry.get("shape")
-  if kind not in DTYPES:
+  kind = entry.get("dtype")
+  if not isinstance(kind, str) or kind not in DTYPES:
     raise ValueError(
       f"{path}: {name} is of type {kind!r}; legal: {', '.join(DTYPES)}"
     )
-  legal = isinstance(shape, list) and all(
-    isinstance(n, int) and n >= 0 for n in shape
-  )
-  if not legal or len(entry["data_offsets"]) != 2:
-    raise ValueError(f"{path} is damaged: the header has {entry!r} of {name}")
   dtype = np.dtype(DTYPES[kind])
-  return dtype.newbyteorder("<"), tuple(shape), entry["data_offsets"][0]
+  return (
+    dtype.newbyteorder("<"),
+    tuple(entry["shape"]),
+    entry["data_offsets"][0],
+  )

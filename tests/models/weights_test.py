@@ -279,3 +279,34 @@ def test_other_wrong_files(tmp_path):
     safetensors.write(tmp_path / "w", {"a": np.zeros(3, np.complex64)})
   with pytest.raises(ValueError, match="nearest"):
     models.load_weights(tmp_path / "w", "timm_fbnetc")
+
+
+@pytest.mark.parametrize(
+  "entry",
+  [
+    {"dtype": [], "shape": [1], "data_offsets": [0, 4]},
+    {"dtype": "F32", "shape": [1], "data_offsets": [0.0, 4]},
+    {"dtype": "F32", "shape": [1], "data_offsets": [0, 4, 4]},
+    {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]},
+    {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]},
+    {"dtype": "F32", "shape": [10**40], "data_offsets": [0, 4]},
+    {"dtype": "F32", "shape": 1, "data_offsets": [0, 4]},
+    {"dtype": "F32", "shape": [1]},
+    [],
+    None,
+  ],
+)
+def test_headers_that_describe_no_array(tmp_path, entry):
+  header = json.dumps({"a": entry}).encode()
+  path = tmp_path / "w.safetensors"
+  path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+  with pytest.raises(ValueError, match=r"w\.safetensors"):
+    safetensors.read(path)
+
+
+def test_a_header_without_end(tmp_path):
+  header = b'{"a":' * 100_000
+  path = tmp_path / "w.safetensors"
+  path.write_bytes(len(header).to_bytes(8, "little") + header)
+  with pytest.raises(ValueError, match="is damaged: its header"):
+    safetensors.read(path)
