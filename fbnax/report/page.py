@@ -156,7 +156,7 @@ def page(
     f'<h2 id="{s.name}-title">{escape(s.title)}</h2>{s.content}</section>'
     for s in rest
   )
-  pictured = 'src="data:' in first.content + body
+  pictured = '="data:' in first.content + body  # src of HTML, href of SVG.
   policy = _POLICY + (_PICTURES if pictured else "")
   return f"""<!DOCTYPE html>
 <html lang="en">

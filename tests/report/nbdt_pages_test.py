@@ -339,3 +339,19 @@ def test_pictures_are_part_of_the_page(tmp_path):
   assert requests == []
   assert console == []
   assert document.count(picture) == 2
+
+
+@needs_chromium
+def test_pictures_in_a_drawing_are_let_in(tmp_path):
+  """A refused one would be told on the console."""
+  result = tree_result()
+  result["ambiguous"] = {}
+  result["examples"] = []
+  address = png(np.full((4, 4, 1), 200, np.uint8))
+  if not address.startswith("data:"):
+    address = f"data:image/png;base64,{address}"
+  picture = f'<image width="4" height="4" href="{address}"/>'
+  write(tmp_path, result, SVG.replace("</svg>", f"{picture}</svg>"))
+  _, console, document = visit(tmp_path / "report.html", tmp_path)
+  assert console == []
+  assert address in document
