@@ -38,6 +38,7 @@ _PAGES: dict[str | None, tuple[type, Callable[[Any], str]]] = {
   "autobuild": (AutobuildResult, autobuild_page),
   "benchmark": (BenchmarkResult, benchmark_page),
   "dnas": (DnasResult, dnas_page),
+  "ground_truth": (BenchmarkResult, benchmark_page),
   "nbdt_tables": (TablesResult, tables_page),
   "predictors": (PredictorsResult, predictors_page),
   "profile": (ProfileResult, profile_page),
