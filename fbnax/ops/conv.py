@@ -22,6 +22,7 @@ import numpy as np
 from jax import lax
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+_NARROW = 32  # Channels up to which `_narrow_toward_kernel` is the faster.
 
 
 def lax_conv(
@@ -104,6 +105,8 @@ def _branch_backward(
   low, left = padding
   around = (kernel.shape[0] - 1 - low, kernel.shape[1] - 1 - left)
   to_x = branch_conv(cotangent, turned, around)
+  if jax.default_backend() == "cpu" and kernel.shape[2] <= _NARROW:
+    return to_x, _narrow_toward_kernel(x, kernel, cotangent, around)
   # Images take the place of channels, and the cotangent that of the kernel.
   to_kernel = branch_conv(
     x.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3), padding
@@ -112,6 +115,40 @@ def _branch_backward(
 
 
 branch_conv.defvjp(_branch_forward, _branch_backward)
+
+
+def _narrow_toward_kernel(
+  x: jax.Array, kernel: jax.Array, cotangent: jax.Array, around: tuple[int, int]
+) -> jax.Array:
+  """The gradient toward the kernel as a product for each image, in the cache.
+
+  With few channels that takes 7 ms in place of 12 (3x3, 16 channels at 32 x 32,
+  batch 64), with 64 it is the slower.
+  """
+  rows, columns, channels, out = kernel.shape
+  padding = [(0, 0), *((side, side) for side in around), (0, 0)]
+
+  def add(
+    total: jax.Array, pair: tuple[jax.Array, jax.Array]
+  ) -> tuple[jax.Array, None]:
+    image, gradient = pair
+    padded = jnp.pad(gradient[None], padding)[0]
+    height, width = image.shape[:2]
+    patches = jnp.concatenate(
+      [
+        padded[row : row + height, column : column + width]
+        for row in range(rows)
+        for column in range(columns)
+      ],
+      -1,
+    )
+    flat = image.reshape(-1, channels).T
+    return total + flat @ patches.reshape(height * width, -1), None
+
+  start = jnp.zeros((channels, rows * columns * out), x.dtype)
+  total, _ = lax.scan(add, start, (x, cotangent))
+  turned = total.reshape(channels, rows, columns, out)[:, ::-1, ::-1]
+  return turned.transpose(1, 2, 0, 3)
 
 
 def pointwise(x: jax.Array, kernel: jax.Array, groups: int = 1) -> jax.Array:

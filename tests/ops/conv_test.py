@@ -91,10 +91,12 @@ def test_small_maps_pixel_by_pixel_and_gradients(images, side, stride):
   chex.assert_trees_all_close(back(upper), wanted(upper), atol=2e-5)
 
 
-def test_a_convolution_for_branches_has_lax_gradients_of_both_orders():
+@pytest.mark.parametrize("channels", [4, 40])
+def test_a_convolution_for_branches_has_lax_gradients_of_both_orders(channels):
+  shapes = (3, 6, 5, channels), (3, 3, channels, 2), (3, 6, 5, 2)
   x, kernel, upper = (
     jnp.asarray(np.random.default_rng(i).normal(size=shape), jnp.float32)
-    for i, shape in enumerate(((3, 6, 5, 4), (3, 3, 4, 2), (3, 6, 5, 2)))
+    for i, shape in enumerate(shapes)
   )
 
   def losses(function):
