@@ -43,7 +43,8 @@ class ResNet(nn.Module):
     train: bool,
     dropout: Any = 0.0,
     stochastic_depth: Any = 0.0,
-  ) -> jax.Array:
+    features: bool = False,
+  ) -> Any:
     """Logits of images.
 
     Args:
@@ -53,9 +54,10 @@ class ResNet(nn.Module):
       dropout: probability in front of the classifier.
       stochastic_depth: probability that the last block is dropped; it grows
         towards it from 0 in front of the first.
+      features: as in `fbnax.models.Network`.
 
     Returns:
-      `f32[B, K]`.
+      `f32[B, K]`, or a dict from stride to feature maps.
     """
     table = self.architecture
     pre = table.preactivation
@@ -67,18 +69,23 @@ class ResNet(nn.Module):
     else:
       x = nn.relu(ConvNorm(table.stem, 3, name="stem")(images, train=train))
     place, count = 0, sum(table.blocks)
+    maps, scale = {}, 1
     stages = zip(table.blocks, table.widths, strict=True)
     for stage, (blocks, width) in enumerate(stages):
       for index in range(blocks):
         place += 1
         stride = 2 if stage and not index else 1
+        scale *= stride
         block = Block(width, stride, pre, name=f"stage{stage}_block{index}")
         block_key = None if key is None else jax.random.fold_in(key, place)
         x = block(
           x, train=train, rate=stochastic_depth * place / count, key=block_key
         )
+      maps[scale] = x
     if pre:
-      x = nn.relu(BatchNorm(name="norm")(x, train=train))
+      x = maps[scale] = nn.relu(BatchNorm(name="norm")(x, train=train))
+    if features:
+      return {s: m for s, m in maps.items() if s >= 4}
     x = x.mean((1, 2))
     if key is not None:
       x = layers.dropout(x, dropout, key)

@@ -131,6 +131,29 @@ def test_forward_and_training(pre):
   assert all(jax.tree.leaves(moved))
 
 
+@pytest.mark.parametrize("pre", [False, True])
+def test_logits_are_the_classifiers_of_the_last_feature_map(pre):
+  table = dataclasses.replace(
+    TINY[pre], blocks=(1, 1, 1), widths=(4, 6, 8), resolution=8
+  )
+  module = build(table, 3)
+  x = jax.random.normal(jax.random.key(1), (2, 8, 8, 2))
+  variables = jax.jit(lambda k: initialize(module, k, x, train=False))(
+    jax.random.key(0)
+  )
+  maps, logits = jax.jit(
+    lambda v, x: [
+      module.apply(v, x, train=False, features=wanted)
+      for wanted in (True, False)
+    ]
+  )(variables, x)
+  assert {stride: m.shape for stride, m in maps.items()} == {4: (2, 2, 2, 8)}
+  last = variables["params"]["classifier"]
+  np.testing.assert_allclose(
+    maps[4].mean((1, 2)) @ last["kernel"] + last["bias"], logits, rtol=1e-5
+  )
+
+
 def test_only_what_has_a_module_is_built():
   cells = CellNetwork(("none",) * 6)
   with pytest.raises(ValueError, match="CellNetwork"):
