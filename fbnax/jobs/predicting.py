@@ -36,6 +36,7 @@ class Prediction(NamedTuple):
     notes: how it was converted.
     classes: the likeliest, best first, with their probabilities.
     path_text: the decisions of the model's hierarchy, "" without one.
+    drawing: the hierarchy with that path marked, an `<svg>`, "" without one.
   """
 
   path: Path
@@ -43,6 +44,7 @@ class Prediction(NamedTuple):
   notes: tuple[str, ...]
   classes: tuple[tuple[str, float], ...]
   path_text: str
+  drawing: str = ""
 
 
 def predict(
@@ -73,17 +75,24 @@ def predict(
       saved.variables, augment.prepare(x, settings), train=False
     )
   )
-  found = []
+  found: list[Prediction] = []
   for path, (image, notes) in zip(paths, prepared, strict=True):
     logits = np.asarray(apply(jnp.asarray(image[None])))[0]
-    shares, text = np.asarray(jax.nn.softmax(logits)), ""
+    shares, text, drawing = np.asarray(jax.nn.softmax(logits)), "", ""
     if hierarchy is not None:
       text = nbdt.describe(nbdt.explain(logits, hierarchy, names))
+      drawing = nbdt.tree_svg(
+        hierarchy,
+        class_names=names,
+        logits=logits,
+        name=f"tree-{len(found)}",
+        label=f"The decisions for {path}",
+      )
       shares = np.exp(np.asarray(nbdt.path_log_probs(logits[None], hierarchy)))
       shares = shares[0]
     best = np.argsort(-shares, kind="stable")[:top]
     classes = tuple((names[i], float(shares[i])) for i in best)
-    found.append(Prediction(Path(path), image, notes, classes, text))
+    found.append(Prediction(Path(path), image, notes, classes, text, drawing))
   return found
 
 
@@ -177,7 +186,7 @@ def _figure(prediction: Prediction) -> str:
   return (
     f'<figure><img alt="" src="{_png(prediction.image)}">'
     f"<div><figcaption>{markup.escape(caption)}</figcaption>"
-    f"<table>{rows}</table>{tree}</div></figure>"
+    f"<table>{rows}</table>{tree}</div>{prediction.drawing}</figure>"
   )
 
 
@@ -201,6 +210,7 @@ body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto;
 figure {{ display: flex; flex-wrap: wrap; gap: 1.5rem; margin: 0 0 2rem }}
 figure img {{ width: 12rem; height: 12rem; object-fit: contain;
   image-rendering: pixelated }}
+figure svg {{ width: 100% }}
 figure div {{ flex: 1; min-width: 18rem }}
 figcaption {{ color: #59636e; overflow-wrap: anywhere }}
 table {{ width: 100%; border-spacing: 0 }}

@@ -124,6 +124,11 @@ def test_with_a_hierarchy(model, tmp_path):
   assert sum(share for _, share in found.classes) == pytest.approx(1, abs=1e-5)
   page = predicting.page([found])
   assert "rather than" in page and "a&lt;b&gt;" in page and "<b>" not in page
+  # The tree is drawn, with an id of its own for each image.
+  pair = predicting.predict(copy, [tmp_path / "blue.png"] * 2)
+  page = predicting.page(pair)
+  assert page.count("<svg") == 2
+  assert 'id="tree-0"' in page and 'id="tree-1"' in page
   nbdt.Hierarchy.from_children([[0, 1]]).save(copy / "hierarchy.json")
   with pytest.raises(ValueError, match="has 2 classes; legal: 3"):
     predicting.predict(copy, [tmp_path / "blue.png"])
