@@ -111,6 +111,8 @@ def _digits() -> config_dict.ConfigDict:
       signal="likelihood",
       ranks=False,
       caution=1.0,
+      proxies="",
+      proxy_names=("synflow", "jacob_cov", "snip"),
     ),
     training=config_dict.create(
       batch_size=64,

@@ -11,8 +11,8 @@ import numpy as np
 from fbnax import __version__, costs
 from fbnax.jobs import inputs, parts
 from fbnax.jobs.members import best_first, member_name
-from fbnax.jobs.nars import PREDICTOR, read_run
-from fbnax.jobs.workdir import open_workdir
+from fbnax.jobs.nars import PREDICTOR
+from fbnax.jobs.workdir import open_workdir, read_run
 from fbnax.search import evolution, predictor, predictor_files
 from fbnax.search.budgets import stacked
 from fbnax.spaces import Architecture
@@ -30,7 +30,7 @@ def run(config: Any, workdir: str) -> None:
   with open_workdir(workdir, config.to_dict()) as work:
     if work.is_done():
       return
-    finished = read_run(config.run)
+    finished = read_run(config.run, "nars")
     classes = finished["dataset"]["num_classes"]
     channels = finished["dataset"]["channels"]
     space = inputs.space(_config_of(config, finished), channels)

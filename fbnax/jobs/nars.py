@@ -7,17 +7,15 @@ others; one measurement on the test set; the report.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from fbnax import __version__, data, report
 from fbnax.data import Dataset
-from fbnax.jobs import inputs, members, nbdt_members, parts
+from fbnax.jobs import inputs, members, nbdt_members, parts, zero_cost_scores
 from fbnax.jobs.networks import read_teacher
 from fbnax.jobs.workdir import WorkDir, open_workdir
 from fbnax.search import nars, predictor_files
@@ -36,7 +34,7 @@ PREDICTOR = "predictor.npz"
 
 def run(config: Any, workdir: str) -> None:
   """Runs the job, or what is left of it, in the work directory."""
-  with open_workdir(workdir, config.to_dict()) as work:
+  with open_workdir(workdir, zero_cost_scores.started_with(config)) as work:
     if work.is_done():
       return
     with (
@@ -71,9 +69,19 @@ def design(
   teacher = read_teacher(
     config.training.teacher, "config.training.teacher", dataset
   )
+  scored = zero_cost_scores.scored(
+    config.search, "config.search", space, config.space, work
+  )
   evaluate = _evaluator(config, space, dataset, train, validation)
   found = nars.search(
-    space, classes, evaluate, store, options, progress, work.phase
+    space,
+    classes,
+    evaluate,
+    store,
+    options,
+    progress,
+    work.phase,
+    scored=scored,
   )
   predictor_files.save(work.path / PREDICTOR, found.model)
   with work.phase("evolution"), progress.phase("evolution"):
@@ -192,21 +200,3 @@ def _search_settings(config: Any, dataset: Dataset, side: int) -> Settings:
     decay=config.training.search_decay,
     warmup_epochs=0.0,
   )
-
-
-def read_run(path: str | Path) -> dict[str, Any]:
-  """The `result.json` of a finished run of this job.
-
-  Raises:
-    ValueError: there is none; the file is named.
-  """
-  file = Path(path) / "result.json"
-  try:
-    result = json.loads(file.read_text("utf-8"))
-  except FileNotFoundError:
-    raise ValueError(f"{path} holds no finished run: no {file}") from None
-  except ValueError as error:
-    raise ValueError(f"{file} is damaged: {error}") from error
-  if result.get("job") != "nars":
-    raise ValueError(f"{file} is of job {result.get('job')!r}; legal: 'nars'")
-  return result

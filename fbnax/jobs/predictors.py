@@ -1,9 +1,11 @@
-"""Job `predictors`: what pretraining on costs saves in labels.
+"""Job `predictors`: what pretraining on free labels saves in labels.
 
 On the rows of a table, or on the trials of a finished `nars` run: error and
 rank correlation of the accuracy predictor with and without pretraining, of
 ridge regression and of a Gaussian process, against the number of labels.
-Figure 4.4 (e) of Wan 2022.
+Figure 4.4 (e) of Wan 2022. With the scores of a finished `zero_cost` run, which
+may be of any networks of the space, those that are held out too, there is one
+more: the predictor pretrained on costs and on these.
 """
 
 from __future__ import annotations
@@ -19,18 +21,19 @@ import numpy as np
 from ml_collections import config_dict
 
 from fbnax import __version__, costs, report
-from fbnax.jobs import inputs, parts
-from fbnax.jobs.nars import read_run
-from fbnax.jobs.workdir import open_workdir
+from fbnax.jobs import inputs, parts, zero_cost_scores
+from fbnax.jobs.workdir import open_workdir, read_run
 from fbnax.search import learning_curves, tables
+from fbnax.search.free_labels import Scored, appended
 from fbnax.search.learning_curves import Learner
-from fbnax.search.pretraining import Pretrained, pretrain
+from fbnax.search.pretraining import COSTS, Pretrained, ProxyMetrics, pretrain
 from fbnax.spaces import SearchSpace
 from fbnax.training.files import to_json, write_atomically
 from fbnax.training.progress import open_progress
 
 SCHEMA_VERSION = 1
 LEARNERS = ("pretrained", "from scratch", "ridge", "gaussian process")
+WITH_PROXIES = "pretrained on proxies"
 
 
 def run(config: Any, workdir: str) -> None:
@@ -40,29 +43,35 @@ def run(config: Any, workdir: str) -> None:
       raise ValueError(
         f"config.{key} is {config[key]!r}; legal: at least {least}"
       )
-  with open_workdir(workdir, config.to_dict()) as work:
+  with open_workdir(workdir, zero_cost_scores.started_with(config)) as work:
     if work.is_done():
       return
     space, genotypes, labels, classes = _labelled(config)
     counts = _counts(config, len(labels))
+    # The space of `config.run`, which is none of the user's own.
+    scored = zero_cost_scores.scored(config, "config", space, "", work)
+    learners = LEARNERS if scored is None else (*LEARNERS, WITH_PROXIES)
     scores = _Scores(work.path / "scores.json")
-    total = len(counts) * len(LEARNERS) * config.seeds
+    learned = _Learned(work.path / "pretraining.json")
+    total = len(counts) * len(learners) * config.seeds
     with (
       open_progress() as progress,
       work.phase("scores"),
       progress.phase("scores", total) as advance,
     ):
       for seed in range(config.seed, config.seed + config.seeds):
-        make = _learners(config, space, classes, seed, max(counts))
+        make = _learners(
+          config, space, classes, scored, learned, seed, max(counts)
+        )
         for count in counts:
-          for name in LEARNERS:
+          for name in learners:
             if not scores.has(name, count, seed):
               found = learning_curves.score(
                 make(name), seed, genotypes, labels, count, config.held_out
               )
               scores.add(name, count, seed, found)
             advance(1, labels=count, seed=seed)
-    curves = _curves(scores.found, counts)
+    curves = _curves(scores.found, counts, learners)
     work.write_result(
       {
         "schema_version": SCHEMA_VERSION,
@@ -72,6 +81,7 @@ def run(config: Any, workdir: str) -> None:
         "space": {"name": space.name, "size": space.size, "rows": len(labels)},
         "label_deviation": float(np.std(labels)),
         "scores": scores.found,
+        "proxies": None if scored is None else learned.facts(scored),
         "curves": curves,
         "saved": saved(curves),
         "times": {"phases": work.times(), "total": sum(work.times().values())},
@@ -141,6 +151,31 @@ class _Scores:
     write_atomically(self.path, to_json(self.found))
 
 
+class _Learned:
+  """How well the proxies were learned, by seed, kept in a file."""
+
+  def __init__(self, path: Path) -> None:
+    self.path = path
+    self.found: dict[str, dict[str, float]] = {}
+    if path.exists():
+      self.found = json.loads(path.read_text("utf-8"))
+
+  def add(self, seed: int, metrics: dict[str, ProxyMetrics]) -> None:
+    self.found[str(seed)] = {n: m.spearman for n, m in metrics.items()}
+    write_atomically(self.path, to_json(self.found, sort=False))
+
+  def facts(self, scored: Scored) -> dict[str, Any]:
+    """Networks, and the mean rank correlation of each free label."""
+    found = list(self.found.values())
+    return {
+      "networks": len(scored.genotypes),
+      "spearman": {
+        name: float(np.mean([seed[name] for seed in found]))
+        for name in (*COSTS, *scored.scores)
+      },
+    }
+
+
 def _labelled(
   config: Any,
 ) -> tuple[SearchSpace, np.ndarray, np.ndarray, int]:
@@ -155,7 +190,7 @@ def _labelled(
     accuracies = tables.test_accuracy(config.table, genotypes)
     classes = config.num_classes
     return tables.space_of(config.table), genotypes, 100 * accuracies, classes
-  finished = read_run(config.run)
+  finished = read_run(config.run, "nars")
   given = config_dict.ConfigDict(
     {"fix": "", **inputs.SPACE_DEFAULTS, **finished["config"]}
   )
@@ -197,7 +232,13 @@ def _counts(config: Any, rows: int) -> list[int]:
 
 
 def _learners(
-  config: Any, space: SearchSpace, classes: int, seed: int, most: int
+  config: Any,
+  space: SearchSpace,
+  classes: int,
+  scored: Scored | None,
+  learned: _Learned,
+  seed: int,
+  most: int,
 ) -> Callable[[str], Learner]:
   """Makes the learner of a name; pretrains once a seed, and only if asked."""
   cache: dict[str, Pretrained] = {}
@@ -208,10 +249,15 @@ def _learners(
       return learning_curves.ridge(space)
     if name == "gaussian process":
       return learning_curves.gaussian_process(space)
-    if name == "pretrained" and name not in cache:
-      pool = space.sobol(config.pool, seed)
+    if name in ("pretrained", WITH_PROXIES) and name not in cache:
+      more = scored if name == WITH_PROXIES else None
+      pool, extra = appended(space.sobol(config.pool, seed), more)
       pool_costs = costs.batch(space, jnp.asarray(pool), classes)
-      cache[name], _ = pretrain(pretrain_key, space, pool, pool_costs)
+      cache[name], metrics = pretrain(
+        pretrain_key, space, pool, pool_costs, extra
+      )
+      if more is not None:
+        learned.add(seed, metrics)
     return learning_curves.neural(
       fit_key,
       space,
@@ -224,11 +270,13 @@ def _learners(
 
 
 def _curves(
-  scores: Sequence[dict[str, Any]], counts: Sequence[int]
+  scores: Sequence[dict[str, Any]],
+  counts: Sequence[int],
+  learners: Sequence[str] = LEARNERS,
 ) -> list[dict[str, Any]]:
   """Mean and sample deviation over the seeds, by learner and count."""
   curves = []
-  for name in LEARNERS:
+  for name in learners:
     of_name = [s for s in scores if s["learner"] == name]
     curve: dict[str, Any] = {"learner": name, "labels": list(counts)}
     for key in ("rmse", "kendall"):

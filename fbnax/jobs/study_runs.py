@@ -15,7 +15,7 @@ import numpy as np
 
 from fbnax import costs
 from fbnax.jobs import inputs, parts
-from fbnax.jobs.nars import read_run
+from fbnax.jobs.workdir import read_run
 from fbnax.search import budgets as budgets_lib
 from fbnax.search.budgets import Budget
 from fbnax.spaces import Architecture, Recipe, SearchSpace
@@ -90,7 +90,7 @@ def read(config: Any, path: str) -> Run:
     ValueError: there is no finished run, no member of that name, or code that
       the config does not name.
   """
-  result = read_run(path)
+  result = read_run(path, "nars")
   run_config = parts.of_run(config, _completed(result["config"]), path)
   family = sorted(
     (_member(entry) for entry in result["members"]), key=lambda m: m.macs

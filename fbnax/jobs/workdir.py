@@ -157,6 +157,25 @@ def is_done(path: str | Path) -> bool:
   return _read(Path(path) / RESULT) is not None
 
 
+def read_run(path: str | Path, job: str) -> dict[str, Any]:
+  """The `result.json` of a finished run of a job.
+
+  Raises:
+    ValueError: there is none; the file is named.
+  """
+  file = Path(path) / RESULT
+  try:
+    result = json.loads(file.read_text("utf-8"))
+  except FileNotFoundError:
+    raise ValueError(f"{path} holds no finished run: no {file}") from None
+  except ValueError as error:
+    raise ValueError(f"{file} is damaged: {error}") from error
+  found = result.get("job") if isinstance(result, dict) else None
+  if found != job:
+    raise ValueError(f"{file} is of job {found!r}; legal: {job!r}")
+  return dict(result)
+
+
 def describe(path: str | Path) -> str:
   """One line: what starting a run in this directory means."""
   path = Path(path)

@@ -41,8 +41,10 @@ def run(config: Any, workdir: str) -> None:
   images, labels = networks_lib.batch(config, dataset, found.resolution)
   check_batch(images, labels, dataset.num_classes)
   given = config.to_dict()
-  for key in inputs.SPACE_DEFAULTS:
-    del given[key]
+  # As configs of earlier versions are, whose runs thus go on.
+  for key, default in inputs.SPACE_DEFAULTS.items():
+    if given[key] == default:
+      del given[key]
   with open_workdir(workdir, given, ignore=("sample",)) as work:
     done = work.result()
     if done is not None and len(done["networks"]) >= len(found.genotypes):

@@ -30,7 +30,7 @@ class Networks(NamedTuple):
   """What is scored.
 
   Attributes:
-    space: the space.
+    space: the space, at its own resolution.
     genotypes: `i32[n, D]`, each once.
     network: gives the logits of the genotype whose choice weights it is given.
     module: the network as a module.
@@ -53,12 +53,15 @@ def networks(config: Any, dataset: Dataset) -> Networks:
   Raises:
     ValueError: a value is not legal, or the space has several resolutions.
   """
-  space = inputs.space(config, dataset.channels)
-  if any(space.is_recipe(d) for d in space.decisions):
-    # Scores are of networks, whatever they would be trained with.
-    space = space.with_recipe(space.recipe(np.zeros(len(space.decisions), int)))
+  space = space_of(config, dataset.channels)
+  side = config.resolution
+  if side < 0 or 0 < side < 8:
+    raise ValueError(
+      f"config.resolution is {side!r}; legal: 0, for the space's own, or at "
+      "least 8 pixels"
+    )
   if isinstance(space.table, CellNetwork):
-    side = dataset.image_shape[0]
+    side = side or dataset.image_shape[0]
     table = dataclasses.replace(
       space.table,
       resolution=side - side % 4,
@@ -75,8 +78,12 @@ def networks(config: Any, dataset: Dataset) -> Networks:
     )
     resolution = table.resolution
   else:
-    module = models.Supernet(space, dataset.num_classes)
-    resolution = _resolution(space)
+    resolution = _resolution(space, side)
+    # Scored at another resolution a network has the costs of its own.
+    resized = dataclasses.replace(space.table, resolution=resolution)
+    module = models.Supernet(
+      dataclasses.replace(space, table=resized), dataset.num_classes
+    )
   genotypes = _genotypes(config, space)
 
   def network(
@@ -97,6 +104,20 @@ def networks(config: Any, dataset: Dataset) -> Networks:
     return logits
 
   return Networks(space, genotypes, network, module, resolution)
+
+
+def space_of(config: Any, channels: int) -> SearchSpace:
+  """The space of the config without its recipes.
+
+  Scores are of networks, whatever they would be trained with.
+
+  Raises:
+    ValueError: as `inputs.space`.
+  """
+  space = inputs.space(config, channels)
+  if any(space.is_recipe(d) for d in space.decisions):
+    space = space.with_recipe(space.recipe(np.zeros(len(space.decisions), int)))
+  return space
 
 
 def initial(found: Networks, key: jax.Array, channels: int) -> Any:
@@ -160,14 +181,22 @@ def sees_masked(found: Networks, names: tuple[str, ...]) -> list[str]:
   return [n for n in names if not PROXIES[n].of_mask and n not in counted]
 
 
-def _resolution(space: SearchSpace) -> int:
+def _resolution(space: SearchSpace, wanted: int) -> int:
   sides = [d.values for d in space.decisions if d.name == "resolution"]
+  if sides and wanted:
+    raise ValueError(
+      f"config.resolution is {wanted}; legal: 0, since space {space.name!r} "
+      f'decides on it; one of {sides[0]} by config.fix="resolution='
+      f'{sides[0][0]}"'
+    )
   if sides and len(sides[0]) > 1:
     raise ValueError(
       f"space {space.name!r} has the resolutions {sides[0]}, scores of which "
       'are not comparable; legal: one, by config.fix="resolution='
       f'{sides[0][0]}"'
     )
+  if wanted:
+    return wanted
   return space.architecture(np.zeros(len(space.decisions), int)).resolution
 
 

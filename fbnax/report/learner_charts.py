@@ -18,6 +18,7 @@ NAMES = {
   "from scratch": "from scratch",
   "ridge": "ridge regression",
   "gaussian process": "Gaussian process",
+  "pretrained on proxies": "pretrained on costs and proxies",
 }
 _TICKS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
 _MARKERS = "osD^vPX"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from fbnax.report import chart
 from fbnax.report.markup import MISSING, number, plural, short
-from fbnax.report.schema import Numbers, PredictorRound, Result
+from fbnax.report.schema import Numbers, PredictorRound, Pretrained, Result
 
 # No network has fewer MACs, and no logarithm of a count is larger.
 _LARGEST_LOG = 60.0
 _COLUMNS = 4
+_LABEL_COLUMNS = 3
 
 
 def _pairs(a: Numbers, b: Numbers) -> list[tuple[float, float]]:
@@ -83,49 +85,67 @@ def predictions(result: Result) -> str | None:
 
 
 def pretraining(result: Result) -> str | None:
-  """Predicted against true MACs and parameters, on logarithmic axes.
+  """Predicted against true free labels, a panel for each.
 
-  Counts and natural logarithms of counts are both understood.
+  MACs and parameters as counts, for which natural logarithms of counts are
+  understood, too; scores of untrained networks as normal scores.
   """
   panels = []
   for name, item in result.predictor.pretraining.items():
-    pairs = [
-      (_count(a), _count(b))
-      for a, b in _pairs(item.true, item.predicted)
-      if a > 0 and b > 0
-    ]
+    pairs = _pairs(item.true, item.predicted)
+    if not item.normal_scores:
+      pairs = [(_count(a), _count(b)) for a, b in pairs if a > 0 and b > 0]
     if pairs:
       panels.append((name, item, pairs))
   if not panels:
     return None
+  columns = min(len(panels), _LABEL_COLUMNS)
+  rows = math.ceil(len(panels) / columns)
   with chart.style("chart-pretraining"):
-    figure = chart.new(4.4 * len(panels) + 0.2, 4.4)
-    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (name, item, pairs) in zip(all_axes, panels, strict=True):
-      noun = {"macs": "MACs", "params": "parameters"}.get(name, short(name))
-      values = [v for pair in pairs for v in pair]
-      divisor = chart.count_axis(axes.xaxis, values, f"{noun}, counted")
-      chart.count_axis(axes.yaxis, values, f"{noun}, predicted")
-      limits = (0.9 * min(values) / divisor, 1.1 * max(values) / divisor)
-      axes.plot(limits, limits, color=chart.MUTED, linewidth=1, dashes=(4, 3))
-      axes.scatter(
-        [a / divisor for a, _ in pairs],
-        [b / divisor for _, b in pairs],
-        s=12,
-        color=chart.COLOURS[0],
-        alpha=0.5,
-        linewidth=0,
-      )
-      axes.set(xlim=limits, ylim=limits, aspect="equal")
-      axes.set_title(
-        f"{noun} of {plural(len(pairs), 'architecture')}\n"
-        f"Spearman {number(item.spearman)}, "
-        f"RMSE of the log {number(item.rmse_log)}"
-      )
-    label = "Costs that the pretrained predictor gives: " + ", ".join(
+    figure = chart.new(4.4 * columns + 0.2, 4.4 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+      axes.remove()
+    for axes, panel in zip(grid.flat, panels, strict=False):
+      _free_label(axes, *panel)
+    more = " and scores" if any(p.normal_scores for _, p, _ in panels) else ""
+    label = f"Costs{more} that the pretrained predictor gives: " + ", ".join(
       f"{name} Spearman {number(item.spearman)}" for name, item, _ in panels
     )
     return chart.svg(figure, "chart-pretraining", label)
+
+
+def _free_label(
+  axes: Any, name: str, item: Pretrained, pairs: list[tuple[float, float]]
+) -> None:
+  """One panel: what was counted or scored, against what is predicted."""
+  noun = {"macs": "MACs", "params": "parameters"}.get(name, short(name))
+  values = [v for pair in pairs for v in pair]
+  divisor, error = 1.0, f"RMSE of the log {number(item.rmse_log)}"
+  if item.normal_scores:
+    error = f"RMSE {number(item.rmse)}"
+    room = max(0.04 * (max(values) - min(values)), 1e-3)
+    limits = (min(values) - room, max(values) + room)
+    axes.set_xlabel(f"{noun}, scored (normal score)")
+    axes.set_ylabel(f"{noun}, predicted")
+  else:
+    divisor = chart.count_axis(axes.xaxis, values, f"{noun}, counted")
+    chart.count_axis(axes.yaxis, values, f"{noun}, predicted")
+    limits = (0.9 * min(values) / divisor, 1.1 * max(values) / divisor)
+  axes.plot(limits, limits, color=chart.MUTED, linewidth=1, dashes=(4, 3))
+  axes.scatter(
+    [a / divisor for a, _ in pairs],
+    [b / divisor for _, b in pairs],
+    s=12,
+    color=chart.COLOURS[0],
+    alpha=0.5,
+    linewidth=0,
+  )
+  axes.set(xlim=limits, ylim=limits, aspect="equal")
+  axes.set_title(
+    f"{noun} of {plural(len(pairs), 'architecture')}\n"
+    f"Spearman {number(item.spearman)}, {error}"
+  )
 
 
 def _count(value: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fbnax.report import learner_charts, markup
+from fbnax.report import learner_charts, learner_proxies, markup
 from fbnax.report.comparison_schema import PredictorsResult, Saved
 from fbnax.report.learner_charts import name
 from fbnax.report.learner_tables import (
@@ -23,6 +23,7 @@ SAID = {
   "pretrained": "the predictor pretrained on costs",
   "from scratch": "the predictor from scratch",
   "gaussian process": "the Gaussian process",
+  "pretrained on proxies": "the predictor pretrained on costs and proxies",
 }
 
 
@@ -43,6 +44,7 @@ def sections(result: PredictorsResult) -> list[Section]:
   found = [Section("finding", "Finding", finding(result))]
   for anchor, title, content in (
     ("saved", "Labels for the same error", saved_table(result)),
+    ("proxies", "What proxies add", learner_proxies.section(result)),
     ("errors", "Errors", mean_table(result, "rmse")),
     ("ranks", "Rank correlation", _ranks(result)),
     ("made", "How it was made", _made(result)),
@@ -64,7 +66,8 @@ def finding(result: PredictorsResult) -> str:
       "standard deviation to both sides. Both axes are logarithmic.",
     )
   rest = "".join(f"<p>{needs(row)}</p>" for row in result.saved if row.factors)
-  return f"<p>{lead}</p>{picture}{rest}"
+  more = learner_proxies.finding(result)
+  return f"<p>{lead}</p>{picture}{more}{rest}"
 
 
 def lowest(result: PredictorsResult) -> list[str]:
@@ -208,6 +211,10 @@ def _made(result: PredictorsResult) -> str:
   ):
     if isinstance(config.get(key), int):
       rows.append((title, f"{config[key]:,} {words}"))
+  if config.get("proxies"):
+    names = ", ".join(map(str, config.get("proxy_names") or ()))
+    words = f"<code>{escape(config['proxies'])}</code>: {escape(names)}"
+    rows.append(("Proxies", words))
   if any(c.learner in ("ridge", "gaussian process") for c in result.curves):
     rows.append(
       (

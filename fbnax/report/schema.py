@@ -58,8 +58,14 @@ class Space:
 
 @dataclasses.dataclass(frozen=True)
 class Pretrained:
-  """One statistic that the predictor was pretrained on, held-out genotypes."""
+  """One free label that the predictor was pretrained on, held-out genotypes.
 
+  A cost, with the error of its natural logarithm, or a score of an untrained
+  network, learned and given as the normal score of its rank.
+  """
+
+  normal_scores: bool = False
+  rmse: float | None = None
   rmse_log: float | None = None
   spearman: float | None = None
   predicted: Numbers = ()

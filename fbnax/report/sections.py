@@ -175,15 +175,17 @@ def _predictor(result: Result) -> str:
     )
   chart = predictor_charts.pretraining(result)
   if chart is not None:
-    parts.append(
-      "<h3>Pretraining on free labels</h3>"
-      + figure(
-        chart,
-        "Before it saw an accuracy, the predictor learned to tell the costs of "
-        "an architecture, which need no training. Each dot is an architecture "
-        "that was held out.",
-      )
+    words = (
+      "Before it saw an accuracy, the predictor learned to tell the costs of "
+      "an architecture, which need no training. Each dot is an architecture "
+      "that was held out."
     )
+    if any(p.normal_scores for p in result.predictor.pretraining.values()):
+      words += (
+        " Beside them it learned scores of untrained networks, by rank: 0 is "
+        "the median network, 1 a standard deviation above it."
+      )
+    parts.append("<h3>Pretraining on free labels</h3>" + figure(chart, words))
   return "".join(parts)
 
 

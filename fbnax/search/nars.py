@@ -25,8 +25,9 @@ import numpy as np
 from fbnax import costs
 from fbnax.search import predictor
 from fbnax.search.evaluators import Candidate, Evaluator, Outcome
+from fbnax.search.free_labels import Scored, appended
 from fbnax.search.planning import Options, candidate_pool, plan_key, plan_round
-from fbnax.search.pretraining import ProxyMetrics, pretrain
+from fbnax.search.pretraining import COSTS, ProxyMetrics, pretrain
 from fbnax.search.selection import early_stop_epoch
 from fbnax.search.trials import Trial, TrialStore
 from fbnax.spaces.space import SearchSpace
@@ -72,6 +73,7 @@ def search(
   timed: Callable[[str], AbstractContextManager[None]],
   *,
   pool: Any = None,
+  scored: Scored | None = None,
   check: bool = True,
 ) -> Search:
   """Runs the search, or what is left of it.
@@ -86,6 +88,9 @@ def search(
     timed: gives a context that adds to the time of a phase of that name.
     pool: genotypes to choose candidates from, `i32[p, D]`; None for
       `options.pool` Sobol points, or all of a space that has no more.
+    scored: scores of untrained networks, which the predictor is pretrained on
+      beside the costs. They need not be of the pool, and no candidates come of
+      them.
     check: cross-validate the predictor after each round, for the report.
 
   Returns:
@@ -102,7 +107,11 @@ def search(
     proxies: dict[str, ProxyMetrics] = {}
     # Where recipes alone are searched there is nothing to learn from costs.
     if space.num_architecture_features:
-      pretrained, proxies = pretrain(pretrain_key, space, pool, pool_costs)
+      known, extra = appended(pool, scored)
+      known_costs = costs.batch(space, jnp.asarray(known), num_classes)
+      pretrained, proxies = pretrain(
+        pretrain_key, space, known, known_costs, extra
+      )
   rounds = []
   model = None
   for number in range(1, options.rounds + 1):
@@ -178,10 +187,12 @@ def search(
 def _pretraining(proxies: dict[str, ProxyMetrics]) -> dict[str, Any]:
   return {
     name: {
-      "rmse_log": found.rmse,
+      "rmse_log" if name in COSTS else "rmse": found.rmse,
+      "kendall": found.kendall,
       "spearman": found.spearman,
       "predicted": found.predicted,
       "true": found.truth,
+      "normal_scores": name not in COSTS,
     }
     for name, found in proxies.items()
   }

@@ -1,8 +1,10 @@
 """The main job from end to end, at the smallest size, and killed on the way."""
 
+import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +14,10 @@ import numpy as np
 import pytest
 
 from fbnax import costs, spaces
+from fbnax.jobs import nars
 from fbnax.search.trials import open_store
+from tests.configs_test import load
+from tests.jobs import zero_cost_scores_test
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = (
@@ -169,6 +174,34 @@ def test_new_budgets_reuse_the_predictor(finished, tmp_path):
     assert costs.count(architecture, 10).macs == candidate["macs"]
   scores = [c["predicted"] for c in found]
   assert scores == sorted(scores, reverse=True)
+
+
+def test_scores_of_a_finished_run_reach_the_search(tmp_path, monkeypatch):
+  of, genotypes = zero_cost_scores_test.make_run(tmp_path / "scores")
+  config = load("nars.py").get_config()
+  config.search.proxies = str(tmp_path / "scores")
+  config.search.proxy_names = ("snip",)
+  given = []
+
+  def search(space, *_, scored):
+    given.append((space, scored))
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(nars.nars, "search", search)
+  for _ in range(2):
+    with pytest.raises(KeyboardInterrupt):
+      nars.run(config.lock(), str(tmp_path / "work"))
+    # Stopped and started again it knows them, whatever became of the run.
+    shutil.rmtree(tmp_path / "scores", ignore_errors=True)
+  for space, scored in given:
+    assert scored.scores["snip"].tolist() == list(range(len(genotypes)))
+    for ours, theirs in zip(scored.genotypes, genotypes, strict=True):
+      one, other = space.architecture(ours), of.architecture(theirs)
+      assert one == dataclasses.replace(other, input_channels=1)
+  config = load("nars.py").get_config()
+  config.search.proxies = str(tmp_path / "scores")
+  with pytest.raises(ValueError, match="scores holds no finished run"):
+    nars.run(config.lock(), str(tmp_path / "other"))
 
 
 def test_killed_and_started_again_it_ends_the_same(finished, tmp_path):

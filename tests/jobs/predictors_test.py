@@ -209,6 +209,79 @@ def test_started_again_it_learns_only_what_is_missing(
   assert _result(workdir)["curves"] == before["curves"]
 
 
+def _scores_run(folder, table):
+  """Leaves a finished run of the job `zero_cost` on half of a table."""
+  with np.load(table) as file:
+    genotypes = file["genotypes"][::2]
+  scores = {
+    "synflow": np.linspace(1e3, 1e60, len(genotypes)),
+    "snip": np.sin(np.arange(len(genotypes))),
+  }
+  result = {
+    "schema_version": 1,
+    "job": "zero_cost",
+    "config": {"job": "zero_cost", "space": "mnasnet", "fix": ""},
+    "networks": [
+      {"genotype": g, "scores": {n: v[i] for n, v in scores.items()}}
+      for i, g in enumerate(genotypes.tolist())
+    ],
+  }
+  folder.mkdir()
+  (folder / "result.json").write_text(json.dumps(result))
+  return genotypes, scores
+
+
+def test_scores_of_untrained_networks_give_one_more_learner(
+  table, tmp_path, monkeypatch
+):
+  genotypes, scores = _scores_run(tmp_path / "run", table)
+  given = []
+  pretrain = predictors.pretrain
+
+  def noted(key, space, pool, pool_costs, extra):
+    given.append((np.asarray(pool), extra))
+    return pretrain(key, space, pool, pool_costs, extra)
+
+  monkeypatch.setattr(predictors, "pretrain", noted)
+  config = make_config(
+    table=str(table),
+    labels=COUNTS[1:],  # As above, so that less is compiled.
+    seeds=1,
+    proxies=str(tmp_path / "run"),
+    proxy_names=("synflow", "snip"),
+  )
+  workdir = tmp_path / "work"
+  predictors.run(config, str(workdir))
+  (pool, none), (longer, extra) = given
+  assert none == {}
+  np.testing.assert_array_equal(longer, np.concatenate([pool, genotypes]))
+  for name, values in scores.items():
+    np.testing.assert_array_equal(extra[name][-len(genotypes) :], values)
+    assert np.isnan(extra[name][: len(pool)]).all()
+  result = _result(workdir)
+  learners = [c["learner"] for c in result["curves"]]
+  assert learners == [*predictors.LEARNERS, predictors.WITH_PROXIES]
+  row = result["saved"][-1]
+  assert row["learner"] == predictors.WITH_PROXIES
+  ours, theirs = (result["curves"][i]["rmse"][0] for i in (0, -1))
+  assert row["factors"] == ([1.0] if theirs <= ours else [None])
+  assert result["proxies"]["networks"] == len(genotypes)
+  assert list(result["proxies"]["spearman"]) == [
+    "macs",
+    "params",
+    "synflow",
+    "snip",
+  ]
+  page = (workdir / "report.html").read_text()
+  assert "pretrained on costs and proxies" in page
+  assert 'id="proxies"' in page
+  # Started again without its result it learns nothing anew.
+  (workdir / "result.json").unlink()
+  predictors.run(config, str(workdir))
+  assert len(given) == 2
+  assert _result(workdir)["proxies"] == result["proxies"]
+
+
 def _make_run(folder, **changes):
   """Leaves a finished run of the job `nars`: its config, data and trials."""
   space = spaces.get("small")
@@ -289,6 +362,7 @@ def test_a_run_of_recipes_alone_is_refused(tmp_path):
     ({"labels": ()}, r"config.labels is \(\); legal: from 2 to"),
     ({"labels": (1, 8)}, r"config.labels is \(1, 8\); legal: from 2 to"),
     ({"labels": (8, 100)}, r"rows without config.held_out"),
+    ({"proxies": "nowhere"}, "nowhere holds no finished run"),
   ],
 )
 def test_bad_input_names_what_is_legal(changes, message, table, tmp_path):

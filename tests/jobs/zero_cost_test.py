@@ -1,5 +1,6 @@
 """The job `zero_cost` on digits: cells with a table, blocks without one."""
 
+import dataclasses
 import importlib.util
 import json
 import pathlib
@@ -74,6 +75,8 @@ def test_scores_are_those_of_the_cells_own_networks(finished):
   config, workdir = finished
   result = _result(workdir)
   assert (result["schema_version"], result["job"]) == (1, "zero_cost")
+  # As before there was the key, so that runs of earlier versions go on.
+  assert "resolution" not in json.loads((workdir / "config.json").read_text())
   dataset = zero_cost.inputs.dataset(config)
   with_defaults = zero_cost.config_dict.ConfigDict(
     zero_cost.inputs.SPACE_DEFAULTS | dict(config.items())
@@ -221,6 +224,41 @@ def test_blocks_without_a_table(tmp_path):
   )
 
 
+def test_networks_of_a_table_at_another_resolution(tmp_path):
+  """The preset `mnasnet`, not compiled."""
+  space = spaces.get("mnasnet")
+  genotypes = np.unique(np.asarray(space.sample(jax.random.key(4), 20)), axis=0)
+  table = tmp_path / "mnasnet.npz"
+  tables.save(table, space, genotypes, np.linspace(0.5, 0.8, len(genotypes)))
+  config = make_config(
+    "mnasnet",
+    table=str(table),
+    sample=5,
+    data={"name": "digits", "max_images": 200},
+  )
+  dataset = zero_cost.inputs.dataset(config)
+  found = zero_cost_networks.networks(
+    zero_cost.config_dict.ConfigDict(
+      zero_cost.inputs.SPACE_DEFAULTS | dict(config.items())
+    ),
+    dataset,
+  )
+  assert found.resolution == 32
+  assert {tuple(g) for g in found.genotypes} < {tuple(g) for g in genotypes}
+  images, _ = zero_cost_networks.batch(config, dataset, found.resolution)
+  assert images.shape == (32, 32, 32, 1)
+  # The module is that of the smaller images.
+  assert found.module.space.table.resolution == 32
+  # Their MACs are those of the network that the table measured.
+  counted = zero_cost_networks.counts(found, 10)["macs"]
+  for genotype, macs in zip(found.genotypes, counted, strict=True):
+    network = space.architecture(genotype)
+    assert network.resolution == 224
+    network = dataclasses.replace(network, input_channels=1)
+    assert macs == costs.count(network, 10).macs
+  assert zero_cost_networks.sees_masked(found, tuple(config.proxies)) == []
+
+
 def test_the_best_have_an_order_only_if_they_are_some():
   random = np.random.default_rng(0)
   values = random.normal(size=40)
@@ -243,6 +281,9 @@ def test_the_best_have_an_order_only_if_they_are_some():
     ({"proxies": ()}, "config.proxies is"),
     ({"sample": 1}, "config.sample is 1; legal: 0 for all"),
     ({"sample": 0}, "config.sample is 0, space 'small' has"),
+    ({"resolution": 4}, "config.resolution is 4; legal: 0, for the space's"),
+    ({"resolution": -1}, "config.resolution is -1; legal: 0"),
+    ({"resolution": 16}, "is 16; legal: 0, since space 'small' decides on it"),
     ({"fix": ""}, "has the resolutions .* legal: one, by config.fix="),
     ({"batch_size": 5}, "config.batch_size is 5; legal: 10 to"),
     ({"chunk": 0}, "config.chunk is 0; legal: at least 1"),

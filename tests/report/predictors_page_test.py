@@ -203,8 +203,8 @@ def test_factors_at_the_ends_are_bounds(tmp_path):
 def test_charts_say_what_they_show(page):
   labels = dict(re.findall(r'<svg id="([^"]+)"[^>]*aria-label="([^"]+)"', page))
   for identity in ("chart-rmse", "chart-kendall"):
-    for name in learner_charts.NAMES.values():
-      assert name in labels[identity]
+    for learner in LAWS:
+      assert learner_charts.NAMES[learner] in labels[identity]
     svg = page[page.index(f'id="{identity}"') :].split("</svg>")[0]
     for count in COUNTS:
       assert f">{count}</text>" in svg

@@ -114,6 +114,28 @@ def test_numbers_that_are_missing_or_alike(report_of, result):
   assert "nan" not in re.sub(r"<[^>]*>", "", text.lower())
 
 
+def test_scores_beside_the_costs_have_panels_of_their_own(report_of, result):
+  pretraining = result["predictor"]["pretraining"]
+  assert "scores of untrained networks" not in report_of(result)
+  for name in ("synflow", "jacob_cov", "<b>"):
+    pretraining[name] = {
+      "normal_scores": True,
+      "rmse": 0.25,
+      "spearman": 0.91,
+      "kendall": 0.75,
+      "predicted": [-1.1, 0.1, 0.9, None],
+      "true": [-1.0, 0.0, 1.0, 2.0],
+    }
+  text = report_of(result)
+  assert "Costs and scores that the pretrained predictor gives" in text
+  assert "it learned scores of untrained networks, by rank" in text
+  svg = text[text.index('id="chart-pretraining"') :].split("</svg>")[0]
+  assert svg.count("Spearman 0.910, RMSE 0.250") == 3
+  # Those below the median are drawn as well.
+  assert "synflow of 3 architectures" in svg
+  assert "<b>" not in svg
+
+
 def test_an_over_spent_budget_is_marked(report_of, result):
   member = result["members"][0]
   member["budget"]["macs"] = [1, member["macs"] // 2]

@@ -10,6 +10,7 @@ import pytest
 from fbnax import spaces
 from fbnax.search import nars
 from fbnax.search.evaluators import Outcome
+from fbnax.search.free_labels import Scored
 from fbnax.search.planning import Options
 from fbnax.search.trials import Trial, open_store
 from fbnax.training.progress import open_progress
@@ -38,13 +39,20 @@ def _evaluate(candidates, epochs, progress, ended=()):
     yield [Outcome(c.id, (0.9,) * epochs, losses[-1], 0.0, None, tuple(losses))]
 
 
-def _search(options, evaluate=_evaluate):
+def _search(options, evaluate=_evaluate, **more):
   with (
     open_store(":memory:") as store,
     open_progress(io.StringIO()) as progress,
   ):
     return nars.search(
-      SPACE, 10, evaluate, store, options, progress, lambda _: nullcontext()
+      SPACE,
+      10,
+      evaluate,
+      store,
+      options,
+      progress,
+      lambda _: nullcontext(),
+      **more,
     )
 
 
@@ -103,3 +111,22 @@ def test_failed_trials_have_no_signal():
 def test_options_that_no_search_has(change, message):
   with pytest.raises(ValueError, match=message):
     dataclasses.replace(OPTIONS, **change)
+
+
+def test_scores_of_untrained_networks_pretrain_the_predictor():
+  options = dataclasses.replace(OPTIONS, signal="accuracy", rounds=1)
+  genotypes = np.asarray(SPACE.sobol(400))
+  # How often the third operation is chosen, as synflow would spread it.
+  score = 10.0 ** (9 * (genotypes == 2).sum(axis=1))
+  scored = Scored(genotypes, {"synflow": score})
+  found = _search(options, scored=scored, check=False)
+  learned = found.report["predictor"]["pretraining"]
+  assert list(learned) == ["macs", "params", "synflow"]
+  assert [p["normal_scores"] for p in learned.values()] == [False, False, True]
+  assert learned["synflow"]["spearman"] > 0.9
+  assert learned["synflow"]["rmse"] < 0.4
+  assert "rmse_log" not in learned["synflow"]
+  assert learned["macs"]["spearman"] > 0.9
+  # Candidates are those of the pool, as without scores.
+  trials = _search(options, check=False).trials
+  assert [t.genotype for t in found.trials] == [t.genotype for t in trials]

@@ -9,17 +9,18 @@ import pytest
 from fbnax import spaces
 from fbnax.search import predictor
 from fbnax.search.fitting import Settings
+from fbnax.search.pretraining import Pretrained
 
 SMALL = spaces.get("small")
 
 
-def fitted(space):
+def fitted(space, pretrained=None):
   genotypes = space.sample(jax.random.key(0), 20)
   settings = Settings(epochs=1, capacity=32)
   return predictor.fit(
     jax.random.key(1),
     space,
-    None,
+    pretrained,
     genotypes,
     np.arange(20.0),
     members=2,
@@ -83,3 +84,34 @@ def test_another_space_or_file_is_refused(model, tmp_path):
   np.savez(other, metadata=np.asarray(json.dumps({"version": 99})))
   with pytest.raises(ValueError, match="version 99"):
     predictor.load(other)
+
+
+def test_an_encoder_that_learned_scores_leaves_the_same_file(model, tmp_path):
+  """What the file holds is fixed: files of earlier versions load, too."""
+  encoder = jax.tree.map(lambda leaf: leaf[0], model.params["encoder"])
+  pretrained = Pretrained(
+    encoder,
+    {"kernel": np.zeros((24, 5)), "bias": np.zeros(5)},
+    np.zeros(5),
+    np.ones(5),
+    ("macs", "params", "synflow", "jacob_cov", "snip"),
+  )
+  scored = fitted(SMALL, pretrained)
+  for name, each in (("plain.npz", model), ("scored.npz", scored)):
+    predictor.save(tmp_path / name, each)
+    with np.load(tmp_path / name, allow_pickle=False) as file:
+      assert set(file) == {
+        "metadata",
+        "mean",
+        "deviation",
+        *(
+          f"params/{layer}/{part}"
+          for layer in ("encoder", "hidden_layer", "score_head")
+          for part in ("kernel", "bias")
+        ),
+      }
+  genotypes = SMALL.sample(jax.random.key(2), 10)
+  np.testing.assert_array_equal(
+    predictor.predict(predictor.load(tmp_path / "scored.npz"), genotypes).score,
+    predictor.predict(scored, genotypes).score,
+  )

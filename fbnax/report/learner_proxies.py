@@ -1,0 +1,146 @@
+"""What scores of untrained networks add to pretraining on costs.
+
+Both predictors are given the same labels and judged by the same networks, so
+their errors are compared draw by draw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fbnax.report import markup
+from fbnax.report.comparison_schema import PredictorsResult
+from fbnax.report.markup import number, plural
+
+COSTS = "pretrained"
+PROXIES = "pretrained on proxies"
+
+
+class Difference(NamedTuple):
+  """Error with proxies minus that without, with so many labels.
+
+  Attributes:
+    labels: their number.
+    costs: mean error of the predictor pretrained on costs alone.
+    mean: of the differences.
+    error: standard error of that mean; None of a single draw.
+    lower: draws in which the error with proxies is the lower one.
+    draws: all of them.
+  """
+
+  labels: int
+  costs: float
+  mean: float
+  error: float | None
+  lower: int
+  draws: int
+
+  @property
+  def verdict(self) -> str:
+    """`lower` or `higher` beyond two standard errors, else `open`."""
+    if self.error is None or abs(self.mean) <= 2 * self.error:
+      return "open"
+    return "lower" if self.mean < 0 else "higher"
+
+
+def differences(result: PredictorsResult) -> list[Difference]:
+  """One for each count of labels that both were given, ascending."""
+  errors: dict[str, dict[tuple[int, int | None], float]] = {}
+  for score in result.scores:
+    if score.rmse is not None:
+      of = errors.setdefault(score.learner, {})
+      of[score.labels, score.seed] = score.rmse
+  ours, theirs = errors.get(PROXIES, {}), errors.get(COSTS, {})
+  by_count: dict[int, list[tuple[float, float]]] = {}
+  for draw in ours.keys() & theirs.keys():
+    by_count.setdefault(draw[0], []).append((ours[draw], theirs[draw]))
+  found = []
+  for count, pairs in sorted(by_count.items()):
+    # Sorted, so that sums do not depend on the order of a set.
+    gaps = sorted(a - b for a, b in pairs)
+    mean = sum(gaps) / len(gaps)
+    error = None
+    if len(gaps) > 1:
+      squares = sum((g - mean) ** 2 for g in gaps) / (len(gaps) - 1)
+      error = math.sqrt(squares / len(gaps))
+    costs = sum(sorted(b for _, b in pairs)) / len(pairs)
+    lower = sum(g < 0 for g in gaps)
+    found.append(Difference(count, costs, mean, error, lower, len(gaps)))
+  return found
+
+
+def finding(result: PredictorsResult) -> str:
+  """Whether the scores help, as HTML; empty without any."""
+  rows = differences(result)
+  if not rows:
+    return ""
+  lower, draws = sum(r.lower for r in rows), sum(r.draws for r in rows)
+  return (
+    "<p>With scores of untrained networks beside the costs in pretraining the "
+    f"error is lower in <strong>{lower} of {plural(draws, 'draw')}</strong> of "
+    f"labels. {verdict(rows)}</p>"
+  )
+
+
+def section(result: PredictorsResult) -> str:
+  """The differences by count of labels, as HTML; empty without any."""
+  rows = differences(result)
+  if not rows:
+    return ""
+  table = markup.table(
+    [
+      "labels",
+      "costs alone",
+      "costs and proxies, less that",
+      "in proportion",
+      "lower in",
+    ],
+    [
+      [
+        f"{r.labels:,}",
+        number(r.costs),
+        _signed(r.mean, 3) + ("" if r.error is None else f" ± {r.error:.3f}"),
+        _signed(100 * r.mean / r.costs, 1) + "%",
+        f"{r.lower} of {r.draws}",
+      ]
+      for r in rows
+    ],
+  )
+  note = (
+    '<p class="note">Errors in percentage points of accuracy. ±: the standard '
+    "error of the mean difference over the draws.</p>"
+  )
+  return table + note
+
+
+def verdict(rows: Sequence[Difference]) -> str:
+  """With how many labels proxies help, harm, or leave it open, as a sentence.
+
+  Args:
+    rows: of `differences`.
+  """
+  if all(r.error is None for r in rows):
+    return "One draw of each count says nothing of chance."
+  parts = []
+  for kind, said in (
+    ("lower", "<strong>lower</strong>"),
+    ("higher", "<strong>higher</strong>"),
+    ("open", "not told apart"),
+  ):
+    counts = [r.labels for r in rows if r.verdict == kind]
+    if counts:
+      *most, last = (f"{count:,}" for count in counts)
+      text = f"{', '.join(most)} and {last}" if most else last
+      parts.append(f"{said} with {text} labels")
+  if all(r.verdict == "open" for r in rows):
+    return (
+      "With no count the difference is beyond two standard errors: the proxies "
+      "save <strong>no labels that these draws could show</strong>."
+    )
+  return f"Judged by two standard errors it is {'; '.join(parts)}."
+
+
+def _signed(value: float, digits: int) -> str:
+  return f"{value:+.{digits}f}".replace("-", "−")
