@@ -95,7 +95,7 @@ def stacked(parts: list[tuple[str, str]]) -> str:
     assert opening is not None and view is not None
     width, height = float(view[1]), float(view[2])
     scale = min(inner / width, 4 / 3)
-    shown = f'width="{width * scale:.0f}" height="{height * scale:.0f}"'
+    shown = f'width="{width * scale:.1f}" height="{height * scale:.1f}"'
     lines.append(
       f'<text x="{MARGIN:g}" y="{y + 18:.0f}" font-size="17" '
       f'font-weight="600" fill="{chart.INK}">{markup.escape(title)}</text>'
