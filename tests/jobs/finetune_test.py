@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import pickle
 import subprocess
 import sys
 
@@ -47,6 +48,7 @@ def pretrained(tmp_path):
     )
   )(jax.random.key(0))
   models.save_weights(tmp_path / "w.safetensors", network, variables)
+  (tmp_path / "w.pth").write_bytes(pickle.dumps({"weight": 1}))
   return tmp_path, variables
 
 
@@ -87,6 +89,7 @@ def test_it_trains_on_from_them(pretrained):
   [
     ((), "config.weights is empty"),
     (("--config.weights=nowhere",), "nowhere: no such file"),
+    (("--config.weights={}/w.pth",), "w.pth is a pickle"),
     (
       ("--config.weights={}/w.safetensors", "--config.architecture=fbnet_96"),
       "is of another network",
