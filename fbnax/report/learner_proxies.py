@@ -19,14 +19,14 @@ PROXIES = "pretrained on proxies"
 
 
 class Difference(NamedTuple):
-  """Error with proxies minus that without, with so many labels.
+  """Error, or rank correlation, with proxies minus that without.
 
   Attributes:
-    labels: their number.
-    costs: mean error of the predictor pretrained on costs alone.
+    labels: how many were given.
+    costs: mean of the predictor pretrained on costs alone.
     mean: of the differences.
     error: standard error of that mean; None of a single draw.
-    lower: draws in which the error with proxies is the lower one.
+    lower: draws in which it is lower with proxies.
     draws: all of them.
   """
 
@@ -45,14 +45,21 @@ class Difference(NamedTuple):
     return "lower" if self.mean < 0 else "higher"
 
 
-def differences(result: PredictorsResult) -> list[Difference]:
-  """One for each count of labels that both were given, ascending."""
-  errors: dict[str, dict[tuple[int, int | None], float]] = {}
+def differences(
+  result: PredictorsResult, key: str = "rmse"
+) -> list[Difference]:
+  """One for each count of labels that both were given, ascending.
+
+  Args:
+    result: of the job.
+    key: `rmse` or `kendall`.
+  """
+  values: dict[str, dict[tuple[int, int | None], float]] = {}
   for score in result.scores:
-    if score.rmse is not None:
-      of = errors.setdefault(score.learner, {})
-      of[score.labels, score.seed] = score.rmse
-  ours, theirs = errors.get(PROXIES, {}), errors.get(COSTS, {})
+    if getattr(score, key) is not None:
+      of = values.setdefault(score.learner, {})
+      of[score.labels, score.seed] = getattr(score, key)
+  ours, theirs = values.get(PROXIES, {}), values.get(COSTS, {})
   by_count: dict[int, list[tuple[float, float]]] = {}
   for draw in ours.keys() & theirs.keys():
     by_count.setdefault(draw[0], []).append((ours[draw], theirs[draw]))
@@ -80,7 +87,7 @@ def finding(result: PredictorsResult) -> str:
   return (
     "<p>With scores of untrained networks beside the costs in pretraining the "
     f"error is lower in <strong>{lower} of {plural(draws, 'draw')}</strong> of "
-    f"labels. {verdict(rows)}</p>"
+    f"labels. {verdict(rows)}</p>{_orders(result)}"
   )
 
 
@@ -89,6 +96,7 @@ def section(result: PredictorsResult) -> str:
   rows = differences(result)
   if not rows:
     return ""
+  orders = {r.labels: r for r in differences(result, "kendall")}
   table = markup.table(
     [
       "labels",
@@ -96,50 +104,75 @@ def section(result: PredictorsResult) -> str:
       "costs and proxies, less that",
       "in proportion",
       "lower in",
+      "rank correlation, less that",
     ],
     [
       [
         f"{r.labels:,}",
         number(r.costs),
-        _signed(r.mean, 3) + ("" if r.error is None else f" ± {r.error:.3f}"),
+        _with_error(r),
         _signed(100 * r.mean / r.costs, 1) + "%",
         f"{r.lower} of {r.draws}",
+        _with_error(orders.get(r.labels)),
       ]
       for r in rows
     ],
   )
   note = (
-    '<p class="note">Errors in percentage points of accuracy. ±: the standard '
-    "error of the mean difference over the draws.</p>"
+    '<p class="note">Errors in percentage points of accuracy, Kendall’s rank '
+    "correlation. ±: the standard error of the mean difference over the draws."
+    "</p>"
   )
   return table + note
 
 
 def verdict(rows: Sequence[Difference]) -> str:
-  """With how many labels proxies help, harm, or leave it open, as a sentence.
+  """With how many labels the error differs, and which way, as a sentence.
 
   Args:
     rows: of `differences`.
   """
   if all(r.error is None for r in rows):
     return "One draw of each count says nothing of chance."
+  if all(r.verdict == "open" for r in rows):
+    return (
+      "With no count the difference is beyond two standard errors: the proxies "
+      "save <strong>no labels that these draws could show</strong>."
+    )
+  return f"Judged by two standard errors it is {_directions(rows)}."
+
+
+def _orders(result: PredictorsResult) -> str:
+  """What becomes of the rank correlation, as HTML; empty without any."""
+  rows = differences(result, "kendall")
+  if not rows or all(r.error is None for r in rows):
+    return ""
+  if all(r.verdict == "open" for r in rows):
+    return "<p>Kendall’s rank correlation is not told apart with any count.</p>"
+  return f"<p>Kendall’s rank correlation is {_directions(rows)}.</p>"
+
+
+def _directions(rows: Sequence[Difference]) -> str:
+  """`lower with 25 labels; not told apart with 50 and 100 labels`."""
   parts = []
   for kind, said in (
     ("lower", "<strong>lower</strong>"),
     ("higher", "<strong>higher</strong>"),
     ("open", "not told apart"),
   ):
-    counts = [r.labels for r in rows if r.verdict == kind]
+    counts = [f"{r.labels:,}" for r in rows if r.verdict == kind]
     if counts:
-      *most, last = (f"{count:,}" for count in counts)
+      *most, last = counts
       text = f"{', '.join(most)} and {last}" if most else last
       parts.append(f"{said} with {text} labels")
-  if all(r.verdict == "open" for r in rows):
-    return (
-      "With no count the difference is beyond two standard errors: the proxies "
-      "save <strong>no labels that these draws could show</strong>."
-    )
-  return f"Judged by two standard errors it is {'; '.join(parts)}."
+  return "; ".join(parts)
+
+
+def _with_error(row: Difference | None) -> str:
+  if row is None:
+    return markup.MISSING
+  error = "" if row.error is None else f" ± {row.error:.3f}"
+  return _signed(row.mean, 3) + error
 
 
 def _signed(value: float, digits: int) -> str:
