@@ -116,7 +116,7 @@ def _edge(
   def convolve(place: int, kernel: int) -> Callable[..., Any]:
     layer = ReluConvNorm(width, kernel, affine=affine, biased=biased)
 
-    def branch(x: jax.Array, variables: Any) -> Any:
+    def branch(_: Any, x: jax.Array, variables: Any) -> Any:
       own = variables[place]
       y, changed = layer.apply(own, x, train=train, mutable=["batch_stats"])
       after = list(before)
@@ -126,9 +126,9 @@ def _edge(
     return branch
 
   plain = {
-    "none": lambda x, _: (jnp.zeros_like(x), before),
-    "skip": lambda x, _: (x, before),
-    "avgpool3x3": lambda x, _: (average3x3(x), before),
+    "none": lambda _, x, __: (jnp.zeros_like(x), before),
+    "skip": lambda _, x, __: (x, before),
+    "avgpool3x3": lambda _, x, __: (average3x3(x), before),
   }
   kernels = {
     op: convolve(place, kernel)
@@ -136,5 +136,6 @@ def _edge(
   }
   branches = [(plain | kernels)[op] for op in OPS]
   # The gradient is one of training; networks at rest have a forward derivative.
-  switch = recomputed_switch if train else lax.switch
-  return switch(number, branches, x, list(variables))
+  if train:
+    return recomputed_switch(number, branches, x, list(variables))
+  return lax.switch(number, branches, (), x, list(variables))

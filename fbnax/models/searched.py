@@ -30,6 +30,7 @@ from fbnax.models.reading import (
   resize_channels,
 )
 from fbnax.ops import conv
+from fbnax.ops.branching import recomputed_switch
 from fbnax.spaces.architecture import Architecture, Block
 from fbnax.spaces.follow import Follow, Reader, largest, smallest
 from fbnax.spaces.tables import alternatives
@@ -288,7 +289,7 @@ def _one(branches: list[_Branch], choice: jax.Array, x: jax.Array) -> Any:
   pick = jnp.asarray(members)[index]
 
   def alone(branch: _Branch) -> Any:
-    def run(x: jax.Array) -> Any:
+    def run(pick: jax.Array, x: jax.Array) -> Any:
       h, recorded = branch.compute(None, pick, x)
       if branch.statistics is None:
         return h, before
@@ -296,8 +297,8 @@ def _one(branches: list[_Branch], choice: jax.Array, x: jax.Array) -> Any:
 
     return run
 
-  h, recorded = lax.switch(
-    jnp.asarray(which)[index], [alone(b) for b in branches], x
+  h, recorded = recomputed_switch(
+    jnp.asarray(which)[index], [alone(b) for b in branches], x, fixed=pick
   )
   # One in value, the weight in its gradient.
   weight = choice[index]

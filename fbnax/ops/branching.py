@@ -19,6 +19,7 @@ def recomputed_switch(
   index: jax.Array,
   branches: Sequence[Callable[..., Any]],
   *operands: Any,
+  fixed: Any = (),
 ) -> Any:
   """`lax.switch` that keeps its operands only.
 
@@ -26,36 +27,40 @@ def recomputed_switch(
 
   Args:
     index: of the branch, `i32[]`.
-    branches: are given the operands, and give results of one structure;
-      may close over traced arrays of floating point numbers.
+    branches: are given `fixed` and the operands, and give results of one
+      structure; may close over traced arrays of floating point numbers.
     *operands: trees of arrays of floating point numbers.
+    fixed: a tree of arrays that have no gradient, such as integers.
   """
-  pairs = [jax.closure_convert(b, *operands) for b in branches]
+  pairs = [jax.closure_convert(b, fixed, *operands) for b in branches]
   functions = [function for function, _ in pairs]
   caught = [tuple(values) for _, values in pairs]
 
   @jax.custom_vjp
-  def run(index: jax.Array, operands: Any, caught: Any) -> Any:
+  def run(index: jax.Array, fixed: Any, operands: Any, caught: Any) -> Any:
     return lax.switch(
       index,
       [
-        lambda operands, caught, f=function, i=i: f(*operands, *caught[i])
-        for i, function in enumerate(functions)
+        lambda fixed, operands, caught, f=f, i=i: f(
+          fixed, *operands, *caught[i]
+        )
+        for i, f in enumerate(functions)
       ],
+      fixed,
       operands,
       caught,
     )
 
-  def forward(index: jax.Array, operands: Any, caught: Any) -> Any:
-    return run(index, operands, caught), (index, operands, caught)
+  def forward(*arguments: Any) -> Any:
+    return run(*arguments), arguments
 
   def backward(kept: Any, cotangent: Any) -> Any:
-    index, operands, caught = kept
+    index, fixed, operands, caught = kept
 
     def pull(i: int) -> Callable[..., Any]:
-      def back(operands: Any, caught: Any, cotangent: Any) -> Any:
+      def back(fixed: Any, operands: Any, caught: Any, cotangent: Any) -> Any:
         _, toward = jax.vjp(
-          lambda operands, own: functions[i](*operands, *own),
+          lambda operands, own: functions[i](fixed, *operands, *own),
           operands,
           caught[i],
         )
@@ -67,8 +72,8 @@ def recomputed_switch(
       return back
 
     toward = [pull(i) for i in range(len(functions))]
-    found = lax.switch(index, toward, operands, caught, cotangent)
-    return None, *found
+    found = lax.switch(index, toward, fixed, operands, caught, cotangent)
+    return None, None, *found
 
   run.defvjp(forward, backward)
-  return run(index, operands, caught)
+  return run(index, fixed, operands, caught)

@@ -24,7 +24,11 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class SearchEnd:
-  """One search: the best of it, and what it had found at each evaluation."""
+  """One search: the best of it, and what it had found at each evaluation.
+
+  A differentiable search has none of these, but a cell that it derived, and
+  how undecided theta was in the end, as a share of the largest entropy.
+  """
 
   method: str = ""
   seed: int | None = None
@@ -32,6 +36,8 @@ class SearchEnd:
   validation_accuracy: float | None = None
   test_accuracy: float | None = None
   test_curve: Numbers = ()
+  cell: str | None = None
+  entropy: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Steps per second of a search by how choice weights are drawn.
+"""Steps per CPU-second of a search by how choice weights are drawn.
 
   python -m tests.benchmarks.sampling_step [result.json [MODE ...]]
 
@@ -39,7 +39,7 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 def measure(mode: str) -> dict[str, Any]:
-  """Steps of both kinds, per second, after compilation."""
+  """Steps of both kinds, per second of processor time, after compilation."""
   random = np.random.default_rng(0)
   count = 2 * STEPS * BATCH
   feed = Examples(
@@ -70,12 +70,12 @@ def measure(mode: str) -> dict[str, Any]:
     first = jnp.asarray(kind * problem.weight_steps, jnp.int32)
     state = state._replace(step=first)
     for part in ("compile_s", "steps_per_s"):
-      start = time.perf_counter()
+      start = time.process_time()
       stop = state.step + STEPS
       state = jax.block_until_ready(
         dnas_step.run_steps(problem, kind, state, *feed, stop)
       )
-      seconds = time.perf_counter() - start
+      seconds = time.process_time() - start
       value = seconds if part == "compile_s" else STEPS / seconds
       row[f"{name}_{part}"] = value
   return row

@@ -13,19 +13,24 @@ X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
 W = np.random.default_rng(1).normal(size=(4,)).astype(np.float32)
 
 
+def kept_switch(index, branches, *operands, fixed=()):
+  """`lax.switch`, called in the same way."""
+  return lax.switch(index, branches, fixed, *operands)
+
+
 def losses(switch, index):
   """The loss, its gradients, and those of the gradients' squares."""
 
   def loss(x, w, scale):
-    def scaled(x, w):  # Closes over a traced value.
+    def scaled(_, x, w):  # Closes over a traced value.
       return jnp.sin(x * w["w"]) * scale, jnp.tanh(x).sum()
 
     branches = [
-      lambda x, w: (x, jnp.zeros(())),
+      lambda _, x, w: (x, jnp.zeros(())),
       scaled,
-      lambda x, w: (x * x, w["w"].sum()),
+      lambda power, x, w: (x**power, w["w"].sum()),
     ]
-    y, z = switch(index, branches, x, {"w": w})
+    y, z = switch(index, branches, x, {"w": w}, fixed=jnp.int32(2))
     return (y**3).sum() + z
 
   first = jax.grad(loss, argnums=(0, 1, 2))
@@ -39,7 +44,7 @@ def losses(switch, index):
 @pytest.mark.parametrize("index", range(3))
 def test_values_and_gradients_are_those_of_a_switch(index):
   ours = losses(recomputed_switch, jnp.int32(index))
-  theirs = losses(lax.switch, jnp.int32(index))
+  theirs = losses(kept_switch, jnp.int32(index))
   for mine, wanted in zip(ours, theirs, strict=True):
     arguments = X, W, jnp.float32(0.7)
     chex.assert_trees_all_close(
@@ -50,7 +55,10 @@ def test_values_and_gradients_are_those_of_a_switch(index):
 def test_nothing_but_the_operands_is_kept():
   def kept(switch):
     def loss(x):
-      branches = [jnp.sin, lambda x: jnp.exp(jnp.tanh(jnp.cos(x)))]
+      branches = [
+        lambda _, x: jnp.sin(x),
+        lambda _, x: jnp.exp(jnp.tanh(jnp.cos(x))),
+      ]
       return switch(jnp.int32(1), branches, x).sum()
 
     _, back = jax.vjp(loss, jnp.asarray(X))
@@ -58,17 +66,22 @@ def test_nothing_but_the_operands_is_kept():
     return len(leaves)
 
   assert kept(recomputed_switch) == 1
-  assert kept(lax.switch) > 1
+  assert kept(kept_switch) > 1
 
 
 def test_inside_a_loop_over_different_choices():
   def run(switch):
     def loss(x):
       def step(x, index):
-        return switch(index, [jnp.sin, jnp.exp, lambda x: x], x), None
+        branches = [
+          lambda _, x: jnp.sin(x),
+          lambda _, x: jnp.exp(x),
+          lambda _, x: x,
+        ]
+        return switch(index, branches, x), None
 
       return lax.scan(step, x, jnp.asarray([2, 0, 1, 0]))[0].sum()
 
     return jax.jit(jax.value_and_grad(loss))(X)
 
-  chex.assert_trees_all_close(run(recomputed_switch), run(lax.switch))
+  chex.assert_trees_all_close(run(recomputed_switch), run(kept_switch))

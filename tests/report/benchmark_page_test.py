@@ -283,3 +283,17 @@ def test_an_accuracy_that_is_none_is_named(key, tmp_path):
 
 def test_same_result_same_bytes(tmp_path, page):
   assert write(tmp_path, make_result()) == page
+
+
+def test_cells_that_were_derived_are_listed_with_their_skips():
+  cell = (
+    "|skip_connect~0|+|none~0|skip_connect~1|+|nor_conv_3x3~0|none~1|none~2|"
+  )
+  search = SearchEnd("safe", 0, test_accuracy=0.93, cell=cell, entropy=0.5)
+  result = BenchmarkResult(searches=(search,))
+  found = benchmark_page.benchmark_page(result)
+  assert "What was derived" in found
+  assert html.escape(cell) in found.replace("<wbr>", "") and "2 of 6" in found
+  assert "learns from images" in found
+  plain_page = benchmark_page.benchmark_page(BenchmarkResult())
+  assert "What was derived" not in plain_page
