@@ -103,6 +103,14 @@ class Saved:
 
 
 @dataclasses.dataclass(frozen=True)
+class LearnedProxies:
+  """Untrained networks whose scores were learned, and how well, by label."""
+
+  networks: int | None = None
+  spearman: dict[str, float | None] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class PredictorsResult:
   """Everything the report of a comparison of predictors is made of."""
 
@@ -112,6 +120,7 @@ class PredictorsResult:
   space: Rows = dataclasses.field(default_factory=Rows)
   label_deviation: float | None = None
   scores: tuple[LearnerScore, ...] = ()
+  proxies: LearnedProxies = dataclasses.field(default_factory=LearnedProxies)
   curves: tuple[Curve, ...] = ()
   saved: tuple[Saved, ...] = ()
   times: Times = dataclasses.field(default_factory=Times)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from fbnax.report import markup
 from fbnax.report.comparison_schema import PredictorsResult
-from fbnax.report.markup import number, plural
+from fbnax.report.markup import escape, number, plural
 
 COSTS = "pretrained"
 PROXIES = "pretrained on proxies"
+_NOUNS = {"macs": "MACs", "params": "parameters"}
 
 
 class Difference(NamedTuple):
@@ -92,7 +93,7 @@ def finding(result: PredictorsResult) -> str:
 
 
 def section(result: PredictorsResult) -> str:
-  """The differences by count of labels, as HTML; empty without any."""
+  """The differences, and what was learned of the scores, as HTML."""
   rows = differences(result)
   if not rows:
     return ""
@@ -123,7 +124,7 @@ def section(result: PredictorsResult) -> str:
     "correlation. ±: the standard error of the mean difference over the draws."
     "</p>"
   )
-  return table + note
+  return table + note + _learned(result)
 
 
 def verdict(rows: Sequence[Difference]) -> str:
@@ -177,3 +178,26 @@ def _with_error(row: Difference | None) -> str:
 
 def _signed(value: float, digits: int) -> str:
   return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _learned(result: PredictorsResult) -> str:
+  """How well the encoder predicts the scores, as HTML."""
+  found = {
+    name: value
+    for name, value in result.proxies.spearman.items()
+    if value is not None
+  }
+  if not found:
+    return ""
+  values = ", ".join(
+    f"{escape(_NOUNS.get(name, name))} {number(value)}"
+    for name, value in found.items()
+  )
+  networks = ""
+  if result.proxies.networks is not None:
+    networks = f" of {plural(result.proxies.networks, 'scored network')}"
+  return (
+    f"<p>What the encoder learned of its labels: rank correlation (Spearman) "
+    f"on the fifth{networks} that was held out of pretraining: {values}. MACs "
+    "and parameters are those of the pool, too.</p>"
+  )

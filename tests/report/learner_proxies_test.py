@@ -9,6 +9,7 @@ from scipy import stats
 from fbnax.report import learner_proxies
 from fbnax.report.comparison_schema import (
   Curve,
+  LearnedProxies,
   LearnerScore,
   PredictorsResult,
 )
@@ -68,6 +69,7 @@ def test_differences_are_those_of_pairs():
 def test_the_page_says_so_either_way():
   page = predictors_page(
     make_result(
+      proxies=LearnedProxies(400, {"macs": 0.99, "synflow": 0.8, "a<b": None}),
       curves=(Curve("pretrained", (25,), (2.0,)),),
       config={"proxies": "runs/<b>", "proxy_names": ["synflow"]},
     )
@@ -80,6 +82,8 @@ def test_the_page_says_so_either_way():
   assert (
     "Kendall’s rank correlation is lower with 25, 50 and 100 labels." in text
   )
+  assert "MACs 0.990, synflow 0.800" in text
+  assert "of 400 scored networks" in text
   assert 'id="proxies"' in page
   assert "runs/&lt;b&gt;" in page
   assert "runs/<b>" not in page
