@@ -6,10 +6,10 @@
 
 Finds ellipses, rectangles and triangles that are drawn over images. Backgrounds
 are those of an `.npz` file (array `train_x`, such as CIFAR-10's), by default
-scikit-learn's digits. The backbone is a network of the zoo or a finished model,
-which then starts from its weights. Prints average precision at an IoU of 0.5
-and the mean IoU on scenes, and backgrounds, that were not trained on; writes
-what it found as a picture.
+scikit-learn's digits. The backbone is a network of the space `small`, of the
+zoo, or a finished model, which then starts from its weights. Prints average
+precision at an IoU of 0.5 and the mean IoU on scenes, and backgrounds, that
+were not trained on; writes what it found as a picture.
 
 What is to copy: `Detector` (how to get at feature maps) and `start` (how a
 model's weights get into it). The rest is a plain single-stage detector without
@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fbnax import costs, models, spaces
+from fbnax import models, spaces
 from fbnax.training import model_files
 
 SHAPES = ("ellipse", "rectangle", "triangle")
@@ -78,7 +78,12 @@ def start(model, network, key):
     backbone, trained = saved.module, saved.variables
     scale = saved.settings().mean, saved.settings().std
   else:
-    backbone, trained = models.Network(spaces.zoo.get(network), len(SHAPES)), {}
+    if network:
+      architecture = spaces.zoo.get(network)
+    else:
+      space = spaces.get("small")
+      architecture = space.architecture(space.sobol(1)[0])
+    backbone, trained = models.Network(architecture, len(SHAPES)), {}
     scale = (0.5,), (0.25,)
   detector = Detector(backbone)
   images = jnp.zeros((1, SIDE, SIDE, backbone.architecture.input_channels))
@@ -260,10 +265,10 @@ def main():
   """Trains a detector, measures it, draws what it found."""
   parser = argparse.ArgumentParser(description="a detector with a backbone")
   parser.add_argument("--model", help="directory of a finished model")
-  parser.add_argument("--network", default="fbnetv2_f1", help="of the zoo")
+  parser.add_argument("--network", help="of the zoo, such as fbnetv2_f1")
   parser.add_argument("--backgrounds", help="an .npz file with train_x")
-  parser.add_argument("--steps", type=int, default=400)
-  parser.add_argument("--batch", type=int, default=32)
+  parser.add_argument("--steps", type=int, default=300)
+  parser.add_argument("--batch", type=int, default=16)
   parser.add_argument("--tests", type=int, default=200, help="scenes")
   parser.add_argument("--picture", default="detection.png")
   given = parser.parse_args()
@@ -271,13 +276,13 @@ def main():
   detector, variables, (mean, std) = start(
     given.model, given.network, jax.random.key(0)
   )
-  architecture = detector.backbone.architecture
-  channels = architecture.input_channels
+  channels = detector.backbone.architecture.input_channels
   backgrounds = read_backgrounds(given.backgrounds)
   half = len(backgrounds) // 2
   make = functools.partial(scenes, channels=channels)
   training, testing = np.random.default_rng(0), np.random.default_rng(1)
-  print(f"backbone: {costs.count(architecture).params:,} parameters")
+  own = jax.tree.leaves(variables["params"]["backbone"])
+  print(f"backbone: {sum(leaf.size for leaf in own):,} parameters")
 
   optimizer = optax.adamw(optax.cosine_onecycle_schedule(given.steps, 3e-3))
   moments = optimizer.init(variables["params"])
