@@ -29,10 +29,14 @@ _FEWEST = 10
 def combinations(
   scores: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-  """Votes of the published three, and of all; no accuracy is looked at."""
+  """Votes of the published three, and of all; no accuracy is looked at.
+
+  Of all proxies with the MACs, as AZ-NAS has them among its scores, `one
+  factor` is the combination that weighs its parts by itself.
+  """
   found = {}
   proxies = [name for name in scores if name not in COUNTS]
-  sets = {"all proxies": proxies}
+  sets = {"all proxies": proxies, "all proxies, MACs": [*proxies, "macs"]}
   if set(CLASSIC) <= set(proxies):
     sets["synflow, jacob_cov, snip"] = list(CLASSIC)
     if "naswot" in proxies:

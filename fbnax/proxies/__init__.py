@@ -1,8 +1,8 @@
 """Zero-cost proxies: scores of networks that have not been trained.
 
 `score` takes any Flax module as it is; `Scorer` is one compiled program for
-thousands of networks that one module computes; `majority`, `mean_rank` and
-`log_rank` make one order of several scores.
+thousands of networks that one module computes; `majority`, `mean_rank`,
+`log_rank` and `one_factor` make one order of several scores.
 """
 
 from fbnax.proxies.agreement import (
@@ -20,7 +20,14 @@ from fbnax.proxies.scoring import (
   names,
   score,
 )
-from fbnax.proxies.votes import VOTES, log_rank, majority, mean_rank, ranks
+from fbnax.proxies.votes import (
+  VOTES,
+  log_rank,
+  majority,
+  mean_rank,
+  one_factor,
+  ranks,
+)
 
 __all__ = [
   "PROXIES",
@@ -34,6 +41,7 @@ __all__ = [
   "majority",
   "mean_rank",
   "names",
+  "one_factor",
   "partial_spearman",
   "ranks",
   "score",

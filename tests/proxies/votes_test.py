@@ -52,6 +52,37 @@ def test_mean_and_log_rank():
   )
 
 
+def test_one_factor_finds_what_noisy_scores_have_in_common():
+  """Loadings as they were drawn, and better than equal weights."""
+  random = np.random.default_rng(0)
+  loadings = np.asarray([0.9, 0.8, 0.3, 0.2, -0.5, 0.0])
+  truth = random.normal(size=4000)
+  noise = random.normal(size=(4000, 6)) * np.sqrt(1 - loadings**2)
+  scores = truth[:, None] * loadings + noise
+  found = proxies.one_factor(scores)
+  # Of the sum of l x, where x is l truth + noise.
+  shared = (loadings**2).sum()
+  apart = (loadings**2 * (1 - loadings**2)).sum()
+  np.testing.assert_allclose(
+    stats.pearsonr(found, truth).statistic,
+    shared / np.sqrt(shared**2 + apart),
+    atol=0.01,
+  )
+  even = proxies.mean_rank(scores)
+  assert proxies.spearman(found, truth) > proxies.spearman(even, truth)
+  # A linear function of the normal scores, whose weights are the loadings.
+  normal = stats.norm.ppf((proxies.ranks(scores) * 3999 + 0.5) / 4000)
+  units = normal / np.sqrt((normal**2).sum(0))
+  weights, *_ = np.linalg.lstsq(units, found, rcond=None)
+  np.testing.assert_allclose(weights, loadings, atol=0.05)
+
+
+def test_one_factor_of_one_score_and_of_a_constant():
+  scores = np.asarray([[1.0, 5.0], [3.0, 5.0], [2.0, 5.0]])
+  for columns in (scores, scores[:, :1]):
+    assert list(np.argsort(proxies.one_factor(columns))) == [0, 2, 1]
+
+
 def test_what_cannot_vote():
   with pytest.raises(ValueError, match=r"scores\[1, 0\] is NaN"):
     proxies.majority(np.asarray([[0.0], [np.nan]]))
