@@ -15,7 +15,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fbnax.jobs import JOBS
+from fbnax.jobs import JOBS, compiler_threads
 from fbnax.jobs.messages import explain
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -30,7 +30,8 @@ def main(argv: list[str]) -> int:
   """Runs the job that the command line asks for; returns the exit code."""
   signal.signal(signal.SIGTERM, _stop)
   logging.use_absl_handler()
-  # Read by JAX when it is imported, which nothing has done yet.
+  # Before JAX is imported, which reads these and starts its threads.
+  compiler_threads.deepen()
   os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_CACHE}/xla")
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")

@@ -23,7 +23,8 @@ def recomputed_switch(
 ) -> Any:
   """`lax.switch` that keeps its operands only.
 
-  Its gradient runs the chosen branch again. It has no forward derivative.
+  Its gradient runs the chosen branch again, in a switch of this kind, too. It
+  has no forward derivative.
 
   Args:
     index: of the branch, `i32[]`.
@@ -72,7 +73,9 @@ def recomputed_switch(
       return back
 
     toward = [pull(i) for i in range(len(functions))]
-    found = lax.switch(index, toward, fixed, operands, caught, cotangent)
+    found = recomputed_switch(
+      index, toward, operands, caught, cotangent, fixed=fixed
+    )
     return None, None, *found
 
   run.defvjp(forward, backward)

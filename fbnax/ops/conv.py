@@ -265,11 +265,10 @@ def dense_kernel(
   """
   side = kernel.shape[0]
   rows, columns = (_taps(n, side, stride, padding) for n in size)
-  # Along one side after the other: programs of many such kernels hold two small
-  # constants for each instead of the large product of both.
-  wide = jnp.einsum("klc,lpj->kpjc", kernel[:, :, 0], columns)
-  dense = jnp.einsum("koi,kpjc->opijc", rows, wide)
-  outputs, inputs = rows.shape[1] * columns.shape[1], size[0] * size[1]
+  pairs = np.einsum("koi,lpj->klopij", rows, columns)
+  outputs, inputs = pairs.shape[2] * pairs.shape[3], size[0] * size[1]
+  taps = pairs.reshape(side * side, outputs * inputs).T
+  dense = jnp.asarray(taps, kernel.dtype) @ kernel.reshape(side * side, -1)
   return dense.reshape(outputs, inputs, -1)
 
 

@@ -64,9 +64,6 @@ def problem(
   settings = dataclasses.replace(
     settings, epochs=plan.epochs, batch_size=_batch(settings, weights, theta)
   )
-  # With a switch for each layer inside a loop XLA's compiler outgrows the stack
-  # of its threads: 22 layers of FBNet end in a segmentation fault.
-  looped = looped and plan.relaxation != "single_path"
   return Problem(
     model,
     settings,

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
@@ -84,7 +83,7 @@ def update(
   if settings.clip_norm > 0:
     norm = jnp.sqrt((g * g).sum())
     g = jnp.where(norm < settings.clip_norm, g, g / norm * settings.clip_norm)
-  decay = recipe.weight_decay * p * _decayed(params)
+  decay = recipe.weight_decay * _decayed(params)
   g = g + decay * (1.0 - recipe.adamw)
   square = square_decay * state.square + (1.0 - square_decay) * g * g
   scaled = g * jax.lax.rsqrt(square + settings.rms_epsilon)
@@ -98,12 +97,15 @@ def update(
   return unravel(new), OptimizerState(trace=trace, square=square)
 
 
-def _decayed(params: Any) -> np.ndarray:
-  """1 for weights, 0 for biases and BN, which are vectors; `f32[n]`."""
-  leaves = jax.tree.leaves(params)
-  return np.concatenate(
-    [np.full(leaf.size, leaf.ndim > 1, np.float32) for leaf in leaves]
+def _decayed(params: Any) -> jax.Array:
+  """Weights, and 0 for biases and BN, which are vectors; `f32[n]`.
+
+  A mask would be a constant as large as the network in every program.
+  """
+  weights = jax.tree.map(
+    lambda leaf: leaf if leaf.ndim > 1 else jnp.zeros_like(leaf), params
   )
+  return ravel_pytree(weights)[0]
 
 
 def learning_rate(

@@ -1,0 +1,38 @@
+"""Stacks of new threads, read in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+_SCRIPT = """
+import ctypes, threading
+from fbnax.jobs import compiler_threads
+done = compiler_threads.deepen(48 * 2**20)
+
+def read():
+  library = ctypes.CDLL(None)
+  library.pthread_self.restype = ctypes.c_ulong
+  attributes = ctypes.create_string_buffer(256)
+  size = ctypes.c_size_t()
+  own = ctypes.c_ulong(library.pthread_self())
+  library.pthread_getattr_np(own, attributes)
+  library.pthread_attr_getstacksize(attributes, ctypes.byref(size))
+  print(done, size.value)
+
+if done:
+  thread = threading.Thread(target=read)
+  thread.start()
+  thread.join()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone can do it")
+def test_new_threads_have_a_deeper_stack():
+  found = subprocess.run(
+    [sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=True
+  )
+  if not found.stdout:
+    pytest.skip("the C library is not glibc")
+  done, size = found.stdout.split()
+  assert done == "True" and int(size) == 48 * 2**20
