@@ -7,7 +7,6 @@ with `--dry_run` it says what it would take, and leaves nothing.
 """
 
 import importlib
-import os
 import signal
 import sys
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fbnax.jobs import JOBS, compiler_threads
+from fbnax.jobs import JOBS, compiling
 from fbnax.jobs.messages import explain
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -23,18 +22,13 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "default: runs/<name of job>")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "estimate, and run nothing")
-_CACHE = os.environ.get("FBNAX_CACHE") or os.path.expanduser("~/.cache/fbnax")
 
 
 def main(argv: list[str]) -> int:
   """Runs the job that the command line asks for; returns the exit code."""
   signal.signal(signal.SIGTERM, _stop)
   logging.use_absl_handler()
-  # Before JAX is imported, which reads these and starts its threads.
-  compiler_threads.deepen()
-  os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_CACHE}/xla")
-  os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
-  os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+  compiling.prepare()  # Before JAX is imported, which nothing has done yet.
   try:
     app.define_help_flags()
     rest = flags.FLAGS(argv)[1:]

@@ -27,7 +27,7 @@ import numpy as np
 
 from fbnax import spaces
 from fbnax.costs.latency_convert import convert
-from fbnax.jobs import compiler_threads, dnas_search, inputs
+from fbnax.jobs import compiling, dnas_search, inputs
 from fbnax.jobs.networks import read_recipe
 from fbnax.jobs.workdir import open_workdir
 from fbnax.training.progress import open_progress
@@ -90,7 +90,7 @@ def search(config: Any, folder: Path) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
   """Searches for both devices; prints a table and writes it as JSON."""
-  compiler_threads.deepen()
+  compiling.deepen()
   source, images, folder = arguments[0], arguments[1], Path(arguments[2])
   devices = tuple(arguments[3:]) or DEVICES
   folder.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,8 @@ import pytest
 
 _SCRIPT = """
 import ctypes, threading
-from fbnax.jobs import compiler_threads
-done = compiler_threads.deepen(48 * 2**20)
+from fbnax.jobs import compiling
+done = compiling.deepen(48 * 2**20)
 
 def read():
   library = ctypes.CDLL(None)
