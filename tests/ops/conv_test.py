@@ -91,9 +91,12 @@ def test_small_maps_pixel_by_pixel_and_gradients(images, side, stride):
   chex.assert_trees_all_close(back(upper), wanted(upper), atol=2e-5)
 
 
-@pytest.mark.parametrize("channels", [4, 40])
-def test_a_convolution_for_branches_has_lax_gradients_of_both_orders(channels):
-  shapes = (3, 6, 5, channels), (3, 3, channels, 2), (3, 6, 5, 2)
+@pytest.mark.parametrize(("width", "channels"), [(5, 4), (6, 4), (6, 40)])
+def test_a_convolution_for_branches_has_lax_gradients_of_both_orders(
+  width, channels
+):
+  """Pixels in pairs and alone, narrow kernels and wide ones."""
+  shapes = (3, 6, width, channels), (3, 3, channels, 2), (3, 6, width, 2)
   x, kernel, upper = (
     jnp.asarray(np.random.default_rng(i).normal(size=shape), jnp.float32)
     for i, shape in enumerate(shapes)
