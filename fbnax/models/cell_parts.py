@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from fbnax.models.initial import draw
 from fbnax.ops import conv, norm
+from fbnax.ops.branch_conv import branch_conv
 
 # Side of the kernel of each convolution.
 KERNELS = {"conv3x3": 3, "conv1x1": 1}
@@ -77,7 +78,7 @@ class Conv(nn.Module):
     elif x.dtype == jnp.float64:
       y = conv.conv(x, kernel, self.stride, self.kernel // 2)
     elif self.stride == 1:
-      y = conv.branch_conv(x, kernel, (self.kernel // 2,) * 2)
+      y = branch_conv(x, kernel, (self.kernel // 2,) * 2)
     else:
       y = conv.lax_conv(x, kernel, self.stride, self.kernel // 2)
     if self.use_bias:
