@@ -25,6 +25,7 @@ from fbnax.proxies.votes import (
   log_rank,
   majority,
   mean_rank,
+  normal_scores,
   one_factor,
   ranks,
 )
@@ -41,6 +42,7 @@ __all__ = [
   "majority",
   "mean_rank",
   "names",
+  "normal_scores",
   "one_factor",
   "partial_spearman",
   "ranks",

@@ -7,12 +7,15 @@ networks.
 References: majority: Abdelfattah et al. 2021, section 5, where three proxies
 vote on which of two networks is better; ranks: Borda's count; one factor:
 Parisi et al. 2014, "Ranking and combining multiple predictors without labeled
-data".
+data"; normal scores: Blom 1958, "Statistical Estimates and Transformed
+Beta-Variables", for the 3/8.
 
 Symbols: `n` networks, `k` proxies.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -100,10 +103,7 @@ def one_factor(scores: np.ndarray) -> np.ndarray:
   Raises:
     ValueError: as `majority`.
   """
-  from scipy import stats  # Slow to import.
-
-  count = len(scores)
-  normal = stats.norm.ppf((ranks(scores) * (count - 1) + 0.5) / count)
+  normal = np.stack([normal_scores(column) for column in ranks(scores).T], 1)
   centred = normal - normal.mean(0)
   norms = np.sqrt((centred**2).sum(0))
   units = centred / np.where(norms > 0, norms, 1.0)
@@ -114,6 +114,27 @@ def one_factor(scores: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(correlations)
     loadings = np.sqrt(max(values[-1], 0.0)) * vectors[:, -1]
   return units @ (loadings * (1.0 if loadings.sum() >= 0 else -1.0))
+
+
+def normal_scores(values: Any) -> np.ndarray:
+  """What a sample of normal numbers has at the ranks of these, `f64[n]`.
+
+  The quantile at (rank - 3/8) / (count + 1/4); equal values share the mean of
+  their ranks, so that those of a constant are 0. -inf and inf have the lowest
+  and the highest ranks, NaN stays NaN and counts for nothing.
+
+  Args:
+    values: `[n]`.
+  """
+  from scipy import special, stats  # Slow to import.
+
+  values = np.asarray(values, np.float64)
+  known = ~np.isnan(values)
+  found = np.full(len(values), np.nan)
+  if known.any():
+    places = (stats.rankdata(values[known]) - 0.375) / (known.sum() + 0.25)
+    found[known] = special.ndtri(places)
+  return found
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:

@@ -12,8 +12,7 @@ decide the scale, -inf has a place, and a score and its logarithm are the same.
 A search needs the order of networks, too.
 
 References: White et al. 2021, "How Powerful are Performance Predictors in
-Neural Architecture Search?", where proxies help learned predictors; Blom 1958,
-"Statistical Estimates and Transformed Beta-Variables", for the 3/8.
+Neural Architecture Search?", where proxies help learned predictors.
 
 Symbols: `n` genotypes, `m` scored ones, `D` decisions.
 """
@@ -24,6 +23,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from fbnax.proxies import normal_scores
 
 LEAST = 10  # Known scores of a name; fewer give no order to learn.
 
@@ -64,27 +65,6 @@ def appended(
       for name, values in scored.scores.items()
     },
   )
-
-
-def normal_scores(values: Any) -> np.ndarray:
-  """What a sample of normal numbers has at the ranks of these, `f64[n]`.
-
-  The quantile at (rank - 3/8) / (count + 1/4); equal values share the mean of
-  their ranks, so that those of a constant are 0. -inf and inf have the lowest
-  and the highest ranks, NaN stays NaN and counts for nothing.
-
-  Args:
-    values: `[n]`.
-  """
-  from scipy import special, stats  # Slow to import.
-
-  values = np.asarray(values, np.float64)
-  known = ~np.isnan(values)
-  found = np.full(len(values), np.nan)
-  if known.any():
-    places = (stats.rankdata(values[known]) - 0.375) / (known.sum() + 0.25)
-    found[known] = special.ndtri(places)
-  return found
 
 
 def columns(extra: Mapping[str, Any], count: int) -> dict[str, np.ndarray]:

@@ -108,7 +108,9 @@ def search(
     # Where recipes alone are searched there is nothing to learn from costs.
     if space.num_architecture_features:
       known, extra = appended(pool, scored)
-      known_costs = costs.batch(space, jnp.asarray(known), num_classes)
+      known_costs = pool_costs
+      if scored is not None:
+        known_costs = costs.batch(space, jnp.asarray(known), num_classes)
       pretrained, proxies = pretrain(
         pretrain_key, space, known, known_costs, extra
       )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fbnax import proxies
-from fbnax.proxies import votes
+from fbnax.proxies import normal_scores, votes
 
 
 def _scores(seed, n=9, k=3, levels=4):
@@ -127,3 +127,34 @@ def test_the_best_share():
     False,
   ]
   assert proxies.best_share(values, 1.0).all()
+
+
+def test_normal_scores_are_those_of_the_ranks():
+  # The quantiles of a table: Blom's scores of five values.
+  np.testing.assert_allclose(
+    normal_scores([30.0, -1.0, 1e90, 2.0, 7.0]),
+    [0.4972, -1.1798, 1.1798, -0.4972, 0.0],
+    atol=1e-4,
+  )
+
+
+def test_a_score_and_its_logarithm_are_the_same_label():
+  values = 10.0 ** np.random.default_rng(0).uniform(-20, 90, 200)
+  found = normal_scores(values)
+  np.testing.assert_array_equal(found, normal_scores(np.log(values)))
+  assert stats.spearmanr(found, values).statistic == pytest.approx(1.0)
+  assert abs(found.mean()) < 1e-9
+  assert 0.95 < found.std() < 1.0
+
+
+def test_infinities_have_the_ends_and_nan_counts_for_nothing():
+  values = np.asarray([1.0, -np.inf, np.nan, 3.0, np.inf, -np.inf, 2.0])
+  found = normal_scores(values)
+  assert np.isnan(found[2])
+  known = [0, 1, 3, 4, 5, 6]
+  np.testing.assert_array_equal(
+    found[known], normal_scores([1.0, -9.0, 3.0, 9.0, -9.0, 2.0])
+  )
+  assert found[1] == found[5] < found[0]
+  np.testing.assert_array_equal(normal_scores(np.full(7, 4.0)), np.zeros(7))
+  assert np.isnan(normal_scores([np.nan, np.nan])).all()

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from fbnax import costs, spaces
-from fbnax.search.free_labels import normal_scores
+from fbnax.proxies import normal_scores
 from fbnax.search.pretraining import (
   correlations,
   predict_costs,
