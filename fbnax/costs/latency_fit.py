@@ -64,7 +64,7 @@ def fit_table(
         f"genotypes[{outside[0]}, {i}] is {choices[outside[0]]}; legal: 0 to "
         f"{len(decision.values) - 1}"
       )
-  counts = _counts(space, genotypes)
+  counts = part_counts(space, genotypes)
   unseen = sorted(key for key, column in counts.items() if not column.any())
   if unseen:
     lines = "\n".join(f"  {key}" for key in unseen)
@@ -95,8 +95,18 @@ def fit_table(
   )
 
 
-def _counts(space: SearchSpace, genotypes: np.ndarray) -> dict[Key, np.ndarray]:
-  """How often each key of the space stands in each network, `f64[n]` each."""
+def part_counts(
+  space: SearchSpace, genotypes: np.ndarray
+) -> dict[Key, np.ndarray]:
+  """How often each key of the space stands in each network, `f64[n]` each.
+
+  Args:
+    space: the space.
+    genotypes: the networks, `i32[n, D]`.
+
+  Raises:
+    ValueError: its networks are not made of blocks.
+  """
   position = {d.name: i for i, d in enumerate(space.decisions)}
   counts: dict[Key, np.ndarray] = {}
   for slot in slots(space.table):

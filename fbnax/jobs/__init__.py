@@ -16,4 +16,5 @@ JOBS: dict[str, str] = {
   "autobuild": "fbnax.jobs.autobuild",
   "ground_truth": "fbnax.jobs.ground_truth",
   "export": "fbnax.jobs.export",
+  "latency_predictor": "fbnax.jobs.latency_predictor",
 }

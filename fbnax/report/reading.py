@@ -27,6 +27,8 @@ from fbnax.report.comparison_schema import (
 )
 from fbnax.report.dnas_schema import DnasResult
 from fbnax.report.dnas_schema import check as check_dnas
+from fbnax.report.latency_predictor_schema import LatencyResult
+from fbnax.report.latency_predictor_schema import check as check_latency
 from fbnax.report.nbdt_schema import NbdtResult
 from fbnax.report.nbdt_schema import check as check_nbdt
 from fbnax.report.nbdt_tables_schema import TablesResult
@@ -111,6 +113,7 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
   AutobuildResult: check_autobuild,
   BenchmarkResult: _check_benchmark,
   DnasResult: check_dnas,
+  LatencyResult: check_latency,
   NbdtResult: check_nbdt,
   PredictorsResult: _check_predictors,
   ProfileResult: lambda _: None,

@@ -15,6 +15,8 @@ from fbnax.report.benchmark_page import benchmark_page
 from fbnax.report.comparison_schema import BenchmarkResult, PredictorsResult
 from fbnax.report.dnas_page import dnas_page
 from fbnax.report.dnas_schema import DnasResult
+from fbnax.report.latency_predictor_page import latency_predictor_page
+from fbnax.report.latency_predictor_schema import LatencyResult
 from fbnax.report.nbdt_page import nbdt_page
 from fbnax.report.nbdt_schema import NbdtResult
 from fbnax.report.nbdt_tables_page import tables_page
@@ -39,6 +41,7 @@ _PAGES: dict[str | None, tuple[type, Callable[[Any], str]]] = {
   "benchmark": (BenchmarkResult, benchmark_page),
   "dnas": (DnasResult, dnas_page),
   "ground_truth": (BenchmarkResult, benchmark_page),
+  "latency_predictor": (LatencyResult, latency_predictor_page),
   "nbdt_tables": (TablesResult, tables_page),
   "predictors": (PredictorsResult, predictors_page),
   "profile": (ProfileResult, profile_page),

@@ -2,19 +2,17 @@
 
 After ChamNet's predictors (Dai et al. 2019, "ChamNet", section 3.2): measure a
 few networks, learn, and let searches ask the predictor. Three kinds stand to
-choose from: additive tables, the multi-layer perceptron of
-`fbnax.models.predictor`, and the graph predictor. The one with the least error
-on measurements that it has not seen is taken.
-
-Where other devices have been measured, their tables are a start: latencies of
-the new device are regressed on what these say (non-negative weights, so few
-measurements suffice), and the kinds learn what is left.
+choose from: additive tables (ridge regression on the parts that a network is
+made of), the multi-layer perceptron of `fbnax.models.predictor`, and the graph
+predictor. All learn what `fbnax.search.latency_starts` leaves over: what can be
+counted, and what other devices say where any have been measured. The kind with
+the least error on measurements that it has not seen is taken.
 
 Every predictor is handed over as a `costs.LatencyTable`, by which all searches
 and budgets go: the additive kind is one, of the others it is the table that is
 nearest to their predictions on many networks.
 
-Symbols: `n` measured networks, `D` decisions, `s` other devices, `C` columns.
+Symbols: `n` measured networks, `D` decisions.
 """
 
 from __future__ import annotations
@@ -27,18 +25,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax.costs import LatencyTable, fit_table
+from fbnax.costs.latency_keys import made_of_blocks, space_keys
 from fbnax.models.graph_predictor import GraphPredictor
-from fbnax.search import additive, graph_fit, predictor
+from fbnax.search import additive, graph_fit, latency_starts, predictor
 from fbnax.search.chains import encoding
+from fbnax.search.latency_starts import MOST_PARTS, Predict
 from fbnax.search.pretraining import correlations
 from fbnax.spaces import SearchSpace
 
-# Latencies of genotypes, `i32[n, D]` to `f64[n]`.
-Predict = Callable[[np.ndarray], np.ndarray]
 KINDS = ("additive", "mlp", "graph")
+FEWEST = 4  # Measurements.
 FOLDS = 5  # Of few measurements; of more than `FEW` one fifth is held out once.
 FEW = 100
 STEPS = 600  # Of the graph predictor, however many measurements there are.
+_NETWORKS = MOST_PARTS  # On which tables are fitted to predictors.
 
 
 class Learned(NamedTuple):
@@ -49,13 +49,13 @@ class Learned(NamedTuple):
     predict: latencies of genotypes, ms.
     errors: of every kind on measurements that it had not seen: the median of
       |predicted - measured| / measured.
-    weights: of the other devices, `f64[s]`; none without.
+    shares: of what was known before, as `latency_starts.start` has them.
   """
 
   kind: str
   predict: Predict
   errors: dict[str, float]
-  weights: np.ndarray
+  shares: dict[str, float]
 
 
 class Agreement(NamedTuple):
@@ -63,7 +63,7 @@ class Agreement(NamedTuple):
 
   Attributes:
     error: median of the relative errors.
-    spearman: rank correlation.
+    spearman: rank correlation; 0 where one side is constant.
   """
 
   error: float
@@ -86,7 +86,7 @@ def learn(
     space: the space.
     genotypes: measured networks, `i32[n, D]`.
     latency: of each, ms, `[n]`.
-    kinds: of `KINDS`, to choose from.
+    kinds: of `KINDS`, to choose from; of equal ones the first is taken.
     others: what is known of other devices, by name.
 
   Raises:
@@ -96,21 +96,16 @@ def learn(
   genotypes = np.asarray(genotypes, np.int32)
   latency = np.asarray(latency, np.float64)
   _check(space, genotypes, latency, kinds)
-  given = list((others or {}).values())
   errors = {}
   for kind in kinds:
-    if len(kinds) == 1:
-      errors[kind] = float("nan")
-      break
     found: list[np.ndarray] = []
     for train, test in _splits(len(latency)):
-      model, _ = fit(key, kind, space, genotypes[train], latency[train], given)
+      model, _ = fit(key, kind, space, genotypes[train], latency[train], others)
       found.append(np.abs(model(genotypes[test]) / latency[test] - 1))
     errors[kind] = float(np.median(np.concatenate(found)))
-  # A single kind has no error to be chosen by.
   best = min(kinds, key=lambda kind: errors[kind])
-  model, weights = fit(key, best, space, genotypes, latency, given)
-  return Learned(best, model, errors, weights)
+  model, shares = fit(key, best, space, genotypes, latency, others)
+  return Learned(best, model, errors, shares)
 
 
 def fit(
@@ -119,19 +114,19 @@ def fit(
   space: SearchSpace,
   genotypes: np.ndarray,
   latency: np.ndarray,
-  others: Sequence[Predict] = (),
-) -> tuple[Predict, np.ndarray]:
-  """One kind, and the weights of the other devices `f64[s]`."""
-  start, weights = _warm_start(genotypes, latency, others)
-  rest = latency - start(genotypes)
+  others: Mapping[str, Predict] | None = None,
+) -> tuple[Predict, dict[str, float]]:
+  """One kind, and the shares of what was known before; arguments as `learn`."""
+  known, shares = latency_starts.start(space, genotypes, latency, others or {})
+  rest = latency - known(genotypes)
   model = _FITS[kind](key, space, genotypes, rest)
 
   def predict(wanted: np.ndarray) -> np.ndarray:
     wanted = np.asarray(wanted, np.int32)
-    found: np.ndarray = start(wanted) + model(wanted)
+    found: np.ndarray = known(wanted) + model(wanted)
     return found
 
-  return predict, weights
+  return predict, shares
 
 
 def agreement(predicted: np.ndarray, measured: np.ndarray) -> Agreement:
@@ -140,25 +135,38 @@ def agreement(predicted: np.ndarray, measured: np.ndarray) -> Agreement:
   return Agreement(float(error), correlations(predicted, measured)[1])
 
 
+def check_space(space: SearchSpace) -> None:
+  """Raises a ValueError where predictors of the space make no table.
+
+  Its networks are not made of blocks, or of more different parts than can be
+  told apart.
+  """
+  made_of_blocks(space.table)
+  count = len(space_keys(space))
+  if count > MOST_PARTS:
+    raise ValueError(
+      f"the networks of space {space.name!r} are made of {count:,} different "
+      f"parts; legal: up to {MOST_PARTS:,} for a table that is learned from "
+      "whole networks, so fix decisions"
+    )
+
+
 def as_table(
-  space: SearchSpace,
-  predict: Predict,
-  *,
-  device: str = "",
-  networks: int = 4000,
+  space: SearchSpace, predict: Predict, *, device: str = ""
 ) -> LatencyTable:
-  """The latency table that is nearest to a predictor.
+  """The latency table that is nearest to a predictor on random networks.
 
   Args:
     space: the space.
     predict: latencies of genotypes.
     device: what the table says of where it was measured.
-    networks: random ones, on which the table is fitted.
 
   Raises:
-    ValueError: the space has parts that none of the networks has.
+    ValueError: as `check_space`, or the space has parts that none of the
+      networks has.
   """
-  genotypes = np.asarray(space.sobol(networks))
+  check_space(space)
+  genotypes = np.asarray(space.sobol(_NETWORKS))
   found = np.maximum(predict(genotypes), 0.0)
   return fit_table(
     space,
@@ -176,10 +184,10 @@ def _check(
   kinds: Sequence[str],
 ) -> None:
   wanted = (len(latency), len(space.decisions))
-  if latency.ndim != 1 or genotypes.shape != wanted or len(latency) < 4:
+  if latency.ndim != 1 or genotypes.shape != wanted or wanted[0] < FEWEST:
     raise ValueError(
       f"genotypes have shape {genotypes.shape}, latency {latency.shape}; "
-      f"legal: [n, {wanted[1]}] and [n], n at least 4"
+      f"legal: [n, {wanted[1]}] and [n], n at least {FEWEST}"
     )
   wrong = np.flatnonzero(~(np.isfinite(latency) & (latency > 0)))
   if len(wrong):
@@ -201,34 +209,15 @@ def _splits(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
   return [(np.setdiff1d(order, test), test) for test in folds]
 
 
-def _warm_start(
-  genotypes: np.ndarray, latency: np.ndarray, others: Sequence[Predict]
-) -> tuple[Predict, np.ndarray]:
-  """What other devices say of this one."""
-  if not others:
-    return lambda wanted: np.zeros(len(wanted)), np.zeros(0)
-  from scipy.optimize import nnls  # Slow to import, and only needed here.
-
-  said = np.stack([other(genotypes) for other in others], axis=1)
-  scale = said.mean(axis=0)
-  # A constant beside them: what a call takes whatever the network.
-  design = np.concatenate([said / scale, np.ones((len(said), 1))], axis=1)
-  # Relative errors, since small networks count as much as large ones.
-  found = nnls(design / latency[:, None], np.ones(len(latency)))[0]
-  weights = found[:-1] / scale
-
-  def predict(wanted: np.ndarray) -> np.ndarray:
-    columns = np.stack([other(wanted) for other in others], axis=1)
-    result: np.ndarray = columns @ weights + found[-1]
-    return result
-
-  return predict, weights
-
-
 def _fit_additive(
   key: jax.Array, space: SearchSpace, genotypes: np.ndarray, rest: np.ndarray
 ) -> Predict:
   del key  # Nothing is random.
+  if latency_starts.has_parts(space):
+    found = additive.ridge(latency_starts.parts(space, genotypes), rest)
+    return lambda wanted: (
+      latency_starts.parts(space, wanted) @ found.weights + found.mean
+    )
   model = additive.fit(space, genotypes, rest)
   return lambda wanted: np.asarray(model(jnp.asarray(wanted)), np.float64)
 

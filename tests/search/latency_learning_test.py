@@ -7,7 +7,7 @@ from fbnax import spaces
 from fbnax.costs import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
-from fbnax.search import additive, latency_learning
+from fbnax.search import additive, latency_learning, latency_starts
 from fbnax.search.latency_learning import agreement, as_table, fit, learn
 
 SPACE = spaces.get("fbnet_cifar")
@@ -40,11 +40,12 @@ def test_other_devices_help_where_there_are_few_measurements(data):
   genotypes, _, latency = data
   key = jax.random.key(0)
   found = []
-  for others in ([], [first_device(data)]):
-    predict, weights = fit(
+  for others in ({}, {"first": first_device(data)}):
+    predict, shares = fit(
       key, "additive", SPACE, genotypes[:10], latency[:10], others
     )
-    assert len(weights) == len(others)
+    assert set(shares) <= {*latency_starts.COUNTED, *others}
+    assert 0.5 < sum(shares.values()) < 1 + 1e-9
     found.append(agreement(predict(genotypes[100:]), latency[100:]))
   alone, warm = found
   assert warm.error < 0.03 < alone.error
