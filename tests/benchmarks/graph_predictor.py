@@ -1,20 +1,24 @@
 """Rank correlations of AutoBuild's graph predictor, and what it takes.
 
   python -m tests.benchmarks.graph_predictor LABELS.npz splits.json \
-    [epochs] [learning rate] [column]
+    [--epochs=200] [--learning_rate=1e-3] [--column=acc_l1] [--json=FILE]
 
-Three seeds learn a column of Once-for-All networks (`acc_l1`) on the published
-split; printed are the rank correlation of the prediction and of the norms at
-every hop on the held-out networks, beside an additive ridge regression, CPU
-and wall seconds of a fit after compilation, and of scoring all modules.
+Three seeds learn a column of Once-for-All networks on the published split: one
+of the labels of the sampled networks, or a device of those that were measured
+(`--column=2080ti_64`). Printed, and written as JSON, are the rank correlations
+of the prediction and of the norms at every hop on the held-out networks, beside
+an additive ridge regression, CPU and wall seconds of a fit after compilation,
+and of scoring all modules.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -26,54 +30,135 @@ from scipy import stats
 from fbnax.models import GraphPredictor
 from fbnax.search import additive, graph_fit, labelled, modules
 from fbnax.search.chains import encoding
+from fbnax.spaces import SearchSpace
 
 SEEDS = 3
-SPLIT = "ofa_mbv3/ofa_pn sampled sets (s_*)"
+SAMPLED = "ofa_mbv3/ofa_pn sampled sets (s_*)"
+MEASURED = "HELP OFA measured set (h_*)"
 
 
 def main(arguments: list[str]) -> None:
-  """Prints what is measured."""
-  data = labelled.load(arguments[0], None)
-  split = json.loads(Path(arguments[1]).read_text("utf-8"))[SPLIT]
-  epochs = int(arguments[2]) if len(arguments) > 2 else 200
-  rate = float(arguments[3]) if len(arguments) > 3 else 1e-3
-  column = arguments[4] if len(arguments) > 4 else "acc_l1"
+  """Prints a table, and writes it where a file is named."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("labels")
+  parser.add_argument("splits")
+  parser.add_argument("--epochs", type=int, default=200)
+  parser.add_argument("--learning_rate", type=float, default=1e-3)
+  parser.add_argument("--column", default="acc_l1")
+  parser.add_argument("--json")
+  given = parser.parse_args(arguments)
+  space, genotypes, labels, which = _data(given.labels, given.column)
+  split = json.loads(Path(given.splits).read_text("utf-8"))[which]
   train, test = (np.asarray(split[name]) for name in ("train", "test"))
-  labels = data.columns[column]
-  ridge = additive.fit(data.space, data.genotypes[train], labels[train])
-  said = np.asarray(ridge(jnp.asarray(data.genotypes[test])))
-  print(f"ridge {stats.spearmanr(said, labels[test]).statistic:.4f}")
-  found = encoding(data.space)
-  chains = jax.jit(found.encode)(jnp.asarray(data.genotypes))
+  result = {
+    "labels": Path(given.labels).name,
+    "column": given.column,
+    "epochs": given.epochs,
+    "learning_rate": given.learning_rate,
+    "train": len(train),
+    "test": len(test),
+    **measure(
+      space,
+      (genotypes[train], labels[train]),
+      (genotypes[test], labels[test]),
+      graph_fit.Settings(
+        epochs=given.epochs, learning_rate=given.learning_rate
+      ),
+    ),
+  }
+  _show(result)
+  if given.json:
+    Path(given.json).write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+
+
+def measure(
+  space: SearchSpace,
+  train: tuple[np.ndarray, np.ndarray],
+  test: tuple[np.ndarray, np.ndarray],
+  settings: graph_fit.Settings,
+) -> dict[str, Any]:
+  """What is learned of genotypes and labels, and how long it takes."""
+  ridge = additive.fit(space, *train)
+  found = encoding(space)
+  encode = jax.jit(found.encode)
+  chains, unseen = (encode(jnp.asarray(part[0])) for part in (train, test))
   module = GraphPredictor(found.categories, found.numbers)
-  settings = graph_fit.Settings(epochs=epochs, learning_rate=rate)
   keys = jax.random.split(jax.random.key(0), SEEDS)
 
   def fit(settings: graph_fit.Settings) -> graph_fit.FittedGraph:
-    part = jax.tree.map(lambda x: x[train], chains)
-    return graph_fit.fit(keys, module, part, labels[train], settings)
+    return graph_fit.fit(keys, module, chains, train[1], settings)
 
-  fit(settings._replace(epochs=graph_fit.EPOCHS_AT_ONCE))
+  cpu = time.process_time()
+  # The epochs of a call are compiled in; a run may end with a shorter one.
+  whole, rest = divmod(settings.epochs, graph_fit.EPOCHS_AT_ONCE)
+  for epochs in {graph_fit.EPOCHS_AT_ONCE if whole else rest, rest} - {0}:
+    fit(settings._replace(epochs=epochs))
+  compilation = time.process_time() - cpu
   cpu, wall = time.process_time(), time.perf_counter()
   model = fit(settings)
   cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-  print(
-    f"{epochs} epochs on {len(train)} networks: {cpu / SEEDS:.1f} CPU s, "
-    f"{wall / SEEDS:.1f} s a seed"
-  )
-  told = graph_fit.evaluate(model, jax.tree.map(lambda x: x[test], chains))
-  for prediction, norms in zip(told.prediction, told.norms, strict=True):
-    rows = [prediction, *norms]
-    ranks = [stats.spearmanr(r, labels[test]).statistic for r in rows]
-    print("prediction and hops:", " ".join(f"{r:.4f}" for r in ranks))
-  moments = modules.moments(
-    model, data.space, data.genotypes[train], labels[train]
-  )
+  told = graph_fit.evaluate(model, unseen)
+  moments = modules.moments(model, space, *train)
   for _ in range(2):
     start = time.perf_counter()
-    scores = modules.scores(model, data.space, moments)
+    scores = modules.scores(model, space, moments)
     seconds = time.perf_counter() - start
-  print(f"{sum(map(len, scores))} modules by {SEEDS} seeds: {seconds:.2f} s")
+
+  def rank(said: Any) -> float:
+    return float(stats.spearmanr(np.asarray(said), test[1]).statistic)
+
+  return {
+    "ridge": rank(ridge(jnp.asarray(test[0]))),
+    "prediction": [rank(seed) for seed in told.prediction],
+    "hops": [[rank(hop) for hop in seed] for seed in told.norms],
+    "cpu_seconds_of_a_seed": cpu / SEEDS,
+    "wall_seconds_of_a_seed": wall / SEEDS,
+    "cpu_seconds_of_compilation": compilation,
+    "modules": sum(map(len, scores)),
+    "seconds_of_scoring": seconds,
+  }
+
+
+def _data(
+  path: str, column: str
+) -> tuple[SearchSpace, np.ndarray, np.ndarray, str]:
+  """Space, genotypes, labels and the name of their split."""
+  with np.load(path, allow_pickle=False) as file:
+    devices = file["h_devices"].tolist() if "h_devices" in file else []
+    if column in devices:
+      module = labelled.PUBLISHED[file["h_ks"].shape[1]]
+      names = ("ks", "expand", "depth", "resolution")
+      genotypes = module.genotypes_from_ofa(*(file[f"h_{n}"] for n in names))
+      latency = file["h_latency_ms"][devices.index(column)]
+      return module.space(), np.asarray(genotypes), latency, MEASURED
+  data = labelled.load(path, None)
+  if column not in data.columns:
+    raise SystemExit(f"--column={column!r}; legal: {[*data.columns, *devices]}")
+  return data.space, data.genotypes, data.columns[column], SAMPLED
+
+
+def _show(result: dict[str, Any]) -> None:
+  hops = len(result["hops"][0])
+  names = ["prediction", *(f"hop {h}" for h in range(hops))]
+  print(
+    f"{result['labels']}, {result['column']}: rank correlation on "
+    f"{result['test']} networks, learned from {result['train']} in "
+    f"{result['epochs']} epochs; ridge regression {result['ridge']:.4f}"
+  )
+  print(f"{'':8}" + "".join(f"{name:>12}" for name in names))
+  rows = zip(result["prediction"], result["hops"], strict=True)
+  for seed, (prediction, norms) in enumerate(rows):
+    values = "".join(f"{value:12.4f}" for value in (prediction, *norms))
+    print(f"seed {seed:<3}{values}")
+  print(
+    f"a seed takes {result['cpu_seconds_of_a_seed']:.1f} CPU s, "
+    f"{result['wall_seconds_of_a_seed']:.1f} s, after "
+    f"{result['cpu_seconds_of_compilation']:.1f} CPU s of compilation"
+  )
+  print(
+    f"scoring {result['modules']:,} modules by {SEEDS} seeds: "
+    f"{result['seconds_of_scoring']:.2f} s"
+  )
 
 
 if __name__ == "__main__":
