@@ -183,7 +183,21 @@ def _hops(result: AutobuildResult) -> str:
       "<p>As a predictor the graph network does not beat the ridge regression "
       f"on {listed}: what it has over it are the scores of modules.</p>"
     )
-  return text + markup.table(head, rows) + note
+  return text + markup.table(head, rows) + note + _less_than_a_batch(result)
+
+
+def _less_than_a_batch(result: AutobuildResult) -> str:
+  given = result.config.get("predictor")
+  batch = given.get("batch_size") if isinstance(given, dict) else None
+  if result.train is None or not isinstance(batch, int):
+    return ""
+  if result.train >= batch:
+    return ""
+  return (
+    f"<p>There are fewer labels to learn from ({whole(result.train)}) than a "
+    f"batch holds ({whole(batch)}), so that every step learns from all of "
+    "them.</p>"
+  )
 
 
 def _importance(result: AutobuildResult) -> str:
