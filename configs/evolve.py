@@ -3,7 +3,8 @@
     python -m fbnax.main --config=configs/evolve.py --workdir=runs/more
       --config.run=runs/digits --config.budgets.macs="(600e3, 1200e3)"
 
-Writes the best architecture-recipe pairs of each budget as JSON, ready for
+Budgets may be of MACs, parameters, latency by a table, and peak memory. Writes
+the best architecture-recipe pairs of each as JSON, ready for
 `configs/train.py`.
 """
 
@@ -20,6 +21,9 @@ def get_config() -> config_dict.ConfigDict:
     budgets=config_dict.create(
       macs=(600e3, 1200e3),
       params=(),
+      latency=(),
+      memory=(),
+      table="",
       floor=0.9,
     ),
     top=5,

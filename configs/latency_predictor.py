@@ -11,7 +11,8 @@ learn from so many networks, once from what can be counted alone and once from
 what the other columns say, too, and are judged on networks that are held out.
 What was learned from the most is left as a latency table for each device,
 `tables/DEVICE.json`, that other jobs take: `configs/dmasking.py` and
-`configs/fbnet.py` as `search.table`.
+`configs/fbnet.py` as `search.table`, `configs/nars.py` and `configs/evolve.py`
+as `budgets.table`.
 
 Method: Dai et al. 2019, "ChamNet", section 3.2.
 """

@@ -91,6 +91,9 @@ def _digits() -> config_dict.ConfigDict:
     budgets=config_dict.create(
       macs=(400e3, 800e3, 1600e3),
       params=(),
+      latency=(),
+      memory=(),
+      table="",
       floor=0.9,
       scaled=(),
       scaled_stochastic_depth=0.2,

@@ -6,13 +6,14 @@ residual the block's input too. BN, activations and squeeze-excite work in
 place; weights are not counted. Parts are those of latency tables
 (`fbnax.costs.latency_keys`), so the peak is the largest over the parts.
 
-Symbols: `n` genotypes, `D` decisions. Numbers are elements: with int8 they are
-bytes.
+Symbols: `n` genotypes, `D` decisions, `P` places. Numbers are elements: with
+int8 they are bytes.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -67,13 +68,55 @@ def batch_peak_memory(space: SearchSpace, genotypes: jax.Array) -> jax.Array:
   Raises:
     ValueError: its networks are not made of blocks.
   """
+  return place_memory(space, genotypes).max(axis=1)
+
+
+def place_memory(space: SearchSpace, genotypes: jax.Array) -> jax.Array:
+  """Most elements that are held in each place of a network, `f32[n, P]`.
+
+  Their largest is the peak. A place is where parts follow the same decisions.
+
+  Args:
+    space: the space.
+    genotypes: `i32[n, D]`.
+
+  Raises:
+    ValueError: its networks are not made of blocks.
+  """
   peaks = []
   for positions, values in _tables(space):
     index = jnp.zeros(len(genotypes), jnp.int32)
     for position, count in zip(positions, values.shape, strict=True):
       index = index * count + genotypes[:, position]
     peaks.append(jnp.asarray(values.reshape(-1), jnp.float32)[index])
-  return jnp.stack(peaks).max(axis=0)
+  return jnp.stack(peaks, axis=1)
+
+
+def expected_peak_memory(
+  space: SearchSpace, weights: Sequence[jax.Array]
+) -> jax.Array:
+  """The largest expected memory of a place; differentiable.
+
+  At one-hot weights it is the peak. In between it is at most the expected peak,
+  and the gradient is that of the place which holds most.
+
+  Args:
+    space: the space.
+    weights: one `f32[choices]` per decision, each sums to one.
+
+  Returns:
+    `f32[]`.
+
+  Raises:
+    ValueError: as `place_memory`.
+  """
+  held = []
+  for positions, values in _tables(space):
+    value = jnp.asarray(values, jnp.float32)
+    for position in positions:
+      value = jnp.tensordot(weights[position], value, 1, precision="highest")
+    held.append(value)
+  return jnp.stack(held).max()
 
 
 @functools.lru_cache(maxsize=32)

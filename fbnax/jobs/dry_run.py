@@ -21,7 +21,7 @@ from fbnax import costs
 from fbnax.data import Dataset
 from fbnax.jobs import estimates, inputs, nbdt_members, networks
 from fbnax.jobs.estimates import FORWARD, Measured, duration, size
-from fbnax.jobs.pool import Pool, draw, resolutions, shown
+from fbnax.jobs.pool import Pool, draw_for, resolutions, shown
 from fbnax.search.budgets import Budget, cost_range
 from fbnax.training import step
 from fbnax.training.recipes import Settings
@@ -162,7 +162,7 @@ def _nars(
       round(count * share_of_classes) for count in (train, validation)
     )
   budgets = inputs.budgets(config, space, classes)
-  pool = draw(space, config.search.pool, config.seed, classes)
+  pool = draw_for(config, space, classes, budgets)
   for budget in budgets:
     share = pool.inside(budget).mean()
     yield f"  {share:.1%} of a pool of {len(pool.macs):,} in {shown(budget)}"

@@ -44,6 +44,7 @@ def run(config: Any, workdir: str) -> None:
         stacked(budgets),
         first_best=best_first(finished["trials"]),
         num_classes=classes,
+        table=inputs.latency_table(config),
       )
     candidates = []
     for i, budget in enumerate(budgets):
@@ -64,6 +65,7 @@ def run(config: Any, workdir: str) -> None:
             "predicted": float(found.scores[i, j]),
             "macs": counted.macs,
             "params": counted.params,
+            **inputs.further_costs(config, budget, architecture),
             "genotype": genotype.tolist(),
             "architecture": json.loads(architecture.to_json()),
             "recipe": json.loads(space.recipe(genotype).to_json()),
@@ -91,10 +93,20 @@ def run(config: Any, workdir: str) -> None:
   for candidate in candidates:
     print(
       f"{candidate['name']}: {candidate['macs']:,} MACs, "
-      f"{candidate['params']:,} parameters, "
+      f"{candidate['params']:,} parameters, {_further(candidate)}"
       f"predicted {candidate['predicted']:.4f}"
     )
   print(f"for configs/train.py: {folder}")
+
+
+def _further(candidate: dict[str, Any]) -> str:
+  """What else its budget limits, for a line of the output."""
+  found = ""
+  if "latency" in candidate:
+    found += f"{candidate['latency']:.4g} ms, "
+  if "memory" in candidate:
+    found += f"{candidate['memory']:,} elements at once, "
+  return found
 
 
 def _config_of(config: Any, finished: dict[str, Any]) -> Any:

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from fbnax import costs, data, spaces
+from fbnax.costs import LatencyTable
 from fbnax.data import Dataset
 from fbnax.jobs import networks, parts
 from fbnax.search import budgets as budgets_lib
+from fbnax.search import prices
 from fbnax.search.budgets import Budget
-from fbnax.spaces import SearchSpace
+from fbnax.spaces import Architecture, SearchSpace
 from fbnax.training.recipes import Settings
 
 # What `space` reads that configs of earlier versions lack.
@@ -135,30 +137,38 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
     cost = float(costs.count(network, classes).macs)
     return [Budget(macs=(cost, cost))]
   given = config.budgets
-  macs, params = list(given.macs), list(given.params)
-  if not macs and not params:
-    raise ValueError("config.budgets has neither macs nor params; give one")
-  if macs and params and len(macs) != len(params):
+  # Runs of earlier versions have the first two alone.
+  listed = {name: list(given.get(name, ())) for name in Budget._fields}
+  listed = {name: values for name, values in listed.items() if values}
+  if not listed:
     raise ValueError(
-      f"config.budgets has {len(macs)} macs and {len(params)} params; "
-      "legal: as many of both, or one of them empty"
+      f"config.budgets has none of {', '.join(Budget._fields)}; give one"
+    )
+  if len({len(values) for values in listed.values()}) > 1:
+    raise ValueError(
+      "config.budgets has "
+      + " and ".join(f"{len(v)} {name}" for name, v in listed.items())
+      + "; legal: as many of each, or none"
     )
   if not 0 <= given.floor < 1:
     raise ValueError(
       f"config.budgets.floor is {given.floor!r}; legal: from 0, below 1"
     )
-  free = (0.0, math.inf)
-  found = []
-  for i in range(max(len(macs), len(params))):
-    # The floor belongs to the first limit; the other one is a ceiling alone.
-    macs_limit = (given.floor * macs[i], float(macs[i])) if macs else free
-    params_limit = free
-    if params:
-      low = 0.0 if macs else given.floor * params[i]
-      params_limit = (low, float(params[i]))
-    found.append(Budget(macs=macs_limit, params=params_limit))
-  found.sort(key=lambda b: (b.macs[1], b.params[1]))
-  if macs:  # Said now and not after the search; `members.scaled` needs it.
+  # The floor belongs to the first limit; the others are ceilings alone.
+  floors = dict.fromkeys(listed, 0.0) | {next(iter(listed)): given.floor}
+  found = [
+    Budget(
+      **{
+        name: (floors[name] * values[i], float(values[i]))
+        for name, values in listed.items()
+      }
+    )
+    for i in range(len(next(iter(listed.values()))))
+  ]
+  found.sort(key=lambda b: tuple(high for _, high in b))
+  if (
+    "macs" in listed
+  ):  # Said now and not after the search; `members.scaled` needs it.
     low, high = found[0].macs[0], found[-1].macs[1]
     inside = [v for v in given.get("scaled", ()) if low <= v <= high]
     if inside:
@@ -167,16 +177,57 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
         f"or above {high:g}, beyond config.budgets.macs"
       )
   for budget in found:
-    budgets_lib.check_reachable(budgets_lib.batched(budget), space, classes)
+    prices.check_budgets(
+      budgets_lib.batched(budget), space, classes, latency_table(config)
+    )
   return found
 
 
+def latency_table(config: Any) -> LatencyTable | None:
+  """The table that `config.budgets.table` names, None where there is none.
+
+  Raises:
+    ValueError: it is no table, or one is given and no latency is limited, or
+      the other way round.
+  """
+  path, wanted = (config.budgets.get(key, "") for key in ("table", "latency"))
+  if bool(path) != bool(wanted):
+    raise ValueError(
+      f"config.budgets.latency is {tuple(wanted)!r} and config.budgets.table "
+      f"{path!r}; legal: both or none"
+    )
+  return _table(path) if path else None
+
+
+@functools.lru_cache(maxsize=4)
+def _table(path: str) -> LatencyTable:
+  """One object for a file, since programs are compiled for it."""
+  return LatencyTable.load(path)
+
+
 def as_json(budget: Budget) -> dict[str, Any]:
-  """A budget as `result.json` has it, None where there is no limit."""
+  """A budget as `result.json` has it, None where there is no limit.
+
+  Latency and memory are there only where they are limited.
+  """
   return {
     name: list(limits) if math.isfinite(limits[1]) else None
     for name, limits in budget._asdict().items()
+    if name in costs.Costs._fields or math.isfinite(limits[1])
   }
+
+
+def further_costs(
+  config: Any, budget: Budget, architecture: Architecture
+) -> dict[str, float]:
+  """`latency` and `memory` of a network, where its budget limits them."""
+  found: dict[str, float] = {}
+  table = latency_table(config)
+  if budget.limits("latency") and table is not None:
+    found["latency"] = table.latency(architecture)
+  if budget.limits("memory"):
+    found["memory"] = costs.peak_memory(architecture)
+  return found
 
 
 def settings(

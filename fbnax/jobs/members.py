@@ -66,6 +66,7 @@ def evolve(
     stacked(budgets),
     first_best=best_first(found.entries()),
     num_classes=classes,
+    table=inputs.latency_table(config),
   )
   chosen = []
   for i, budget in enumerate(budgets):
@@ -144,9 +145,10 @@ def best_first(trials: Sequence[dict[str, Any]]) -> np.ndarray:
 
 
 def member_name(space: SearchSpace, budget: Budget) -> str:
-  """`small-800k`, or `small-800k-90kp` where parameters are limited too."""
+  """`small-800k`; `small-800k-90kp-5ms-20ke` where all costs are limited."""
   parts = [space.name]
-  for limit, unit in ((budget.macs[1], ""), (budget.params[1], "p")):
+  units = {"macs": "", "params": "p", "latency": "ms", "memory": "e"}
+  for (_, limit), unit in zip(budget, units.values(), strict=True):
     if math.isfinite(limit):
       parts.append(_short(limit) + unit)
   return "-".join(parts)
@@ -214,7 +216,9 @@ def train(
         entry, trained = one(member.name, member.recipe, settings)
     teacher = teacher or trained
     genotype = member.genotype
+    further = inputs.further_costs(config, member.budget, member.architecture)
     entries[member.name] = entry | {
+      **further,
       "budget": inputs.as_json(member.budget),
       "predicted": member.predicted,
       "genotype": None if genotype is None else genotype.tolist(),
@@ -223,5 +227,5 @@ def train(
   return [entries[c.name] for c in sorted(chosen, key=_limit)]
 
 
-def _limit(member: Chosen) -> tuple[float, float]:
-  return member.budget.macs[1], member.budget.params[1]
+def _limit(member: Chosen) -> tuple[float, ...]:
+  return tuple(high for _, high in member.budget)

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from fbnax import costs
-from fbnax.search.budgets import Budget
+from fbnax.costs import LatencyTable
+from fbnax.jobs import inputs
+from fbnax.search.budgets import Budget, paid
 from fbnax.spaces import SearchSpace
 from fbnax.spaces.follow import Follow
 
@@ -29,12 +31,15 @@ class Pool:
     genotypes: `i32[n, D]`.
     macs: of each, `f64[n]`.
     params: of each, `f64[n]`.
+    further: of each by name, `f64[n]`: latency and memory where a budget limits
+      one of them.
   """
 
   space: SearchSpace
   genotypes: np.ndarray
   macs: np.ndarray
   params: np.ndarray
+  further: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
   def inside(self, budget: Budget) -> np.ndarray:
     """Which points meet a budget, `bool[n]`."""
@@ -77,23 +82,59 @@ class Pool:
   def _outside(self, budget: Budget) -> np.ndarray:
     """How far points are outside a budget, relative to its limits."""
     total = np.zeros(len(self.macs))
-    for (low, high), value in zip(
-      budget, (self.macs, self.params), strict=True
-    ):
-      total += np.maximum(low - value, 0.0) / max(low, 1.0)
+    told = {"macs": self.macs, "params": self.params, **self.further}
+    for name, value in told.items():
+      low, high = getattr(budget, name)
+      total += np.maximum(low - value, 0.0) / (low or 1.0)
       total += np.maximum(value - high, 0.0) / high
     return total
 
 
-def draw(space: SearchSpace, count: int, seed: int, num_classes: int) -> Pool:
-  """The pool of a search with that seed, `n = count`."""
+def draw(
+  space: SearchSpace,
+  count: int,
+  seed: int,
+  num_classes: int,
+  table: LatencyTable | None = None,
+  memory: bool = False,
+) -> Pool:
+  """The pool of a search with that seed, `n = count`.
+
+  Args:
+    space: the space.
+    count: `n`.
+    seed: of the search.
+    num_classes: outputs of the classifier.
+    table: tells latencies, where a budget limits them.
+    memory: whether a budget limits the peak of activations.
+  """
   genotypes = space.sobol(count, seed)
-  found = costs.batch(space, genotypes, num_classes)
+  found = {
+    name: np.asarray(value, np.float64)
+    for name, value in paid(space, genotypes, num_classes, table, memory)
+    ._asdict()
+    .items()
+  }
   return Pool(
     space,
     np.asarray(genotypes),
-    np.asarray(found.macs, np.float64),
-    np.asarray(found.params, np.float64),
+    found.pop("macs"),
+    found.pop("params"),
+    found,
+  )
+
+
+def draw_for(
+  config: Any, space: SearchSpace, num_classes: int, budgets: Sequence[Budget]
+) -> Pool:
+  """The pool of a search with that config, and what its budgets limit."""
+  return draw(
+    space,
+    config.search.pool,
+    config.seed,
+    num_classes,
+    inputs.latency_table(config),
+    any(budget.limits("memory") for budget in budgets),
   )
 
 
@@ -110,7 +151,12 @@ def shown(budget: Budget) -> str:
   """`360,000 to 400,000 MACs`."""
   parts = [
     f"{low:,.0f} to {high:,.0f} {unit}"
-    for (low, high), unit in zip(budget, ("MACs", "parameters"), strict=True)
+    for (low, high), unit in zip(
+      budget[:2], ("MACs", "parameters"), strict=True
+    )
     if math.isfinite(high)
   ]
+  for (low, high), unit in zip(budget[2:], ("ms", "elements"), strict=True):
+    if math.isfinite(high):
+      parts.append(f"{low:,.6g} to {high:,.6g} {unit}")
   return " and ".join(parts)

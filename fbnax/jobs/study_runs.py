@@ -158,7 +158,7 @@ def best_trial(run: Run, budget: Budget) -> np.ndarray | None:
     found = costs.count(run.space.architecture(genotype), run.classes)
     if all(
       low <= cost <= high
-      for cost, (low, high) in zip(found, budget, strict=True)
+      for cost, (low, high) in zip(found, budget[:2], strict=True)
     ):
       return genotype
   return None
@@ -183,6 +183,13 @@ def _completed(config: dict[str, Any]) -> dict[str, Any]:
 
 def _member(entry: dict[str, Any]) -> Member:
   limits = entry["budget"]
+  further = [name for name in Budget._fields[2:] if limits.get(name)]
+  if further:
+    raise ValueError(
+      f"member {entry['name']!r} has a budget of {' and '.join(further)}, "
+      "which random networks of a study would not keep to; legal: a run with "
+      "budgets of macs and params alone"
+    )
   return Member(
     entry["name"],
     Architecture.from_json(json.dumps(entry["architecture"])),
@@ -193,7 +200,7 @@ def _member(entry: dict[str, Any]) -> Member:
     Budget(
       *(
         _FREE if limits[name] is None else tuple(limits[name])
-        for name in Budget._fields
+        for name in Budget._fields[:2]
       )
     ),
     entry.get("scaled_from") is not None,

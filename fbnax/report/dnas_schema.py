@@ -24,7 +24,7 @@ from fbnax.spaces import Architecture
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-  """What was paid: macs, params or latency; the space's range and the target.
+  """What was paid, a kind of cost; the space's range and the target.
 
   A target of 0 is none.
   """

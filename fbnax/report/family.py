@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fbnax.report import markup
-from fbnax.report.markup import MISSING, count, escape, percent, plural, whole
+from fbnax.report.markup import (
+  MISSING,
+  count,
+  escape,
+  percent,
+  plural,
+  significant,
+  whole,
+)
 from fbnax.report.schema import Member, Numbers, Result
 
 LIKELIHOOD = (
@@ -59,6 +67,22 @@ def family_table(result: Result) -> str:
       [
         count(m.params, params)
         + _share(m.params, m.budget.params if m.budget else None)
+        for m in members
+      ],
+    ),
+    (
+      "latency, ms",
+      [
+        ("" if m.latency is None else significant(m.latency))
+        + _share(m.latency, m.budget.latency if m.budget else None)
+        for m in members
+      ],
+    ),
+    (
+      "peak memory, elements",
+      [
+        ("" if m.memory is None else whole(m.memory))
+        + _share(m.memory, m.budget.memory if m.budget else None)
         for m in members
       ],
     ),

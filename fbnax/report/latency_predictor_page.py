@@ -129,8 +129,10 @@ def _tables(result: LatencyResult) -> str:
     picture
     + "<p>Each file is a latency table, as <code>search.table</code> of "
     "<code>configs/dmasking.py</code> and <code>configs/fbnet.py</code> takes "
-    "it. Tables are sums over parts of networks: where an MLP or a graph "
-    "predictor was taken, the table is the nearest to it and may err more."
+    "it, and <code>budgets.table</code> of <code>configs/nars.py</code> and "
+    "<code>configs/evolve.py</code>. Tables are sums over parts of networks: "
+    "where an MLP or a graph predictor was taken, the table is the nearest to "
+    "it and may err more."
     "</p>" + markup.table(head, rows)
   )
 

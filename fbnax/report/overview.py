@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from fbnax.report import markup
 from fbnax.report.family import family_table
-from fbnax.report.markup import count, escape, percent, plural, whole
+from fbnax.report.markup import (
+  count,
+  escape,
+  percent,
+  plural,
+  significant,
+  whole,
+)
 from fbnax.report.schema import Member, Numbers, Result
 
 JOBS = {"nars": "architectures and their training recipes, searched together"}
@@ -167,6 +174,13 @@ def _limits(member: Member) -> list[str]:
     text = _range(limits)
     if text:
       words.append(f"{text} {noun}")
+  for limits, noun in (
+    (member.budget.latency, "ms"),
+    (member.budget.memory, "elements of memory"),
+  ):
+    _, high = limits or (None, None)
+    if high is not None:
+      words.append(f"at most {significant(high)} {noun}")
   return words
 
 

@@ -245,8 +245,8 @@ def _check_pairs(result: Result) -> None:
   for i, member in enumerate(result.members):
     if member.budget is not None:
       where = f"members[{i}].budget"
-      limits.append((f"{where}.macs", member.budget.macs))
-      limits.append((f"{where}.params", member.budget.params))
+      for name, given in vars(member.budget).items():
+        limits.append((f"{where}.{name}", given))
   for where, limit in limits:
     if limit is not None and len(limit) != 2:
       raise ValueError(f"{where} must be [low, high], found {list(limit)}")

@@ -125,6 +125,8 @@ class Budget:
 
   macs: Numbers | None = None
   params: Numbers | None = None
+  latency: Numbers | None = None
+  memory: Numbers | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +160,8 @@ class Member:
   budget: Budget | None = None
   macs: float | None = None
   params: float | None = None
+  latency: float | None = None
+  memory: float | None = None
   predicted: float | None = None
   architecture: Architecture | None = None
   recipe: dict[str, Any] = dataclasses.field(default_factory=dict)

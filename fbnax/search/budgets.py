@@ -15,25 +15,51 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs
-from fbnax.costs import Costs
+from fbnax.costs import Costs, LatencyTable
 from fbnax.spaces import SearchSpace
 
 # Rounding of float32 costs, relative. Integers up to 2**24 are exact.
 ROUNDING = 1e-6
 EXACT = 2.0**24
+LATENCY_ROUNDING = 1e-5  # Sums of a table, whose parts may be negative.
 
 
 class Budget(NamedTuple):
-  """Limits on MACs, on parameters, or on both; infinite where there is none.
+  """Limits on what a network may cost; infinite where there is none.
 
   Attributes:
     macs: lowest and highest multiply-accumulates, included; numbers, or arrays
       `[b]` for a batch of budgets.
     params: lowest and highest number of parameters, likewise.
+    latency: lowest and highest ms by a latency table, likewise.
+    memory: lowest and highest peak of activations, elements, likewise.
   """
 
   macs: tuple[Any, Any] = (0.0, math.inf)
   params: tuple[Any, Any] = (0.0, math.inf)
+  latency: tuple[Any, Any] = (0.0, math.inf)
+  memory: tuple[Any, Any] = (0.0, math.inf)
+
+  def limits(self, name: str) -> bool:
+    """Whether there is a limit on that cost."""
+    low, high = getattr(self, name)
+    return bool(np.any(np.isfinite(high)) or np.any(np.greater(low, 0)))
+
+
+class Paid(NamedTuple):
+  """What networks cost where more than MACs and parameters is limited.
+
+  Attributes:
+    macs: multiply-accumulates, `f32[n]`.
+    params: parameters, `f32[n]`.
+    latency: ms, `f32[n]`; 0 without a table.
+    memory: peak of activations, elements, `f32[n]`; 0 where it is not asked.
+  """
+
+  macs: jax.Array
+  params: jax.Array
+  latency: jax.Array
+  memory: jax.Array
 
 
 class CostRange(NamedTuple):
@@ -70,7 +96,7 @@ def batched(budgets: Budget) -> Budget:
         "legal: two numbers, the lowest first"
       )
   arrays = [jnp.asarray(v, jnp.float32) for v in limits]
-  return Budget((arrays[0], arrays[1]), (arrays[2], arrays[3]))
+  return Budget(*zip(arrays[::2], arrays[1::2], strict=True))
 
 
 def stacked(budgets: Sequence[Budget]) -> Budget:
@@ -86,17 +112,55 @@ def stacked(budgets: Sequence[Budget]) -> Budget:
   )
 
 
-def violation(budget: Budget, found: Costs) -> jax.Array:
+def paid(
+  space: SearchSpace,
+  genotypes: jax.Array,
+  num_classes: int,
+  table: LatencyTable | None = None,
+  memory: bool = False,
+) -> Costs | Paid:
+  """What genotypes cost, `f32[n]` each; can be jitted.
+
+  Args:
+    space: the space.
+    genotypes: `i32[n, D]`.
+    num_classes: outputs of the classifier.
+    table: tells latencies.
+    memory: whether the peak of activations is counted.
+
+  Returns:
+    MACs and parameters, and the others where one of them is asked for.
+  """
+  found = costs.batch(space, genotypes, num_classes)
+  if table is None and not memory:
+    return found
+  none = jnp.zeros_like(found.macs)
+  return Paid(
+    found.macs,
+    found.params,
+    none if table is None else table.batch(space, genotypes),
+    costs.batch_peak_memory(space, genotypes) if memory else none,
+  )
+
+
+def violation(budget: Budget, found: Costs | Paid) -> jax.Array:
   """How far costs are outside a budget, relative to its limits, `f32[n]`.
 
   0 says that the exact costs meet it: limits are tightened by the rounding of
   float32 costs, one part in a million, where these are not exact.
+
+  Args:
+    budget: limits; on costs that are not told there must be none.
+    found: as `paid` tells them.
   """
   total = jnp.zeros(())
-  for (low, high), value in zip(budget, found, strict=True):
+  for name, value in found._asdict().items():
+    low, high = getattr(budget, name)
     slack = jnp.where(value > EXACT, value * ROUNDING, 0.0)
-    below = jnp.maximum(low + slack - value, 0.0) / jnp.maximum(low, 1.0)
-    above = jnp.maximum(value + slack - high, 0.0) / jnp.maximum(high, 1.0)
+    if name == "latency":
+      slack = value * LATENCY_ROUNDING
+    below = jnp.maximum(low + slack - value, 0.0) / _unless_0(low)
+    above = jnp.maximum(value + slack - high, 0.0) / _unless_0(high)
     total = total + below + above
   return total
 
@@ -133,9 +197,12 @@ def cost_range(space: SearchSpace, num_classes: int = 1000) -> CostRange:
 def check_reachable(
   budgets: Budget, space: SearchSpace, num_classes: int = 1000
 ) -> None:
-  """Raises a ValueError that names the first limit outside the space."""
+  """Raises a ValueError that names the first limit outside the space.
+
+  Of MACs and parameters; `fbnax.search.prices.check_budgets` checks all.
+  """
   reachable = cost_range(space, num_classes)
-  for name in Budget._fields:
+  for name in costs.Costs._fields:
     fewest, most = getattr(reachable, name)
     for i, (low, high) in enumerate(
       zip(*np.asarray(getattr(budgets, name), np.float64), strict=True)
@@ -195,6 +262,10 @@ def _signed(
 ) -> np.ndarray:
   """MACs or parameters, or their negatives, `[n]`."""
   return sign * np.asarray(costs.batch(space, genotypes, num_classes)[which])
+
+
+def _unless_0(limit: Any) -> jax.Array:
+  return jnp.where(jnp.equal(limit, 0), 1.0, limit)
 
 
 def _flat(budgets: Budget) -> list[Any]:

@@ -31,10 +31,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax import costs
-from fbnax.costs import Costs
+from fbnax.costs import Costs, LatencyTable
 from fbnax.search import budgets as budgets_lib
-from fbnax.search.budgets import Budget, violation
+from fbnax.search import prices
+from fbnax.search.budgets import Budget, Paid, paid, violation
+from fbnax.search.prices import Price
 from fbnax.search.survival import Population, survive
 from fbnax.search.variation import Candidates, Rates, breed
 from fbnax.spaces import SearchSpace
@@ -49,7 +50,8 @@ class Evolution(NamedTuple):
   Attributes:
     genotypes: canonical, all of a budget distinct, `i32[b, K, D]`.
     scores: predicted scores, `f32[b, K]`; -inf where not valid.
-    costs: MACs and parameters, `f32[b, K]` each.
+    costs: MACs and parameters, `f32[b, K]` each; where a budget limits one of
+      them, latency and peak memory, too.
     valid: within the budget, `bool[b, K]`. The first of each budget always is.
     generations: generations until the budget stopped gaining, `i32[b]`.
     evaluated: valid candidates that were scored, `i32[b]`: in each generation
@@ -58,7 +60,7 @@ class Evolution(NamedTuple):
 
   genotypes: jax.Array
   scores: jax.Array
-  costs: Costs
+  costs: Costs | Paid
   valid: jax.Array
   generations: jax.Array
   evaluated: jax.Array
@@ -91,6 +93,7 @@ def evolve(
   max_generations: int = 200,
   num_classes: int = 1000,
   rates: Rates = Rates(),  # noqa: B008 - a tuple of numbers.
+  table: LatencyTable | None = None,
 ) -> Evolution:
   """Evolves the genotypes with the highest scores within each budget.
 
@@ -115,13 +118,15 @@ def evolve(
     max_generations: the most generations.
     num_classes: outputs of the classifier; it counts in the costs.
     rates: how much children differ from their parents.
+    table: tells latencies; needed, and used, where a budget limits them.
 
   Returns:
     The survivors of each budget.
 
   Raises:
-    ValueError: a number is not positive, `first_best` has a wrong shape, or a
-      budget holds no genotype (the range that does is given).
+    ValueError: a number is not positive, `first_best` has a wrong shape, a
+      budget holds no genotype (the range that does is given), or limits a
+      latency without a table.
   """
   sizes = {
     "num_random": num_random,
@@ -139,7 +144,16 @@ def evolve(
       f"legal: survivors * (children + 1) up to {LARGEST_GENERATION}"
     )
   limits = budgets_lib.batched(budgets)
-  budgets_lib.check_reachable(limits, space, num_classes)
+  prices.check_budgets(limits, space, num_classes, table)
+  table = table if limits.limits("latency") else None
+  memory = limits.limits("memory")
+  extremes = [budgets_lib.cost_range(space, num_classes).genotypes]
+  if table is not None:
+    of_latency = Price(space, num_classes, "latency", table)
+    extremes.append(jnp.asarray(prices.ends(of_latency)))
+  if memory:
+    of_memory = Price(space, num_classes, "memory")
+    extremes.append(jnp.asarray(prices.ends(of_memory)))
   decisions = len(space.decisions)
   trials = jnp.zeros((0, decisions), jnp.int32)
   if first_best is not None and num_best > 0:
@@ -161,7 +175,7 @@ def evolve(
     predict,
     limits,
     trials,
-    budgets_lib.cost_range(space, num_classes).genotypes,
+    jnp.concatenate(extremes),
     tolerance,
     rates,
     generations_apart,
@@ -173,16 +187,21 @@ def evolve(
     patience=patience,
     max_generations=max_generations,
     num_classes=num_classes,
+    table=table,
+    memory=memory,
   )
   missed = np.flatnonzero(~np.asarray(result.valid[:, 0]))
   if len(missed):
     i = missed[0]
     reachable = budgets_lib.cost_range(space, num_classes)
-    near = [float(cost[i, 0]) for cost in result.costs]
+    near = ", ".join(
+      f"{name} {float(cost[i, 0]):,.6g}"
+      for name, cost in result.costs._asdict().items()
+    )
     raise ValueError(
       f"budget {i} ({jax.tree.map(lambda v: float(v[i]), limits)}) holds no "
       f"genotype that {max_generations} generations could find; the nearest "
-      f"has {near[0]:.0f} MACs and {near[1]:.0f} parameters, and space "
+      f"has {near}, and space "
       f"{space.name!r} reaches {reachable.macs} MACs and {reachable.params} "
       "parameters"
     )
@@ -200,6 +219,8 @@ def evolve(
     "patience",
     "max_generations",
     "num_classes",
+    "table",
+    "memory",
   ),
 )
 def _evolve(
@@ -220,6 +241,8 @@ def _evolve(
   patience: int,
   max_generations: int,
   num_classes: int,
+  table: LatencyTable | None,
+  memory: bool,
 ) -> Evolution:
   """All budgets at once."""
   pool_key, generations_key = jax.random.split(key)
@@ -241,6 +264,8 @@ def _evolve(
       children=children,
       num_classes=num_classes,
       rates=rates,
+      table=table,
+      memory=memory,
     )
     apart = state.generation < generations_apart
     population, new = select(old, _scored(predict, bred), apart)
@@ -260,7 +285,7 @@ def _evolve(
 
   # One program counts both: the formulas take long to compile.
   everything = jnp.concatenate([trials, pool])
-  found = costs.batch(space, everything, num_classes)
+  found = paid(space, everything, num_classes, table, memory)
   outside = jax.vmap(lambda budget: violation(budget, found))(limits)
   # Equal ones keep their order: that of the trials, or a random one.
   chosen = jax.lax.top_k(-outside[:, len(trials) :], num_random)[1]

@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fbnax import costs
-from fbnax.costs import Costs
-from fbnax.search.budgets import Budget, violation
+from fbnax.costs import Costs, LatencyTable
+from fbnax.search.budgets import Budget, Paid, paid, violation
 from fbnax.spaces import SearchSpace
 
 # A random word serves a gene: 1 bit crosses, 11 decide whether it mutates, 2
@@ -47,12 +46,12 @@ class Candidates(NamedTuple):
 
   Attributes:
     genotypes: `i32[..., D]`.
-    costs: MACs and parameters, `f32[...]` each.
+    costs: as `budgets.paid` tells them, `f32[...]` each.
     violation: how far the costs are outside the budget, `f32[...]`; 0 is valid.
   """
 
   genotypes: jax.Array
-  costs: Costs
+  costs: Costs | Paid
   violation: jax.Array
 
   def take(self, indices: jax.Array) -> Candidates:
@@ -89,6 +88,8 @@ def breed(
   children: int,
   num_classes: int,
   rates: Rates,
+  table: LatencyTable | None = None,
+  memory: bool = False,
 ) -> Candidates:
   """`children` of each parent, within the budget if their parent is.
 
@@ -106,6 +107,8 @@ def breed(
     children: number of children of each parent.
     num_classes: outputs of the classifier.
     rates: how much children differ from their parents.
+    table: tells latencies, where they are limited.
+    memory: whether the peak of activations is limited.
 
   Returns:
     Canonical candidates `[b, P * children]`. They may repeat each other.
@@ -172,7 +175,7 @@ def breed(
     ),
   )
   cost = jax.lax.map(
-    lambda i: costs.batch(space, tries[:, i].T, num_classes),
+    lambda i: paid(space, tries[:, i].T, num_classes, table, memory),
     jnp.arange(tries.shape[1] - 1),
   )
   # The last try has its parent's architecture.

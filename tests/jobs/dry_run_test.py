@@ -8,7 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from fbnax import spaces
+from fbnax import costs, spaces
+from fbnax.costs.latency_json import Entry
+from fbnax.costs.latency_keys import space_keys
 from fbnax.jobs import dry_run, pool
 from fbnax.search.budgets import Budget
 
@@ -164,3 +166,15 @@ def test_a_budget_that_no_point_meets(drawn):
 def test_rows_of_a_config():
   flat = dry_run._flat({"a": {"b": 1, "c": {"d": (2,)}}, "e": {}})
   assert flat == {"a.b": 1, "a.c.d": (2,)}
+
+
+def test_a_pool_under_latency_and_memory():
+  space = SPACE.fix(**{"stem.channels": 8})
+  table = costs.LatencyTable({key: Entry(0.5) for key in space_keys(space)})
+  drawn = pool.draw(space, 64, 0, 10, table, memory=True)
+  ms, peak = drawn.further["latency"], drawn.further["memory"]
+  budget = Budget(latency=(0.0, np.median(ms)), memory=(0.0, np.median(peak)))
+  wanted = (ms <= np.median(ms)) & (peak <= np.median(peak))
+  np.testing.assert_array_equal(drawn.inside(budget), wanted)
+  shown = pool.shown(Budget(latency=(0.9, 1.5), memory=(0.0, 20480.0)))
+  assert shown == "0.9 to 1.5 ms and 0 to 20,480 elements"

@@ -10,8 +10,13 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import costs, spaces
+from fbnax.costs import LatencyTable
+from fbnax.costs.latency_json import Entry
+from fbnax.costs.latency_keys import space_keys
+from fbnax.costs.memory import part_memory
 from fbnax.jobs import inputs, members, nars
 from fbnax.search.budgets import Budget
+from fbnax.search.prices import Price, feasible
 
 ROOT = pathlib.Path(__file__).parents[2]
 PARTS = ROOT / "tests" / "jobs" / "example_parts.py"
@@ -40,6 +45,12 @@ TINY = {
   "training.epochs": 1,
   "training.batch_size": 40,
 }
+
+
+FIXED = (
+  "resolution=8;stem.channels=8;stage1.channels=8;stage1.depth=1;"
+  "stage2.depth=1;stage3.depth=1;stage4.depth=1"
+)
 
 
 def _member(space, genotype, limit):
@@ -178,6 +189,7 @@ def test_a_search_of_architectures_alone_with_a_scaled_member(
     trained.append((name, architecture, recipe, rest["teacher"]))
     macs, params = costs.count(architecture, 10)
     measured = {"test_accuracy": 0.5, "test_log_loss": 1.0}
+    measured["architecture"] = json.loads(architecture.to_json())
     return {"name": name, "macs": macs, "params": params} | measured, name
 
   monkeypatch.setattr(members, "train_network", train_network)
@@ -187,6 +199,7 @@ def test_a_search_of_architectures_alone_with_a_scaled_member(
       "fix": "resolution=8",
       "recipe_file": str(tmp_path / "recipe.json"),
       "budgets.macs": (200e3,),
+      "budgets.memory": (3000,),
       "budgets.scaled": (100e3,),
       "search.macs": (100e3, 600e3),
     },
@@ -194,8 +207,11 @@ def test_a_search_of_architectures_alone_with_a_scaled_member(
   nars.run(config, str(tmp_path / "run"))
   result = json.loads((tmp_path / "run" / "result.json").read_text())
   scaled, evolved = result["members"]
-  assert scaled["scaled_from"] == evolved["name"] == "small-200k"
+  assert scaled["scaled_from"] == evolved["name"] == "small-200k-3ke"
   assert scaled["macs"] <= 100e3 < 180e3 <= evolved["macs"] <= 200e3
+  network = spaces.Architecture.from_json(json.dumps(evolved["architecture"]))
+  assert evolved["memory"] == costs.peak_memory(network) <= 3000
+  assert "memory" not in scaled
   assert scaled["genotype"] is None and scaled["predicted"] is None
   # The largest first; it teaches the other.
   names = [evolved["name"], scaled["name"]]
@@ -205,3 +221,52 @@ def test_a_search_of_architectures_alone_with_a_scaled_member(
   tried = [t["macs"] for t in result["trials"]]
   assert len(tried) == 8 and min(tried) >= 100e3 and max(tried) <= 600e3
   assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+def test_budgets_of_latency_and_memory(tmp_path):
+  space = inputs.space(_config(fix=FIXED), 1)
+  table = LatencyTable(
+    {key: Entry(part_memory(key) / 1000) for key in space_keys(space)}
+  )
+  _, slowest = feasible(Price(space, 10, "latency", table))
+  _, largest = feasible(Price(space, 10, "memory"))
+  table.save(tmp_path / "table.json")
+  given = {
+    "fix": FIXED,
+    "budgets.macs": (),
+    "budgets.latency": (slowest, 0.8 * slowest),
+    "budgets.memory": (largest, largest),
+    "budgets.table": str(tmp_path / "table.json"),
+  }
+  config = _config(**given)
+  found = inputs.budgets(config, space, 10)
+  # The floor is the first limit's, and the smallest budget comes first.
+  high = 0.8 * slowest
+  wanted = Budget(latency=(0.9 * high, high), memory=(0.0, largest))
+  assert found[0] == wanted
+  named = Budget(latency=(0.0, 20.0), memory=(0.0, 9000.0))
+  assert members.member_name(space, named) == "small-20ms-9ke"
+  assert inputs.as_json(found[1]) == {
+    "macs": None,
+    "params": None,
+    "latency": [0.9 * slowest, slowest],
+    "memory": [0.0, largest],
+  }
+  network = space.architecture(np.zeros(len(space.decisions), int))
+  assert inputs.further_costs(config, found[0], network) == {
+    "latency": table.latency(network),
+    "memory": costs.peak_memory(network),
+  }
+  for change, words in (
+    ({"budgets.table": ""}, "config.budgets.latency is .*legal: both or none"),
+    ({"budgets.latency": ()}, "config.budgets.latency is .*both or none"),
+    ({"budgets.macs": (1e6,)}, "has 1 macs and 2 latency and 2 memory"),
+    ({"budgets.latency": (1e-3, 2e-3)}, "has a latency from .* networks from"),
+    ({"budgets.memory": (10.0, 20.0)}, "has a memory from .* networks from"),
+    (
+      dict.fromkeys(("budgets.latency", "budgets.memory"), ()),
+      "none of macs, params, latency, memory",
+    ),
+  ):
+    with pytest.raises(ValueError, match=words):
+      inputs.budgets(_config(**given | change), space, 10)

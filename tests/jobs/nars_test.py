@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 from fbnax import costs, spaces
-from fbnax.jobs import nars
+from fbnax.costs.latency_json import Entry
+from fbnax.costs.latency_keys import space_keys
+from fbnax.jobs import inputs, members, nars
+from fbnax.search.budgets import paid
 from fbnax.search.trials import open_store
 from tests.configs_test import load
 from tests.jobs import zero_cost_scores_test
@@ -144,7 +147,30 @@ def test_another_config_is_refused(finished):
   assert "seed: there 0, now 1" in done.stderr
 
 
+def _limits(path):
+  """A table for the space of the run, and limits that half of it meets."""
+  config = load("nars.py").get_config()
+  config.fix = next(f for f in SMALL if "fix" in f).partition("fix=")[2]
+  space = inputs.space(config, 1)
+  random = np.random.default_rng(0)
+  entries = {
+    key: Entry(float(random.uniform(0.1, 0.2)))
+    for key in sorted(space_keys(space))
+  }
+  table = costs.LatencyTable(entries)
+  table.save(path)
+  found = paid(space, space.sobol(512), 10, table, memory=True)
+  near = np.asarray((found.macs > 160e3) & (found.macs < 180e3))
+  return (
+    table,
+    round(float(np.median(found.latency[near])), 2),
+    int(np.median(found.memory[near])),
+  )
+
+
 def test_new_budgets_reuse_the_predictor(finished, tmp_path):
+  # Of MACs, and of what a table and activations say.
+  table, ms, memory = _limits(tmp_path / "table.json")
   done = subprocess.run(
     [
       sys.executable,
@@ -154,6 +180,9 @@ def test_new_budgets_reuse_the_predictor(finished, tmp_path):
       f"--workdir={tmp_path}/more",
       f"--config.run={finished}",
       "--config.budgets.macs=(180e3,)",
+      f"--config.budgets.latency=({ms},)",
+      f"--config.budgets.memory=({memory},)",
+      f"--config.budgets.table={tmp_path}/table.json",
       "--config.top=3",
     ],
     capture_output=True,
@@ -163,7 +192,8 @@ def test_new_budgets_reuse_the_predictor(finished, tmp_path):
   assert done.returncode == 0, done.stderr[-2000:]
   found = _result(tmp_path / "more")["candidates"]
   assert 1 <= len(found) <= 3
-  names = [f"small-180k-{i}" for i in range(1, len(found) + 1)]
+  limits = f"{ms:g}ms-{members._short(memory)}e"
+  names = [f"small-180k-{limits}-{i}" for i in range(1, len(found) + 1)]
   assert [c["name"] for c in found] == names
   networks = {json.dumps(c["architecture"]) for c in found}
   assert len(networks) == len(found)
@@ -172,6 +202,9 @@ def test_new_budgets_reuse_the_predictor(finished, tmp_path):
     file = tmp_path / f"more/candidates/{candidate['name']}.architecture.json"
     architecture = spaces.Architecture.from_json(file.read_text())
     assert costs.count(architecture, 10).macs == candidate["macs"]
+    assert candidate["latency"] == table.latency(architecture) <= ms
+    assert candidate["memory"] == costs.peak_memory(architecture) <= memory
+    assert candidate["budget"]["latency"] == [0.0, ms]
   scores = [c["predicted"] for c in found]
   assert scores == sorted(scores, reverse=True)
 

@@ -227,3 +227,9 @@ def test_every_comparison_is_of_cases_that_are_there(
     assert {tuple(k) for t in comparison.terms for k in t.keys} <= known
   in_run = [(c.run, c.group, c.name) for c in found.cases]
   assert len(set(in_run)) == len(in_run)
+
+
+def test_budgets_that_random_pairs_would_not_keep_to_are_refused():
+  limits = {"macs": None, "params": None, "latency": [0.0, 5.0]}
+  with pytest.raises(ValueError, match="'fast' has a budget of latency"):
+    study_runs._member({"name": "fast", "budget": limits})

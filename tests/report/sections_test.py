@@ -144,6 +144,17 @@ def test_an_over_spent_budget_is_marked(report_of, result):
   assert "200% of budget" in report_of(small)
 
 
+def test_budgets_of_latency_and_memory_are_said(report_of, result):
+  member = result["members"][0]
+  member |= {"latency": 4.5, "memory": 16384}
+  member["budget"] |= {"latency": [0.0, 5.0], "memory": [0.0, 20480.0]}
+  small = {k: result[k] for k in ("schema_version", "members", "dataset")}
+  text = report_of(small)
+  assert "at most 5.00 ms, at most 20,480 elements of memory" in text
+  assert "latency, ms" in text and "90% of budget" in text
+  assert "16,384" in text and "80% of budget" in text
+
+
 def test_shared_images_stand_out(report_of, result):
   data = result["dataset"] | {"shared_images": 3}
   text = report_of({"schema_version": 1, "dataset": data})

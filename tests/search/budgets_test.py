@@ -2,11 +2,14 @@
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fbnax import costs, spaces
+from fbnax.costs.latency_json import Entry
+from fbnax.costs.latency_keys import space_keys
 from fbnax.search import Budget, budgets, cost_range
 
 FREE = ("stage2.channels", "stage1.channels", "stem.channels", "resolution")
@@ -81,3 +84,22 @@ def test_stacked():
   found = budgets.batched(budgets.stacked(several))
   assert found.macs[1].tolist() == [2.0, float("inf")]
   assert found.params[0].tolist() == [0.0, 3.0]
+
+
+def test_latency_and_memory_are_told_where_they_are_asked_for():
+  space = spaces.get("fbnet_cifar")
+  genotypes = space.sample(jax.random.key(0), 8)
+  assert budgets.paid(space, genotypes, 10)._fields == ("macs", "params")
+  entries = {key: Entry(0.5) for key in space_keys(space)}
+  table = costs.LatencyTable(entries, const=1.0)
+  found = budgets.paid(space, genotypes, 10, table, memory=True)
+  for i, genotype in enumerate(genotypes):
+    network = space.architecture(genotype)
+    assert found.latency[i] == pytest.approx(table.latency(network))
+    assert found.memory[i] == costs.peak_memory(network)
+  ms = np.asarray(found.latency)
+  budget = Budget(latency=(float(ms.min()) * 1.001, float(np.median(ms))))
+  outside = np.asarray(budgets.violation(budget, found))
+  wanted = (ms > ms.min()) & (ms < np.median(ms))
+  assert (outside == 0).tolist() == wanted.tolist()
+  assert budget.limits("latency") and not budget.limits("memory")

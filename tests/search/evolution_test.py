@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from fbnax import costs, spaces
+from fbnax.costs import LatencyTable
+from fbnax.costs.latency_json import Entry
+from fbnax.costs.latency_keys import space_keys
 from fbnax.search import Budget, cost_range, evolve
+from fbnax.search.budgets import batched, paid, violation
 
 SMALL = spaces.get("small")
 WEIGHTS = jax.random.normal(jax.random.key(3), (len(SMALL.decisions), 16))
@@ -86,16 +90,34 @@ def test_the_true_optimum_of_a_space_that_can_be_listed():
   rows = itertools.product(*(range(c) for c in space.choices))
   everything = jnp.asarray(list(rows), jnp.int32)
   everything = everything[(space.canonical(everything) == everything).all(1)]
-  counted = costs.batch(space, everything, 10)
+  random = np.random.default_rng(0)
+  table = LatencyTable(
+    {k: Entry(random.uniform(1, 2)) for k in sorted(space_keys(space))}
+  )
+  counted = paid(space, everything, 10, table, memory=True)
   scores = SCORE(everything)
   highs = np.quantile(np.asarray(counted.macs), [0.2, 0.5, 0.8]).round() + 0.5
-  budgets = Budget(macs=(0.95 * highs, highs))
-  result = evolve(jax.random.key(2), SCORE, space, budgets, num_classes=10)
-  for i, high in enumerate(highs):
-    within = (counted.macs <= high) & (counted.macs >= 0.95 * high)
+  lows = [*(0.95 * highs), 0.0, 0.0, 0.0]
+  free = np.full(3, np.inf)
+  ms, peak = (float(np.median(v)) for v in (counted.latency, counted.memory))
+  budgets = Budget(
+    macs=(lows, [*highs, *free]),
+    latency=(np.zeros(6), [*free, ms, np.inf, ms]),
+    memory=(np.zeros(6), [*free, np.inf, peak, peak]),
+  )
+  result = evolve(
+    jax.random.key(2), SCORE, space, budgets, num_classes=10, table=table
+  )
+  every = jax.vmap(lambda limits: violation(limits, counted))(batched(budgets))
+  for i, outside in enumerate(every):
+    within = outside == 0
     assert within.sum() > 20
     best = jnp.where(within, scores, -jnp.inf).argmax()
     assert result.genotypes[i, 0].tolist() == everything[best].tolist()
+    network = space.architecture(everything[best])
+    assert table.latency(network) <= budgets.latency[1][i]
+    assert costs.peak_memory(network) <= budgets.memory[1][i]
+    assert budgets.macs[0][i] <= costs.count(network, 10).macs
     # Not more than there are, and none twice.
     valid = np.asarray(result.genotypes[i])[np.asarray(result.valid[i])]
     assert len(valid) == len(np.unique(valid, axis=0)) <= within.sum()
@@ -168,3 +190,8 @@ def test_an_empty_budget_within_the_range_is_an_error():
       num_classes=10,
       max_generations=5,
     )
+
+
+def test_a_latency_without_a_table_is_refused():
+  with pytest.raises(ValueError, match="there is no latency table"):
+    evolve(jax.random.key(0), SCORE, SMALL, Budget(latency=(0.0, 5.0)))

@@ -7,20 +7,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fbnax import costs
-from fbnax.search.prices import Price, check_target, feasible
+from fbnax import costs, spaces
+from fbnax.costs import LatencyTable
+from fbnax.costs.latency_json import Entry
+from fbnax.costs.latency_keys import space_keys
+from fbnax.search.budgets import Budget, batched
+from fbnax.search.prices import Price, check_budgets, check_target, feasible
 from tests.search import tiny_search as tiny
 
 ALL = np.asarray(list(itertools.product(*map(range, tiny.SPACE.choices))))
 
 
-@pytest.mark.parametrize("kind", ["macs", "params"])
+@pytest.mark.parametrize("kind", ["macs", "params", "memory"])
 def test_all_ways_to_ask_agree(kind):
   price = Price(tiny.SPACE, tiny.K, kind)
   many = price.batch(ALL)
   for i in (0, 17, 47):
-    counted = costs.count(tiny.SPACE.architecture(ALL[i]), tiny.K)
-    assert price.exact(ALL[i]) == getattr(counted, kind) == many[i]
+    network = tiny.SPACE.architecture(ALL[i])
+    counted = costs.count(network, tiny.K)._asdict()
+    counted["memory"] = costs.peak_memory(network)
+    assert price.exact(ALL[i]) == counted[kind] == many[i]
     weights = [
       jax.nn.one_hot(c, k)
       for c, k in zip(ALL[i], tiny.SPACE.choices, strict=True)
@@ -82,7 +88,11 @@ def test_latency_by_a_table():
 @pytest.mark.parametrize(
   "kind, table, message",
   [
-    ("energy", None, "search.cost is 'energy'; legal: macs, params, latency"),
+    (
+      "energy",
+      None,
+      "search.cost is 'energy'; legal: macs, params, latency, mem",
+    ),
     ("latency", None, "search.table is not"),
     ("macs", Table(), "search.table is given"),
   ],
@@ -90,3 +100,43 @@ def test_latency_by_a_table():
 def test_costs_that_cannot_be_told(kind, table, message):
   with pytest.raises(ValueError, match=message):
     Price(tiny.SPACE, tiny.K, kind, table)
+
+
+def test_the_peak_has_a_gradient_and_a_range():
+  price = Price(tiny.SPACE, tiny.K, "memory")
+  many = price.batch(ALL)
+  assert feasible(price) == (many.min(), many.max())
+  assert price.show(many.max()).endswith(" elements")
+  even = [jnp.full(k, 1 / k) for k in tiny.SPACE.choices]
+  found, slopes = jax.value_and_grad(price.expected)(even)
+  assert many.min() < found < many.max()
+  assert any(np.abs(slope).max() > 0 for slope in slopes)
+
+
+def test_budgets_of_every_cost_are_checked():
+  table = LatencyTable(
+    {key: Entry(1.0) for key in space_keys(tiny.SPACE)}, const=2.0
+  )
+
+  def check(**limits):
+    found = batched(Budget(**limits))
+    check_budgets(found, tiny.SPACE, tiny.K, table)
+
+  _, most = feasible(Price(tiny.SPACE, tiny.K, "memory"))
+  check(latency=(0.0, 50.0), memory=(0.0, most))
+  with pytest.raises(ValueError, match="0 has a latency from 0 ms to 1 ms; sp"):
+    check(latency=(0.0, 1.0))
+  with pytest.raises(ValueError, match=r"a memory from .* to inf elements"):
+    check(memory=(most + 1, np.inf))
+  with pytest.raises(ValueError, match="there is no latency table"):
+    check_budgets(batched(Budget(latency=(0, 9))), tiny.SPACE, tiny.K)
+
+
+def test_the_peak_of_a_space_with_skips_is_found():
+  # A block is skipped by its last choice; one that stays can hide the others.
+  space = spaces.get("fbnet_cifar")
+  low, high = feasible(Price(space, 10, "memory"))
+  sampled = Price(space, 10, "memory").batch(
+    space.sample(jax.random.key(0), 4096)
+  )
+  assert low < sampled.min() and high >= sampled.max()
