@@ -7,6 +7,7 @@ module of a stage, Layer-Full changes one layer (Mills et al. 2024, section
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -68,7 +69,8 @@ def methods(
   ]
   count = len(space.decisions)
   return [
-    Method(name, groups, vary, float(np.prod([len(c) for _, c in groups])))
+    # Exact: the whole space has more networks than 64 bits can count.
+    Method(name, groups, vary, float(math.prod(len(c) for _, c in groups)))
     for name, groups, vary in (
       ("autobuild", reduced + others, swap_groups(reduced + others, count)),
       ("stage", whole + others, swap_groups(whole + others, count)),

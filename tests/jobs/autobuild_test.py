@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fbnax import report, spaces
-from fbnax.jobs import autobuild
-from fbnax.search import additive
+from fbnax.jobs import autobuild, autobuild_search
+from fbnax.search import additive, modules
 
 ROOT = pathlib.Path(__file__).parents[2]
 SPACE = spaces.get("mnasnet").fix(**{"block5.layers": (1, 2, 3)})
@@ -104,6 +104,15 @@ def test_autobuild_to_the_report(table, tmp_path):
   before = (tmp_path / "result.json").read_bytes()
   autobuild.run(config, str(tmp_path))
   assert (tmp_path / "result.json").read_bytes() == before
+
+
+def test_networks_in_reach_are_counted_beyond_64_bits():
+  space = spaces.get("proxylessnas").fix(resolution=[192, 224])
+  scores = [np.zeros(len(s.modules)) for s in modules.stages(space)]
+  reduced, stage, layer = autobuild_search.methods(space, [scores], 3)
+  # 7,371 modules in four stages, 66,339 where the last one is merged in.
+  assert stage.size == layer.size == float(7371**4 * 66339 * 2) > 2.0**64
+  assert reduced.size == 3**5 * 2
 
 
 @pytest.mark.parametrize(
