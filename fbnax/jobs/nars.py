@@ -17,6 +17,7 @@ from fbnax import __version__, data, report
 from fbnax.data import Dataset
 from fbnax.jobs import inputs, members, nbdt_members, parts, zero_cost_scores
 from fbnax.jobs.networks import read_teacher
+from fbnax.jobs.pool import draw_for
 from fbnax.jobs.workdir import WorkDir, open_workdir
 from fbnax.search import nars, predictor_files
 from fbnax.search.budgets import Budget, cost_range
@@ -64,7 +65,11 @@ def design(
   space = inputs.space(config, dataset.channels)
   budgets = inputs.budgets(config, space, classes)
   reachable = cost_range(space, classes)
-  options = _options(config, budgets, reachable.macs)
+  within: tuple[float, float] = reachable.macs
+  if any(b.limits("latency") or b.limits("memory") for b in budgets):
+    drawn = draw_for(config, space, classes, budgets)
+    within = drawn.macs_within(budgets) or within
+  options = _options(config, budgets, within)
   nbdt_members.is_tree(config)  # What is not legal is said before the search.
   teacher = read_teacher(
     config.training.teacher, "config.training.teacher", dataset
@@ -118,7 +123,7 @@ def design(
 
 
 def _options(
-  config: Any, budgets: Sequence[Budget], macs: tuple[int, int]
+  config: Any, budgets: Sequence[Budget], macs: tuple[float, float]
 ) -> Options:
   lows = [b.macs[0] for b in budgets if math.isfinite(b.macs[1])]
   highs = [b.macs[1] for b in budgets if math.isfinite(b.macs[1])]
@@ -140,7 +145,7 @@ def _options(
 
 
 def _macs(
-  config: Any, lows: list[float], highs: list[float], macs: tuple[int, int]
+  config: Any, lows: list[float], highs: list[float], macs: tuple[float, float]
 ) -> tuple[float, float]:
   """The range of MACs of the candidates."""
   given = tuple(config.search.macs)

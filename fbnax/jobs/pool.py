@@ -60,6 +60,9 @@ class Pool:
     limits = [b.macs for b in budgets if math.isfinite(b.macs[1])]
     if macs:
       limits = [(macs[0], macs[1])]
+    elif not limits:
+      within = self.macs_within(budgets)
+      limits = [] if within is None else [within]
     if not limits:
       return np.ones(len(self.macs), bool)
     low, high = min(low for low, _ in limits), max(high for _, high in limits)
@@ -70,6 +73,23 @@ class Pool:
         f"{low:,.0f} to {high:,.0f} MACs; legal: a larger pool, other budgets"
       )
     return found
+
+  def macs_within(
+    self, budgets: Sequence[Budget]
+  ) -> tuple[float, float] | None:
+    """Fewest and most MACs of the points that meet a budget of other costs.
+
+    What is searched where latency or memory are limited, and MACs are not; None
+    where none of them is, or no point meets a budget.
+    """
+    inside = np.zeros(len(self.macs), bool)
+    for budget in budgets:
+      if budget.limits("latency") or budget.limits("memory"):
+        inside |= self.inside(budget)
+    if not inside.any():
+      return None
+    found = self.macs[inside]
+    return float(found.min()), float(found.max())
 
   def median(self, budget: Budget) -> int:
     """The point in the middle by MACs of a budget's, or nearest to it."""

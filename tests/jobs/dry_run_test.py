@@ -176,5 +176,10 @@ def test_a_pool_under_latency_and_memory():
   budget = Budget(latency=(0.0, np.median(ms)), memory=(0.0, np.median(peak)))
   wanted = (ms <= np.median(ms)) & (peak <= np.median(peak))
   np.testing.assert_array_equal(drawn.inside(budget), wanted)
+  macs = drawn.macs[wanted]
+  assert drawn.macs_within([budget]) == (macs.min(), macs.max())
+  assert drawn.macs_within([Budget(params=(0.0, 1e5))]) is None
+  searched = (macs.min() <= drawn.macs) & (drawn.macs <= macs.max())
+  np.testing.assert_array_equal(drawn.searched([budget]), searched)
   shown = pool.shown(Budget(latency=(0.9, 1.5), memory=(0.0, 20480.0)))
   assert shown == "0.9 to 1.5 ms and 0 to 20,480 elements"

@@ -14,7 +14,7 @@ from fbnax.costs import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
 from fbnax.costs.memory import part_memory
-from fbnax.jobs import inputs, members, nars
+from fbnax.jobs import inputs, members, nars, pool
 from fbnax.search.budgets import Budget
 from fbnax.search.prices import Price, feasible
 
@@ -270,3 +270,24 @@ def test_budgets_of_latency_and_memory(tmp_path):
   ):
     with pytest.raises(ValueError, match=words):
       inputs.budgets(_config(**given | change), space, 10)
+
+
+def test_candidates_come_from_where_memory_budgets_are_met(
+  tmp_path, monkeypatch
+):
+  given = []
+
+  def search(space, classes, evaluate, store, options, *_, **__):
+    given.append((space, options))
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(nars.nars, "search", search)
+  changes = {"fix": FIXED, "budgets.macs": (), "budgets.memory": (1800,)}
+  with pytest.raises(KeyboardInterrupt):
+    nars.run(_config(**TINY, **changes), str(tmp_path))
+  [(space, options)] = given
+  drawn = pool.draw(space, 128, 0, 10, memory=True)
+  peak = drawn.further["memory"]
+  macs = drawn.macs[(peak >= 0.9 * 1800) & (peak <= 1800)]
+  assert 0 < len(macs) < 128
+  assert options.macs == (macs.min(), macs.max())
