@@ -13,12 +13,13 @@ import numpy as np
 from jax import lax
 
 from fbnax.ops.conv import DIMENSIONS
+from fbnax.ops.hand_written import gradient_by_hand
 
 _PACKED = 16  # Channels up to which `_of_pairs` is the faster.
 _NARROW = 32  # Channels up to which `_narrow_toward_kernel` is the faster.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+@functools.partial(gradient_by_hand, nondiff_argnums=(2,))
 def branch_conv(
   x: jax.Array, kernel: jax.Array, padding: tuple[int, int]
 ) -> jax.Array:

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fbnax.ops.hand_written import gradient_by_hand
+
 
 def recomputed_switch(
   index: jax.Array,
@@ -23,8 +25,7 @@ def recomputed_switch(
 ) -> Any:
   """`lax.switch` that keeps its operands only.
 
-  Its gradient runs the chosen branch again, in a switch of this kind, too. It
-  has no forward derivative.
+  Its gradient runs the chosen branch again, in a switch of this kind, too.
 
   Args:
     index: of the branch, `i32[]`.
@@ -37,7 +38,7 @@ def recomputed_switch(
   functions = [function for function, _ in pairs]
   caught = [tuple(values) for _, values in pairs]
 
-  @jax.custom_vjp
+  @gradient_by_hand
   def run(index: jax.Array, fixed: Any, operands: Any, caught: Any) -> Any:
     return lax.switch(
       index,

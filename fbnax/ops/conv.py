@@ -21,6 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from fbnax.ops.hand_written import gradient_by_hand
+
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
@@ -100,7 +102,7 @@ def depthwise(
   return shifted_depthwise(x, kernel, stride, padding)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+@functools.partial(gradient_by_hand, nondiff_argnums=(2, 3))
 def shifted_depthwise(
   x: jax.Array, kernel: jax.Array, stride: int, padding: int
 ) -> jax.Array:
@@ -181,7 +183,7 @@ def dense_kernel(
   return dense.reshape(outputs, inputs, -1)
 
 
-@jax.custom_vjp
+@gradient_by_hand
 def dense_depthwise(x: jax.Array, dense: jax.Array) -> jax.Array:
   """A depthwise convolution of a small map, every pixel with every pixel.
 

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fbnax.ops.hand_written import gradient_by_hand
+
 
 def batch_statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Mean and variance of each channel, `f32[B, H, W, C]` to two `f32[C]`.
@@ -41,7 +43,7 @@ def normalize(
 
 def relu(x: jax.Array, derivative: bool = False) -> jax.Array:
   """`max(x, 0)`, or its derivative."""
-  return (x > 0).astype(x.dtype) if derivative else jnp.maximum(x, 0.0)
+  return (x > 0).astype(x.dtype) if derivative else jax.nn.relu(x)
 
 
 def hswish(x: jax.Array, derivative: bool = False) -> jax.Array:
@@ -52,7 +54,7 @@ def hswish(x: jax.Array, derivative: bool = False) -> jax.Array:
   return x * gated / 6.0
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
+@functools.partial(gradient_by_hand, nondiff_argnums=(5, 6))
 def normalized(
   x: jax.Array,
   scale: jax.Array,

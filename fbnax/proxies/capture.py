@@ -164,6 +164,21 @@ def watch(
   return Watched(result, sums, walk.last_map)
 
 
+def equations(jaxpr: Any) -> Iterator[Any]:
+  """All equations of a traced program but those of its while loops."""
+  for equation in jaxpr.eqns:
+    yield equation
+    params = equation.params
+    if equation.primitive.name == "while":
+      continue
+    for branch in params.get("branches", ()):
+      yield from equations(branch.jaxpr)
+    for key in _CALLED:
+      if key in params:
+        yield from equations(getattr(params[key], "jaxpr", params[key]))
+        break
+
+
 class _Walk:
   """Evaluates a traced program and sums statistics on the way."""
 
@@ -174,7 +189,7 @@ class _Walk:
     # share a place.
     self.places: dict[str, dict[int, int]] = {}
     operands = {}
-    for equation in _equations(jaxpr):
+    for equation in equations(jaxpr):
       kind, operand = _marked(equation) or ("", 0)
       if kind in statistics:
         places = self.places.setdefault(kind, {})
@@ -291,21 +306,6 @@ class _Walk:
     for value, moves in zip(inputs, moving, strict=True):
       if moves and _has_pixels(value):
         self.last_map = value
-
-
-def _equations(jaxpr: Any) -> Iterator[Any]:
-  """All equations that `_Walk` comes by."""
-  for equation in jaxpr.eqns:
-    yield equation
-    params = equation.params
-    if equation.primitive.name == "while":
-      continue
-    for branch in params.get("branches", ()):
-      yield from _equations(branch.jaxpr)
-    for key in _CALLED:
-      if key in params:
-        yield from _equations(getattr(params[key], "jaxpr", params[key]))
-        break
 
 
 def _marked(equation: Any) -> tuple[str, int] | None:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.ops.hand_written import forward_mode
 from fbnax.proxies import capture, monotone
 from fbnax.proxies.problem import Kernels, Problem, kernels_of, with_kernels
 
@@ -38,11 +39,12 @@ def synflow(problem: Problem) -> jax.Array:
       return problem.forward(changed, ones, train=False).sum()
 
   kernels = kernels_of({"params": absolute})
-  if monotone.increases(total, kernels, absolute, ones):
-    along = jax.jvp(
-      lambda kernels: total(kernels, absolute, ones), (kernels,), (kernels,)
-    )
-    return along[1]
+  with forward_mode():
+    if monotone.increases(total, kernels, absolute, ones):
+      along = jax.jvp(
+        lambda kernels: total(kernels, absolute, ones), (kernels,), (kernels,)
+      )
+      return along[1]
   gradients = jax.grad(total)(kernels, absolute, ones)
   return sum(
     (jnp.abs(kernels[p] * g).sum() for p, g in gradients.items()),

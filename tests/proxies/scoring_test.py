@@ -136,6 +136,32 @@ def test_a_gradient_written_by_hand_has_a_grasp(batch):
   assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
+def test_a_gradient_that_a_module_brings_along_has_a_grasp(batch):
+  """It cannot be taken forwards; the same network without it can."""
+
+  @jax.custom_vjp
+  def square(x):
+    return x * x
+
+  square.defvjp(lambda x: (x * x, x), lambda x, up: (2.0 * x * up,))
+
+  class Squared(nn.Module):
+    own: bool
+
+    @nn.compact
+    def __call__(self, x, train):
+      x = nn.Conv(CHANNELS, (3, 3), name="conv")(x)
+      x = square(x) if self.own else x * x
+      return nn.Dense(CLASSES, name="fc")(x.mean((1, 2)))
+
+  variables = start(Squared(True), batch)
+  found = [
+    score(("grasp",), Squared(own), batch, variables)["grasp"]
+    for own in (True, False)
+  ]
+  assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
 def test_meco_is_the_least_eigenvalue_of_the_channels_correlations(batch):
   variables = start(Small(), batch)
   kernel = np.asarray(variables["params"]["conv"]["kernel"], np.float64)
