@@ -201,14 +201,16 @@ def _check(genotype, recipes):
   _assert_equal(kept["params"], own_gradient, "gradients")
   _assert_zero_outside(gradient, own_gradient)
 
-  for recipe in recipes[:2]:
-    _five_steps(shared, own, variables, cut, member, recipe)
-  # AdamW blows gradients that are 0 but for rounding (of biases in front of a
-  # BN) up to full steps. In float64 its epsilon stops that.
-  with jax.enable_x64(True):
-    double = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), variables)
-    member = member._replace(choice=one_hot(SPACE, genotype))
-    _five_steps(shared, own, double, cut, member, recipes[2])
+  for recipe in recipes:
+    if recipe.optimizer != "adamw":
+      _five_steps(shared, own, variables, cut, member, recipe)
+      continue
+    # AdamW blows gradients that are 0 but for rounding (of biases in front of
+    # a BN) up to full steps. In float64 its epsilon stops that.
+    with jax.enable_x64(True):
+      double = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), variables)
+      chosen = member._replace(choice=one_hot(SPACE, genotype))
+      _five_steps(shared, own, double, cut, chosen, recipe)
 
 
 def _five_steps(shared, own, variables, cut, member, recipe):
@@ -254,14 +256,14 @@ def _recipes():
   ]
 
 
-@pytest.mark.parametrize("index", range(3))
-def test_a_masked_candidate_computes_what_its_own_network_does(index):
-  _check(np.asarray(SPACE.sobol(32, seed=5)[index]), _recipes())
+def test_a_masked_candidate_computes_what_its_own_network_does():
+  _check(np.asarray(SPACE.sobol(32, seed=5)[0]), _recipes()[:2])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("index", range(3, 20))
+@pytest.mark.parametrize("index", range(20))
 def test_more_masked_candidates(index):
+  """With AdamW too, in float64."""
   _check(np.asarray(SPACE.sobol(32, seed=5)[index]), _recipes())
 
 

@@ -76,6 +76,7 @@ def test_scores_are_equation_5(model):
   depth = names.index("stage3.depth")
   chains = FOUND.encode(jnp.asarray(genotypes))
   every = graph_fit.evaluate(predictor, chains)
+  apply = jax.jit(predictor.module.apply)
   for row in rows:
     length = int(stage.lengths[row])
     of_length = labels[genotypes[:, depth] + 2 == length]
@@ -97,9 +98,7 @@ def test_scores_are_equation_5(model):
         columns[10 + genotype[f"stage3.layer{n}.expansion"], n] = 1
         columns[12 + genotype[f"stage3.layer{n}.kernel"], n] = 1
         columns[-1, n] = (128 + 4 * 10 - 192) / 32
-      embedded = predictor.module.apply(
-        variables, columns, np.ones((length, 1), np.float32)
-      )
+      embedded = apply(variables, columns, np.ones((length, 1), np.float32))
       norm = float(node_norms(embedded)[length - 1, -1, 0])
       hop = np.asarray(every.nodes, np.float64)[seed, length - 1]
       there = np.arange(hop.shape[0])[:, None] < np.asarray(chains.lengths)
