@@ -2,10 +2,9 @@
 
 They run at the smallest size (`FBNAX_NOTEBOOK_SMALL`) from top to bottom, the
 code cells in one namespace of a process of their own, as in a fresh runtime.
-Those that compile for longer than the tests' time allows are slow tests. All
-of them, at full size:
+At full size:
 
-    FBNAX_NOTEBOOKS=full python -m pytest -n 0 -m "" tests/notebooks_test.py
+    FBNAX_NOTEBOOKS=full python -m pytest -n 0 tests/notebooks_test.py
 """
 
 import ast
@@ -19,7 +18,6 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "launch" / "colab"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-QUICK = {"explain_your_classifier"}  # Runs of at most 20 CPU-seconds.
 FULL = os.environ.get("FBNAX_NOTEBOOKS") == "full"
 
 # What Jupyter does, less its kernel.
@@ -73,15 +71,7 @@ def test_the_first_cells_say_what_it_is_and_install(path):
   assert source == "".join(cells_of(NOTEBOOKS[0])[1]["source"])
 
 
-@pytest.mark.parametrize(
-  "path",
-  [
-    pytest.param(
-      path, id=path.stem, marks=() if path.stem in QUICK else pytest.mark.slow
-    )
-    for path in NOTEBOOKS
-  ],
-)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_it_runs_from_top_to_bottom(path, tmp_path):
   size = {} if FULL else {"FBNAX_NOTEBOOK_SMALL": "1"}
   done = subprocess.run(
