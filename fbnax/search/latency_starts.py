@@ -36,9 +36,12 @@ def has_parts(space: SearchSpace) -> bool:
 
 
 def parts(space: SearchSpace, genotypes: np.ndarray) -> np.ndarray:
-  """How often each part stands in each network, `f64[n, K]`."""
-  found = part_counts(space, np.asarray(genotypes))
-  return np.stack(list(found.values()), axis=1)
+  """How often each part stands in each network, `f64[n, K]`; not to be changed.
+
+  The last ones are kept, as models of many devices ask for the same networks.
+  """
+  genotypes = np.asarray(genotypes, np.int32)
+  return _parts(space, genotypes.shape, genotypes.tobytes())
 
 
 def counted(space: SearchSpace, genotypes: np.ndarray) -> np.ndarray:
@@ -104,6 +107,16 @@ def start(
     for name, mean in zip(names, means, strict=True)
     if mean > 0
   }
+
+
+@functools.lru_cache(maxsize=2)
+def _parts(
+  space: SearchSpace, shape: tuple[int, ...], genotypes: bytes
+) -> np.ndarray:
+  rows = np.frombuffer(genotypes, np.int32).reshape(shape)
+  found = np.stack(list(part_counts(space, rows).values()), axis=1)
+  found.flags.writeable = False
+  return found
 
 
 @functools.lru_cache(maxsize=32)
