@@ -172,7 +172,7 @@ def _without_batch(config: Any, name: str) -> str:
 def _model(
   space: SearchSpace, genotypes: np.ndarray, latency: np.ndarray
 ) -> Predict:
-  found = additive.ridge(latency_starts.parts(space, genotypes), latency)
+  found = additive.robust_ridge(latency_starts.parts(space, genotypes), latency)
   return functools.partial(_said, space, found)
 
 

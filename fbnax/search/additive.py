@@ -23,6 +23,8 @@ from fbnax.spaces import SearchSpace
 
 # Of the penalty, in parts of the number of networks.
 PENALTIES = np.logspace(-7, 1, 33)
+HUBER = 1.345  # Deviations from which on a label is odd.
+ROUNDS = 20
 
 
 @flax.struct.dataclass
@@ -51,11 +53,13 @@ class Ridge(NamedTuple):
     weights: `f64[C]`.
     mean: `f64[]`.
     error: root mean square of the leave-one-out errors.
+    left_out: these errors, `f64[n]`.
   """
 
   weights: np.ndarray
   mean: float
   error: float
+  left_out: np.ndarray
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -105,13 +109,55 @@ def ridge(design: np.ndarray, labels: np.ndarray) -> Ridge:
     design: `f64[n, C]`.
     labels: `f64[n]`.
   """
-  count = len(labels)
-  middle, mean = design.mean(axis=0), labels.mean()
+  return _solved(_decomposed(design), labels)
+
+
+def robust_ridge(design: np.ndarray, labels: np.ndarray) -> Ridge:
+  """Ridge regression that a few odd labels do not draw to themselves.
+
+  Huber's loss by pseudo-labels (Huber 1981, "Robust Statistics", section 7.8):
+  labels that lie far from the fit are moved towards it, until none moves. Far
+  is told by leave-one-out errors, since with few labels all lie near the fit.
+
+  Args:
+    design: `f64[n, C]`.
+    labels: `f64[n]`.
+  """
+  parts = _decomposed(design)
+  moved = labels
+  for _ in range(ROUNDS):
+    found = _solved(parts, moved)
+    # 1.4826 medians are the deviation of normal errors.
+    far = HUBER * 1.4826 * float(np.median(np.abs(found.left_out)))
+    said = design @ found.weights + found.mean
+    closer = said + np.clip(labels - said, -far, far)
+    if np.allclose(closer, moved, rtol=1e-4, atol=0.0):
+      break
+    moved = closer
+  return found
+
+
+class _Parts(NamedTuple):
+  """Singular values of a design about its mean, and their vectors."""
+
+  middle: np.ndarray
+  left: np.ndarray
+  sizes: np.ndarray
+  right: np.ndarray
+
+
+def _decomposed(design: np.ndarray) -> _Parts:
+  middle = design.mean(axis=0)
   left, sizes, right = np.linalg.svd(design - middle, full_matrices=False)
   told = sizes > 1e-9 * max(sizes.max(initial=0.0), 1e-300)
-  left, sizes, right = left[:, told], sizes[told], right[told]
+  return _Parts(middle, left[:, told], sizes[told], right[told])
+
+
+def _solved(parts: _Parts, labels: np.ndarray) -> Ridge:
+  count, mean = len(labels), labels.mean()
+  middle, left, sizes, right = parts
   projected = left.T @ (labels - mean)
-  best: tuple[float, np.ndarray] | None = None
+  best: tuple[float, np.ndarray, np.ndarray] | None = None
   for penalty in PENALTIES * count:
     shrink = sizes**2 / (sizes**2 + penalty)
     residual = labels - mean - left @ (shrink * projected)
@@ -120,7 +166,7 @@ def ridge(design: np.ndarray, labels: np.ndarray) -> Ridge:
     errors = residual / np.maximum(1 - leverage, 1e-9)
     error = float(np.sqrt(np.mean(errors**2)))
     if best is None or error < best[0]:
-      best = error, right.T @ (shrink / sizes * projected)
+      best = error, right.T @ (shrink / sizes * projected), errors
   assert best is not None  # There are penalties.
-  error, weights = best
-  return Ridge(weights, float(mean - middle @ weights), error)
+  error, weights, errors = best
+  return Ridge(weights, float(mean - middle @ weights), error, errors)

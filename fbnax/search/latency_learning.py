@@ -3,10 +3,11 @@
 After ChamNet's predictors (Dai et al. 2019, "ChamNet", section 3.2): measure a
 few networks, learn, and let searches ask the predictor. Three kinds stand to
 choose from: additive tables (ridge regression on the parts that a network is
-made of), the multi-layer perceptron of `fbnax.models.predictor`, and the graph
-predictor. All learn what `fbnax.search.latency_starts` leaves over: what can be
-counted, and what other devices say where any have been measured. The kind with
-the least error on measurements that it has not seen is taken.
+made of; robust, since a measurement may be far off), the multi-layer perceptron
+of `fbnax.models.predictor`, and the graph predictor. All learn what
+`fbnax.search.latency_starts` leaves over: what can be counted, and what other
+devices say where any have been measured. The kind with the least error on
+measurements that it has not seen is taken.
 
 Every predictor is handed over as a `costs.LatencyTable`, by which all searches
 and budgets go: the additive kind is one, of the others it is the table that is
@@ -214,7 +215,7 @@ def _fit_additive(
 ) -> Predict:
   del key  # Nothing is random.
   if latency_starts.has_parts(space):
-    found = additive.ridge(latency_starts.parts(space, genotypes), rest)
+    found = additive.robust_ridge(latency_starts.parts(space, genotypes), rest)
     return lambda wanted: (
       latency_starts.parts(space, wanted) @ found.weights + found.mean
     )

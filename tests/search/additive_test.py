@@ -80,3 +80,31 @@ def test_a_cost_that_no_network_has(data):
     label_choice.choose(
       SPACE, genotypes, accuracy, np.where(np.arange(600) == 3, -1, cost), 9.0
     )
+
+
+def test_a_few_odd_labels_do_not_matter():
+  random = np.random.default_rng(0)
+  design = random.normal(size=(200, 12))
+  weights = random.normal(size=12)
+  clean = 3.0 + design @ weights + 0.01 * random.normal(size=200)
+  found = additive.robust_ridge(design, clean)
+  np.testing.assert_allclose(
+    found.weights, additive.ridge(design, clean).weights, atol=3e-3
+  )
+  odd = clean.copy()
+  odd[:20] += 50.0
+  drawn = additive.ridge(design, odd)
+  found = additive.robust_ridge(design, odd)
+  assert np.abs(found.weights - weights).max() < 0.01
+  assert abs(found.mean - 3.0) < 0.01
+  assert abs(drawn.mean - 3.0) > 1.0
+  # What is odd stays so: nothing is left out, nothing is hidden.
+  assert (np.abs(odd - design @ found.weights - found.mean) > 10).sum() == 20
+
+
+def test_the_error_is_that_of_those_left_out_and_constants_stay():
+  random = np.random.default_rng(1)
+  design, labels = random.normal(size=(12, 3)), random.normal(size=12)
+  found = additive.ridge(design, labels)
+  assert found.error == pytest.approx(np.sqrt(np.mean(found.left_out**2)))
+  assert additive.robust_ridge(design, np.full(12, 2.0)).mean == 2.0
