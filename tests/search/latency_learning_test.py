@@ -98,3 +98,18 @@ def test_what_cannot_be_learned(data, change, words):
   genotypes, latency, kinds = change(data[0], data[2])
   with pytest.raises(ValueError, match=words):
     learn(jax.random.key(0), SPACE, genotypes, latency, kinds=kinds)
+
+
+@pytest.mark.slow
+def test_the_graph_predictor_learns_what_a_start_leaves_over(data):
+  # python -m pytest -n 0 -m slow tests/search/latency_learning_test.py
+  genotypes, _, latency = data
+  key, few = jax.random.key(0), slice(0, 200)
+  known, _ = latency_starts.start(SPACE, genotypes[few], latency[few], {})
+  predict, _ = fit(key, "graph", SPACE, genotypes[few], latency[few])
+  alone = agreement(known(genotypes[200:]), latency[200:])
+  found = agreement(predict(genotypes[200:]), latency[200:])
+  # Times of parts are random here: it learns order, a table learns them.
+  assert found.spearman > alone.spearman + 0.1
+  table, _ = fit(key, "additive", SPACE, genotypes[few], latency[few])
+  assert agreement(table(genotypes[200:]), latency[200:]).error < found.error
