@@ -166,9 +166,8 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
     for i in range(len(next(iter(listed.values()))))
   ]
   found.sort(key=lambda b: tuple(high for _, high in b))
-  if (
-    "macs" in listed
-  ):  # Said now and not after the search; `members.scaled` needs it.
+  if "macs" in listed:
+    # Said now and not after the search; `members.scaled` needs it.
     low, high = found[0].macs[0], found[-1].macs[1]
     inside = [v for v in given.get("scaled", ()) if low <= v <= high]
     if inside:
