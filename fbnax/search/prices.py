@@ -140,7 +140,7 @@ def _ends(
 ) -> np.ndarray:
   price = Price(space, num_classes, kind, table)
   places = [
-    budgets.descend(space, functools.partial(_signed, price, sign))
+    budgets.descend(space, functools.partial(signed, price, sign))
     for sign in (1.0, -1.0)
   ]
   return np.asarray(space.canonical(jnp.asarray(np.stack(places))))
@@ -198,7 +198,11 @@ def check_budgets(
 _place_memory = jax.jit(place_memory, static_argnums=0)
 
 
-def _signed(price: Price, sign: float, genotypes: jax.Array) -> np.ndarray:
+def signed(price: Price, sign: float, genotypes: jax.Array) -> np.ndarray:
+  """What to descend by: costs of `i32[n, D]` times a sign, `f64[n]`.
+
+  Of memory a norm of all places that is close to their largest.
+  """
   if price.kind == "memory":
     # One place alone is the peak: a change elsewhere would never show.
     held = np.asarray(_place_memory(price.space, genotypes), np.float64)

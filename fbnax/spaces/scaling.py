@@ -177,6 +177,17 @@ def scaled_to(
   return at(high - 1), (high - 1) / STEPS_PER_UNIT
 
 
+def scaled_channels(channels: int, factor: float, divisor: int) -> int:
+  """Channels times a factor above 0, rounded as `scale` rounds them.
+
+  Args:
+    channels: of a stem, block or head.
+    factor: of the width.
+    divisor: what is rounded to multiples of.
+  """
+  return _towards(channels, divisible(channels * factor, divisor), factor)
+
+
 def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
   """The first step that holds; `low` does not, `high` does."""
   while high - low > 1:
@@ -204,9 +215,8 @@ def _deepened(row: tuple[Block, ...], factor: float) -> tuple[Block, ...]:
 
 def _widened(part: Any, factor: float, divisor: int) -> Any:
   """Stem, block or head with scaled channels."""
-  rounded = divisible(part.channels * factor, divisor)
   return dataclasses.replace(
-    part, channels=_towards(part.channels, rounded, factor)
+    part, channels=scaled_channels(part.channels, factor, divisor)
   )
 
 

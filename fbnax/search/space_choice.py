@@ -1,0 +1,345 @@
+"""TinyNAS's choice of a space: where networks that fit are the largest.
+
+Lin et al. 2020 ("MCUNet"), section 3.1: before a search on a microcontroller,
+its space is chosen among scaled ones (an input resolution, a width multiplier)
+without any training. Networks of each are drawn, those that fit in memory are
+kept, and the space whose kept networks have the most MACs is searched: under
+one limit of memory more computation is more capacity. The paper draws the
+distributions (its figure 3) and compares their means; quantiles, of which a
+better space has the larger throughout, are told here too.
+
+Symbols: `n` networks, `D` decisions, `Q` quantiles.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax.costs import Costs, LatencyTable
+from fbnax.costs.latency_keys import made_of_blocks
+from fbnax.search import prices
+from fbnax.search.budgets import Budget, Paid, batched, descend, paid, violation
+from fbnax.search.prices import Price
+from fbnax.spaces import Decision, SearchSpace, follow
+from fbnax.spaces.follow import Follow
+from fbnax.spaces.scaling import scaled_channels
+
+# "The top 20% of the models have more than 50.3 M" is how the paper reads it.
+QUANTILES = (0.2, 0.5, 0.8)
+
+
+class SubSpace(NamedTuple):
+  """A part of a space.
+
+  Attributes:
+    name: what messages and results call it.
+    space: the part, to search in.
+    whole: what it is cut from. Costs are counted there, so that all parts of
+      one space share one compiled program.
+  """
+
+  name: str
+  space: SearchSpace
+  whole: SearchSpace
+
+
+class SpaceChoice(NamedTuple):
+  """What the networks of a sub-space are that meet a budget.
+
+  Attributes:
+    name: of the sub-space.
+    space: to search in.
+    share: of all networks those that meet the budget, 0 to 1.
+    macs: their mean MACs; NaN where there is none.
+    error: standard error of the mean by chance of the draw; 0 where all
+      networks were looked at.
+    quantiles: of their MACs, `[Q]`; NaN where there is none.
+    curve: their MACs, ascending, `f64[n]`: the distribution to draw.
+  """
+
+  name: str
+  space: SearchSpace
+  share: float
+  macs: float
+  error: float
+  quantiles: tuple[float, ...]
+  curve: np.ndarray
+
+
+def cut_spaces(
+  space: SearchSpace, cuts: Mapping[str, Mapping[str, Any]]
+) -> tuple[SubSpace, ...]:
+  """Parts of a space by `SearchSpace.fix`.
+
+  Args:
+    space: the space.
+    cuts: by the name of the part, decisions and the values they are cut to.
+
+  Raises:
+    ValueError: as `SearchSpace.fix`; the part is named.
+  """
+  found = []
+  for name, decisions in cuts.items():
+    try:
+      found.append(SubSpace(name, space.fix(**decisions), space))
+    except ValueError as error:
+      raise ValueError(f"sub-space {name!r}: {error}") from None
+  return tuple(found)
+
+
+def scaled_spaces(
+  space: SearchSpace, widths: Sequence[float], resolutions: Sequence[int]
+) -> tuple[SubSpace, ...]:
+  """The space at every width and resolution: TinyNAS's candidates.
+
+  Widths of stem, blocks and head are scaled and rounded as
+  `fbnax.spaces.scale` does it. A decision about widths keeps its values, which
+  are then those at width 1. Every part has a decision `resolution` of one
+  value.
+
+  Args:
+    space: of networks that are made of blocks.
+    widths: multipliers of channels, above 0.
+    resolutions: pixels; where the space decides about its resolution, of its
+      values.
+
+  Returns:
+    `w0.5-r96` and so on, as in the paper.
+
+  Raises:
+    ValueError: a width is not above 0 or makes two widths of a decision one,
+      a resolution is none of the space's, or there is none of either.
+  """
+  table = made_of_blocks(space.table)
+  for name, given in (("widths", widths), ("resolutions", resolutions)):
+    if not given or len(set(given)) != len(given):
+      raise ValueError(f"{name} is {given!r}; legal: one or more, all distinct")
+  resolution: Any = table.resolution
+  if not isinstance(resolution, Follow):
+    wrong = [r for r in resolutions if not (r >= 1 and r == int(r))]
+    if wrong:
+      raise ValueError(f"resolution is {wrong[0]!r}; legal: pixels, at least 1")
+    added = Decision("resolution", tuple(sorted(resolutions)))
+    resolution = follow(added)
+    table = dataclasses.replace(table, resolution=resolution)
+    space = dataclasses.replace(
+      space, decisions=(added, *space.decisions), table=table
+    )
+  side = resolution.decision
+  found: list[SubSpace] = []
+  for width in widths:
+    cuts = {f"w{width:g}-r{r}": {side: r} for r in resolutions}
+    found += cut_spaces(_widened(space, width), cuts)
+  return tuple(found)
+
+
+def choose_space(
+  candidates: Sequence[SubSpace],
+  budget: Budget,
+  *,
+  seed: int = 0,
+  samples: int = 1000,
+  quantiles: Sequence[float] = QUANTILES,
+  num_classes: int = 1000,
+  table: LatencyTable | None = None,
+) -> tuple[SpaceChoice, ...]:
+  """Sub-spaces by the mean MACs of their networks that meet a budget.
+
+  Networks are drawn uniformly over the choices of each decision, or all choices
+  are taken where there are no more than `samples`. The draws of all candidates
+  are alike where they have the same choices, so that chance favours none.
+
+  Args:
+    candidates: of `scaled_spaces` or `cut_spaces`.
+    budget: limits; of memory (elements, with int8 bytes of SRAM) and parameters
+      (with int8 bytes of flash), or any others.
+    seed: of the draws.
+    samples: networks of each candidate.
+    quantiles: shares from 0 to 1.
+    num_classes: outputs of the classifier.
+    table: tells latencies, where they are limited.
+
+  Returns:
+    One for each candidate, the one to search in first; those of which no
+    network fits are last.
+
+  Raises:
+    ValueError: no network of any candidate meets the budget (the least costs of
+      each are named), there are no candidates or two of one name, the budget is
+      a batch, or latency is limited and no table given.
+  """
+  names = [c.name for c in candidates]
+  if not names or len(set(names)) != len(names):
+    raise ValueError(
+      f"candidates are {names}; legal: one or more, all distinct"
+    )
+  if samples < 1:
+    raise ValueError(f"samples is {samples!r}; legal: at least 1")
+  wrong = [q for q in quantiles if not 0 <= q <= 1]
+  if wrong:
+    raise ValueError(f"quantile {wrong[0]!r}; legal: from 0 to 1")
+  limits = batched(budget)
+  if len(limits.macs[0]) != 1:
+    raise ValueError(f"budget has {len(limits.macs[0])} limits; legal: one")
+  if limits.limits("latency") and table is None:
+    raise ValueError(
+      "budget limits the latency and there is no latency table; legal: both"
+    )
+  found = []
+  for candidate in candidates:
+    genotypes, is_all = _networks(candidate.space, seed, samples)
+    paid_for = _paid(
+      candidate.whole,
+      _in_whole(candidate, genotypes),
+      num_classes,
+      table if limits.limits("latency") else None,
+      limits.limits("memory"),
+    )
+    fits = np.asarray(violation(limits, paid_for)) == 0
+    macs = np.sort(np.asarray(paid_for.macs, np.float64)[fits])
+    found.append(_summary(candidate, macs, len(fits), is_all, quantiles))
+  if not any(choice.share for choice in found):
+    raise ValueError(_none_fits(candidates, limits, num_classes, table))
+  # Stable, and NaN is last.
+  order = np.argsort([-choice.macs for choice in found], kind="stable")
+  return tuple(found[i] for i in order)
+
+
+def _widened(space: SearchSpace, width: float) -> SearchSpace:
+  """The space with scaled widths."""
+  if not 0 < width < math.inf:
+    raise ValueError(f"width is {width!r}; legal: a number above 0")
+  table = made_of_blocks(space.table)
+  divisor = max(8, table.divisor)
+
+  def scaled(part: Any) -> Any:
+    channels = part.channels
+    if isinstance(channels, Follow):
+      values = (scaled_channels(c, width, divisor) for c in channels.values)
+      channels = Follow(channels.decision, tuple(values))
+    else:
+      channels = scaled_channels(channels, width, divisor)
+    return dataclasses.replace(part, channels=channels)
+
+  try:
+    return dataclasses.replace(
+      space,
+      table=dataclasses.replace(
+        table,
+        stem=scaled(table.stem),
+        blocks=tuple(map(scaled, table.blocks)),
+        head=scaled(table.head),
+      ),
+    )
+  except ValueError as error:
+    raise ValueError(
+      f"width {width:g}: {error}; a space that decides about widths is cut "
+      "with cut_spaces"
+    ) from None
+
+
+def _networks(
+  space: SearchSpace, seed: int, samples: int
+) -> tuple[np.ndarray, bool]:
+  """Genotypes `i32[n, D]`, not canonical, and whether they are all."""
+  if space.size <= samples:
+    grid = np.indices(space.choices).reshape(len(space.choices), -1).T
+    return grid.astype(np.int32), True
+  counts = np.asarray(space.choices)
+  # Choices are shares of a number, so that equal counts draw equally.
+  drawn = np.random.default_rng(seed).random((samples, len(counts)))
+  return np.floor(drawn * counts).astype(np.int32), False
+
+
+def _in_whole(candidate: SubSpace, genotypes: Any) -> jax.Array:
+  """Genotypes of the part as genotypes of the whole, `i32[n, D]`."""
+  genotypes = np.asarray(genotypes)
+  columns = []
+  for i, (part, whole) in enumerate(
+    zip(candidate.space.decisions, candidate.whole.decisions, strict=True)
+  ):
+    places = np.asarray([whole.values.index(v) for v in part.values])
+    columns.append(places[genotypes[:, i]])
+  return jnp.asarray(np.stack(columns, axis=1), jnp.int32)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2, 3, 4))
+def _paid(
+  space: SearchSpace,
+  genotypes: jax.Array,
+  num_classes: int,
+  table: LatencyTable | None,
+  memory: bool,
+) -> Costs | Paid:
+  return paid(space, genotypes, num_classes, table, memory)
+
+
+def _summary(
+  candidate: SubSpace,
+  macs: np.ndarray,
+  count: int,
+  is_all: bool,
+  quantiles: Sequence[float],
+) -> SpaceChoice:
+  """What the MACs of the networks that fit say; `count` were looked at."""
+  mean, error = math.nan, math.nan
+  at = np.full(len(quantiles), math.nan)
+  if len(macs):
+    mean, at = float(macs.mean()), np.quantile(macs, list(quantiles))
+    error = 0.0
+    if not is_all:
+      # One network tells nothing of its spread.
+      spread = macs.std(ddof=1) if len(macs) > 1 else math.nan
+      error = float(spread / math.sqrt(len(macs)))
+  return SpaceChoice(
+    candidate.name,
+    candidate.space,
+    len(macs) / count,
+    mean,
+    error,
+    tuple(at.tolist()),
+    macs,
+  )
+
+
+def _none_fits(
+  candidates: Sequence[SubSpace],
+  limits: Budget,
+  num_classes: int,
+  table: LatencyTable | None,
+) -> str:
+  """The message, with the least of what is limited for each candidate."""
+  asked, rows = [], [f"{c.name}:" for c in candidates]
+  for kind in prices.KINDS:
+    if not limits.limits(kind):
+      continue
+    own = table if kind == "latency" else None
+    listed = [Price(c.whole, num_classes, kind, own) for c in candidates]
+    low, high = (float(limit[0]) for limit in getattr(limits, kind))
+    show = listed[0].show
+    above = f"from {show(low)} " if low > 0 else ""
+    asked.append(f"{kind} {above}up to {show(high)}")
+    for i, price in enumerate(listed):
+      rows[i] += f" {show(_least(candidates[i], price))},"
+  return (
+    f"no network that was drawn has {' and '.join(asked)}; the least of each "
+    f"sub-space: {'; '.join(row.rstrip(',') for row in rows)}"
+  )
+
+
+def _least(candidate: SubSpace, price: Price) -> float:
+  """The least cost in a sub-space, by a price of its whole."""
+
+  def cost(genotypes: jax.Array) -> np.ndarray:
+    return prices.signed(price, 1.0, _in_whole(candidate, genotypes))
+
+  genotype = descend(candidate.space, cost)
+  return dataclasses.replace(price, space=candidate.space).exact(genotype)
