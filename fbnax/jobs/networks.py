@@ -14,6 +14,7 @@ from fbnax.jobs import parts
 from fbnax.jobs.training import Teacher
 from fbnax.models import load_weights
 from fbnax.spaces import Architecture, Recipe, ResNet, resnet, zoo
+from fbnax.spaces.exchange import parsed
 from fbnax.training import model_files
 
 # What a job can train for itself; no point of a space.
@@ -140,11 +141,11 @@ def read_weights(
 def _read(path: Path) -> str:
   try:
     text = path.read_text("utf-8")
-    content = json.loads(text)
   except FileNotFoundError:
     raise ValueError(f"{path}: no such file") from None
   except ValueError as error:
-    raise ValueError(f"{path} is no JSON: {error}") from error
+    raise ValueError(f"{path} is no text: {error}") from error
+  content = parsed(text, str(path))
   # An architecture or recipe may stand alone, or in a list of candidates.
   if isinstance(content, dict) and path.name == model_files.CARD:
     return json.dumps(content["architecture"])

@@ -35,7 +35,7 @@ def read(path: Pathlike, wnids: Sequence[str] | Pathlike | None) -> NodeLink:
     graph = json.loads(Path(path).read_text("utf-8"))
   except FileNotFoundError:
     raise ValueError(f"{path}: no such hierarchy file") from None
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise ValueError(f"{path}: no JSON ({error})") from None
   labels = _nodes(path, graph)
   below: dict[str, list[str]] = {}
@@ -111,13 +111,17 @@ def _nodes(path: Pathlike, graph: Any) -> dict[str, str]:
     raise ValueError(f"{path}: no list 'nodes'; legal: node-link JSON")
   labels: dict[str, str] = {}
   for i, node in enumerate(nodes):
-    if not isinstance(node, dict) or not isinstance(node.get("id"), (str, int)):
+    if not isinstance(node, dict) or not _is_id(node.get("id")):
       raise ValueError(f"{path}: nodes[{i}] is {node!r}; legal: has an 'id'")
     name = str(node["id"])
     if name in labels:
       raise ValueError(f"{path}: nodes has {name!r} twice; legal: each id once")
     labels[name] = str(node.get("label", name))
   return labels
+
+
+def _is_id(value: Any) -> bool:
+  return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _links(path: Pathlike, graph: dict) -> list:
@@ -155,6 +159,11 @@ def _class_order(
     wnids = kept.get("wnids") if isinstance(kept, dict) else None
     if wnids is None:
       return leaves
+    # A string would be taken for the path of another file.
+    if not isinstance(wnids, list) or not all(map(_is_id, wnids)):
+      raise ValueError(
+        f"{path}: graph.wnids is {wnids!r:.60}; legal: a list of ids"
+      )
   order = class_ids(wnids)
   inner = [node for node in order if node in below]
   if inner:

@@ -30,6 +30,7 @@ import numpy as np
 
 from fbnax import spaces
 from fbnax.spaces import Architecture, SearchSpace, mobilenetv3, proxylessnas
+from fbnax.spaces.exchange import parsed
 
 # Blocks of networks in the published files, and their space.
 PUBLISHED = {20: mobilenetv3, 21: proxylessnas}
@@ -109,8 +110,8 @@ def _csv_rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
 
 def _json_rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
   try:
-    rows = json.loads(Path(path).read_text("utf-8"))
-  except (OSError, ValueError, RecursionError) as error:
+    rows = parsed(Path(path).read_text("utf-8"), "the file")
+  except (OSError, ValueError) as error:
     raise ValueError(f"{path} cannot be read as JSON: {error}") from error
   if not isinstance(rows, list):
     raise ValueError(f"{path} holds {type(rows).__name__}; legal: a list")
@@ -184,11 +185,13 @@ def _choice(where: str, name: str, values: tuple[Any, ...], cell: Any) -> int:
   for i, value in enumerate(values):
     if str(cell) == str(value):
       return i
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, bool) or isinstance(cell, bool):
+      continue
+    if isinstance(value, int | float):
       try:
         if float(cell) == value:
           return i
-      except (TypeError, ValueError):
+      except (TypeError, ValueError, OverflowError):
         pass
   raise ValueError(f"{where}: column {name!r} has {cell!r}; legal: {values}")
 
@@ -198,7 +201,7 @@ def _number(where: str, name: str, cell: Any) -> float:
     raise ValueError(f"{where}: column {name!r} is empty")
   try:
     number = float(cell)
-  except (TypeError, ValueError):
+  except (TypeError, ValueError, OverflowError):
     number = math.nan
   if isinstance(cell, bool) or not math.isfinite(number):
     raise ValueError(

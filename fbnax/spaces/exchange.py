@@ -7,16 +7,39 @@ import json
 from typing import Any
 
 
+_DEEPEST = 100  # Nothing that is exchanged is nested a tenth as deep.
+
+
+def parsed(text: str, where: str) -> Any:
+  """What JSON says, if it is not nested deeper than Python can print.
+
+  Raises:
+    ValueError: the text is no JSON, or too deep; `where` says what was read.
+  """
+  try:
+    data = json.loads(text)
+  except (ValueError, RecursionError) as error:
+    raise ValueError(f"{where} is not valid JSON: {error}") from error
+  level = [data]
+  for _ in range(_DEEPEST):
+    level = [
+      value
+      for item in level
+      if isinstance(item, dict | list)
+      for value in (item.values() if isinstance(item, dict) else item)
+    ]
+    if not level:
+      return data
+  raise ValueError(f"{where} is nested deeper than {_DEEPEST}; legal: less")
+
+
 def json_object(text: str, where: str) -> dict[str, Any]:
   """The JSON object that `text` is.
 
   Raises:
     ValueError: it is none; `where` says what was read.
   """
-  try:
-    data = json.loads(text)
-  except ValueError as error:
-    raise ValueError(f"{where} is not valid JSON: {error}") from error
+  data = parsed(text, where)
   if not isinstance(data, dict):
     raise ValueError(f"{where} must be a JSON object, found {data!r}")
   return data

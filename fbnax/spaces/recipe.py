@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+
+from fbnax.spaces.architecture import LARGEST
+from fbnax.spaces.exchange import json_object
 
 OPTIMIZERS = ("rmsprop", "sgd", "adamw")
 
@@ -48,12 +50,7 @@ class Recipe:
     Raises:
       ValueError: no JSON object, an unknown key, or a value that is not legal.
     """
-    try:
-      data = json.loads(text)
-    except ValueError as error:
-      raise ValueError(f"recipe is not valid JSON: {error}") from error
-    if not isinstance(data, dict):
-      raise ValueError(f"recipe must be a JSON object, found {data!r}")
+    data = json_object(text, "recipe")
     legal = [f.name for f in dataclasses.fields(cls)]
     unknown = sorted(set(data) - set(legal))
     if unknown:
@@ -71,11 +68,11 @@ class Recipe:
     if not isinstance(self.ema, bool):
       raise ValueError(f"recipe.ema is {self.ema!r}; legal: true or false")
     limits = {
-      "learning_rate": math.inf,
-      "weight_decay": math.inf,
+      "learning_rate": LARGEST,
+      "weight_decay": LARGEST,
       "dropout": 1.0,
       "stochastic_depth": 1.0,
-      "mixup": math.inf,
+      "mixup": LARGEST,
     }
     for name, limit in limits.items():
       value = getattr(self, name)

@@ -1,0 +1,280 @@
+"""Malformed files: an error that the user can mend, or what was really meant.
+
+Each reader gets valid documents with something wrong in them (`mutations`). It
+may refuse with an error that the command line would tell in a line
+(`fbnax.jobs.messages.explain`), and no other. What it takes, it must write and
+read back the same, and a network of it must have a cost. No case may take
+longer than `LIMIT`. The long version, 12,000 files:
+
+    python -m pytest -n 0 -m slow -s tests/faults/fuzz_test.py
+
+prints for each reader the seed, and how many cases were read and refused;
+`FBNAX_FUZZ_SEED=7` draws other ones.
+"""
+
+import collections
+import json
+import math
+import os
+import signal
+from functools import partial
+
+import jax
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, seed, settings
+from hypothesis import strategies as st
+
+from fbnax import costs, nbdt, spaces
+from fbnax.costs import LatencyTable
+from fbnax.costs.latency_json import Entry
+from fbnax.costs.latency_keys import Key
+from fbnax.jobs import networks
+from fbnax.jobs.messages import explain
+from fbnax.nbdt import Hierarchy
+from fbnax.search import labelled
+from fbnax.spaces import Architecture, Block, Head, Recipe, ResNet, Stem, zoo
+from tests.faults.mutations import csv_document, json_document
+
+LIMIT = 5.0  # CPU-seconds of a case; the slowest of them takes a tenth.
+SEED = int(os.environ.get("FBNAX_FUZZ_SEED", "0"))
+
+NETWORK = Architecture(
+  resolution=32,
+  stem=Stem(16),
+  blocks=(
+    Block(16, 1, expansion=1.0),
+    Block(24, 2, kernel=5, expansion=4.5, stride=2, squeeze_excite=True),
+    Block(24, 2, op="skip"),
+    Block(48, 3, groups=2, stride=2, padding=2, activation="hswish"),
+  ),
+  head=Head(128, expansion=0.0),
+)
+_INVERTED = Key(
+  "inverted_residual", 16, 16, 96, 32, kernel=5, activation="relu"
+)
+TABLE = LatencyTable(
+  {
+    Key("stem", 32, 3, c_out=16, kernel=3, stride=2, activation="relu"): Entry(
+      0.5, 0.01, 50
+    ),
+    Key("skip", 8, c_in=16, c_out=24, stride=2): Entry(0.1),
+    _INVERTED: Entry(0.7, None, 3),
+    _INVERTED._replace(squeeze_excite=True, activation="hswish"): Entry(1.25),
+  },
+  const=2.5,
+  const_parts=("head",),
+  device="a phone",
+  note="made up",
+)
+SPACE = spaces.get("small").fix(
+  resolution=(8, 12), **{"stage1.depth": 1, "stage2.depth": (1, 2)}
+)
+
+
+def _json(value):
+  return json.loads(value.to_json())
+
+
+def _hierarchy(path):
+  tree = Hierarchy.from_children(
+    [[0, 1], [2, 3, 4], [5, 6]],
+    ids=[f"n{i:08d}" for i in range(8)],
+    labels=["cat", "dog", "car", "bus", "van", "animal", "vehicle", "all"],
+  )
+  tree.save(path)
+  text = path.read_text()
+  path.unlink()
+  document = json.loads(text)
+  edges = dict(document)
+  edges["edges"] = edges.pop("links")
+  del edges["graph"]
+  return [document, edges]
+
+
+def _networks():
+  """The same three networks, as items with decisions and with architectures."""
+  genotypes = SPACE.sample(jax.random.key(0), 3)
+  items, described = [], []
+  for i, genotype in enumerate(genotypes):
+    values = zip(SPACE.decisions, genotype.tolist(), strict=True)
+    items.append({d.name: d.values[c] for d, c in values} | {"ms": i + 0.5})
+    network = _json(SPACE.architecture(genotype))
+    described.append({"architecture": network, "ms": i + 0.5, "acc": 0.7})
+  return items, described
+
+
+def _read_network(path):
+  try:
+    networks.read_network(str(path))
+  except ValueError as error:
+    assert _is_told(error)
+  found = spaces.from_json(path.read_bytes().decode("utf-8", "replace"))
+  again = spaces.from_json(found.to_json())
+  assert again == found and hash(again) == hash(found)
+  if isinstance(found, Architecture):
+    counted = costs.count(found, 10)
+    assert counted.macs > 0 and counted.params > 0
+
+
+def _read_recipe(path):
+  found = networks.read_recipe_file(str(path))
+  assert Recipe.from_json(found.to_json()) == found
+  numbers = (found.learning_rate, found.weight_decay, found.mixup)
+  assert all(math.isfinite(float(n)) for n in numbers)
+
+
+def _read_hierarchy(path):
+  found = Hierarchy.load(path)
+  other = path.with_name("again.json")
+  found.save(other)
+  assert Hierarchy.load(other) == found
+  leaves = sorted(found.leaves(found.root))
+  assert leaves == list(range(found.num_classes))
+  nbdt.Hierarchy.from_children(found.children, found.num_classes)
+
+
+def _read_table(path):
+  found = LatencyTable.load(path)
+  other = path.with_name("again.json")
+  found.save(other)
+  again = LatencyTable.load(other)
+  assert again.entries == found.entries and again.to_json() == found.to_json()
+  # A sum of times is a time.
+  assert math.isfinite(found.const + sum(e.ms for e in found.entries.values()))
+
+
+def _read_labels(path):
+  found = labelled.load(path, SPACE)
+  assert len(found.genotypes) == len(
+    {tuple(g) for g in found.genotypes.tolist()}
+  )
+  for genotype in found.genotypes:
+    SPACE.architecture(genotype)
+  for values in found.columns.values():
+    assert all(map(math.isfinite, values))
+
+
+def _files(name, folder):
+  """What draws a reader's files, their ending, and what reads and checks."""
+  if name == "network":
+    cell = spaces.get("nasbench201")
+    documents = [
+      _json(NETWORK),
+      _json(zoo.get("fbnet_96")),
+      _json(cell.architecture([0] * len(cell.decisions))),
+      _json(ResNet((1, 2), (16, 32), 8)),
+    ]
+    return partial(json_document, documents=documents), ".json", _read_network
+  if name == "recipe":
+    documents = [_json(Recipe()), {"optimizer": "sgd"}]
+    return partial(json_document, documents=documents), ".json", _read_recipe
+  if name == "hierarchy":
+    documents = _hierarchy(folder / "tree.json")
+    return partial(json_document, documents=documents), ".json", _read_hierarchy
+  if name == "table":
+    documents = [json.loads(TABLE.to_json())]
+    return partial(json_document, documents=documents), ".json", _read_table
+  items, described = _networks()
+  if name == "labels.json":
+    return (
+      partial(json_document, documents=[items, described]),
+      ".json",
+      _read_labels,
+    )
+  assert name == "labels.csv"
+  rows = [list(items[0]), *([str(v) for v in i.values()] for i in items)]
+  return partial(csv_document, rows=rows), ".csv", _read_labels
+
+
+class TooLongError(BaseException):
+  """Not to be taken for an error of the reader."""
+
+
+def _stop(*_):
+  raise TooLongError(f"a case took {LIMIT} CPU-seconds")
+
+
+def check(name, cases, folder):
+  """Reads so many malformed files; how many were read, and refused."""
+  draw, ending, read = _files(name, folder)
+  path = folder / f"file{ending}"
+  seen = collections.Counter()
+
+  @seed(SEED)
+  @settings(
+    max_examples=cases,
+    database=None,
+    deadline=None,
+    phases=(Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+  )
+  @given(st.randoms(use_true_random=True))
+  def case(random):
+    content = draw(random)
+    note(f"content: {content[:3000]!r}")
+    path.write_bytes(content)
+    signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT)
+    try:
+      read(path)
+    except Exception as error:
+      if isinstance(error, AssertionError) or not _is_told(error):
+        raise
+      seen["refused"] += 1
+    else:
+      seen["read"] += 1
+    finally:
+      signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+  before = signal.signal(signal.SIGVTALRM, _stop)
+  try:
+    case()
+  finally:
+    signal.signal(signal.SIGVTALRM, before)
+  return seen
+
+
+def _is_told(error):
+  """Whether it is an error of the input, in words that can be printed."""
+  words = explain(error)
+  return isinstance(error, ValueError) and bool(words and words.strip())
+
+
+# How many files in the default and in the long version; by what one takes.
+CASES = {
+  "network": (150, 3500),
+  "recipe": (100, 1500),
+  "hierarchy": (100, 2500),
+  "table": (150, 2500),
+  "labels.json": (30, 1000),
+  "labels.csv": (30, 1000),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_malformed_files(name, tmp_path):
+  seen = check(name, CASES[name][0], tmp_path)
+  print(f"{name}: seed {SEED}, {dict(seen)}")
+  assert seen["read"] and seen["refused"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_many_malformed_files(name, tmp_path):
+  seen = check(name, CASES[name][1], tmp_path)
+  print(f"{name}: seed {SEED}, {dict(seen)}")
+  # A space of few files is exhausted before the count.
+  assert sum(seen.values()) >= 0.9 * CASES[name][1]
+
+
+@pytest.mark.parametrize("content", ("{", '{"optimizer": "no"}'))
+def test_what_is_refused_is_told(content):
+  with pytest.raises(ValueError) as caught:
+    Recipe.from_json(content)
+  assert _is_told(caught.value)
+
+
+@given(st.sampled_from((TypeError("x"), KeyError("x"), RecursionError())))
+def test_what_is_not_the_input_is_noticed(error):
+  with pytest.raises(type(error)) as caught:
+    raise error
+  assert not _is_told(caught.value)
