@@ -14,7 +14,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fbnax.jobs import JOBS, compiling
+from fbnax.jobs import JOBS, compiling, config_values
 from fbnax.jobs.messages import explain
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -39,6 +39,7 @@ def main(argv: list[str]) -> int:
     job = _CONFIG.value.job
     if job not in JOBS:
       raise ValueError(f"config.job={job!r}; legal: {', '.join(JOBS)}")
+    config_values.check(_CONFIG.value)
     workdir = _WORKDIR.value or f"runs/{job}"
     describe = importlib.import_module("fbnax.jobs.workdir").describe
     print(f"{job}: {describe(workdir)}", flush=True)

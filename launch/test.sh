@@ -20,8 +20,10 @@ ensure_package() {
     echo "$1 could not be installed; going on without"
   fi
 }
-# Reports and trees are looked at in a browser; nouns name nodes of trees.
+# Reports and trees are looked at in a browser; nouns name nodes of trees;
+# launchers are checked by shellcheck.
 ensure_package chromium "$(command -v chromium || true)"
+ensure_package shellcheck "$(command -v shellcheck || true)"
 ensure_package wordnet-base /usr/share/wordnet/data.noun
 cd "$root"
 bin=.venv/bin

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts beside it: `ensure_venv EXTRA` makes .venv hold the
 # project and its pinned dependencies, with an extra of pyproject.toml or "".
 # It does nothing where .venv holds them already. PYTHON names the interpreter.

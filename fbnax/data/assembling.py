@@ -21,6 +21,7 @@ from fbnax.data.splitting import hold_out, subset
 
 _SMALLEST_FLIPPED = 28
 _USUAL_PADDING = 4
+_LARGEST_RESIZED = 2**34  # Bytes; a typing error must not ask for terabytes.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +126,12 @@ def _into_memory(
   parts: list[AnySplit] = []
   for split in (train, test):
     if isinstance(split, Split):
+      if split.size != size and num_bytes > _LARGEST_RESIZED:
+        raise ValueError(
+          f"decode_resolution={size[0]}: {len(train) + len(test)} images of "
+          f"that size are {num_bytes / 1e9:.3g} GB; legal: at most "
+          f"{_LARGEST_RESIZED / 1e9:.3g} GB, where a source is read into memory"
+        )
       parts.append(_resize_all(split, size))
     elif num_bytes <= request.in_memory_bytes:
       parts.append(_decode_all(split, size))

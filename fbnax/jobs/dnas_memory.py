@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fbnax.jobs.config_values import all_numbers
 from fbnax.models import memory
 from fbnax.training import files
 
@@ -15,7 +16,7 @@ KEPT = "memory.json"
 
 def check(options: Sequence[int]) -> None:
   """Raises a ValueError for options that no space can be built with."""
-  for k in options:
+  for k in all_numbers("config.memory_options", options):
     try:
       memory.channel_space(k)
     except ValueError as error:

@@ -16,6 +16,7 @@ from fbnax import costs, data, spaces
 from fbnax.costs import LatencyTable
 from fbnax.data import Dataset
 from fbnax.jobs import networks, parts
+from fbnax.jobs.config_values import all_numbers
 from fbnax.search import budgets as budgets_lib
 from fbnax.search import prices
 from fbnax.search.budgets import Budget
@@ -138,7 +139,10 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
     return [Budget(macs=(cost, cost))]
   given = config.budgets
   # Runs of earlier versions have the first two alone.
-  listed = {name: list(given.get(name, ())) for name in Budget._fields}
+  listed = {
+    name: all_numbers(f"config.budgets.{name}", given.get(name, ()))
+    for name in Budget._fields
+  }
   listed = {name: values for name, values in listed.items() if values}
   if not listed:
     raise ValueError(
@@ -169,7 +173,8 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
   if "macs" in listed:
     # Said now and not after the search; `members.scaled` needs it.
     low, high = found[0].macs[0], found[-1].macs[1]
-    inside = [v for v in given.get("scaled", ()) if low <= v <= high]
+    scaled = all_numbers("config.budgets.scaled", given.get("scaled", ()))
+    inside = [v for v in scaled if low <= v <= high]
     if inside:
       raise ValueError(
         f"config.budgets.scaled has {inside[0]:g} MACs; legal: below {low:g} "

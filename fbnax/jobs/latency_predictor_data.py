@@ -59,6 +59,11 @@ def read(config: Any) -> Measured:
     raise ValueError(
       f"config.kinds has {unknown or 'nothing'}; legal: {', '.join(KINDS)}"
     )
+  others = [b for b in config.batches if not isinstance(b, str)]
+  if others:
+    raise ValueError(
+      f"config.batches has {others[0]!r}; legal: endings of names, as '_1'"
+    )
   data = labelled.load(config.measurements, _space(config))
   latency_learning.check_space(data.space)
   columns, devices = _devices(config, data.columns)

@@ -9,9 +9,10 @@ def explain(error: Exception) -> str | None:
   """What to tell the user; None for a fault of the program.
 
   A fault of the input is an error of the command line (absl), of the config's
-  keys (ml_collections), or a ValueError or OSError that this package raised
-  itself: it says what was found and what is legal. What a library raises of its
-  own accord deep in a run means nothing to a user, and needs its traceback.
+  keys (ml_collections), a file that the system refuses, or a ValueError or
+  OSError that this package raised itself: it says what was found and what is
+  legal. What else a library raises of its own accord deep in a run means
+  nothing to a user, and needs its traceback.
   """
   if isinstance(error, flags.Error):
     return str(error)
@@ -26,6 +27,8 @@ def explain(error: Exception) -> str | None:
     error, ValueError | OSError
   ):
     return str(error)
+  if isinstance(error, OSError) and error.filename and error.strerror:
+    return f"{error.filename}: {error.strerror}"
   return None
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from typing import Any
 
-
 _DEEPEST = 100  # Nothing that is exchanged is nested a tenth as deep.
 
 

@@ -107,7 +107,7 @@ def load(directory: str | Path) -> SavedModel:
     card = json.loads(path.read_text("utf-8"))
   except (FileNotFoundError, NotADirectoryError):
     raise ValueError(f"{directory} holds no model: {path} is missing") from None
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise ValueError(f"{path} is damaged: {error}") from error
   if not isinstance(card, dict) or card.get("schema_version") != SCHEMA_VERSION:
     found = card.get("schema_version") if isinstance(card, dict) else card
@@ -117,6 +117,12 @@ def load(directory: str | Path) -> SavedModel:
   missing = {"architecture", "class_names", "preprocessing"} - set(card)
   if missing:
     raise ValueError(f"{path} lacks the keys {sorted(missing)}")
+  for key, kind, legal in (
+    ("preprocessing", dict, "an object"),
+    ("class_names", list, "a list"),
+  ):
+    if not isinstance(card[key], kind):
+      raise ValueError(f"{path}: {key} is {card[key]!r:.60}; legal: {legal}")
   missing = {"resolution", "mean", "std"} - set(card["preprocessing"])
   if missing:
     raise ValueError(f"{path}: preprocessing lacks the keys {sorted(missing)}")

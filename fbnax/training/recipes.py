@@ -122,7 +122,7 @@ class Settings:
       "schedule": (self.schedule in SCHEDULES, ", ".join(SCHEDULES)),
       "decay": (0 < self.decay <= 1, "above 0, at most 1"),
       "milestones": (
-        all(0 < m < 1 for m in self.milestones)
+        all(isinstance(m, float) and 0 < m < 1 for m in self.milestones)
         and list(self.milestones) == sorted(set(self.milestones)),
         "shares above 0 and below 1, ascending",
       ),

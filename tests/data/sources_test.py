@@ -39,6 +39,11 @@ def test_seed_and_fraction_decide_the_test_set():
   assert len(data.load("digits", test_fraction=0.5).test) in (898, 899)
 
 
+def test_a_resolution_that_no_memory_holds():
+  with pytest.raises(ValueError, match=r"resolution=1000000: .*GB; legal: at"):
+    data.load("digits", decode_resolution=1_000_000)
+
+
 def test_decode_resolution_and_max_images_hold_for_arrays_too():
   found = data.load("digits", decode_resolution=12, max_images=50)
   assert found.image_shape == (12, 12, 1)

@@ -187,6 +187,11 @@ def test_unnamed_hierarchies_are_saved_with_made_up_ids(tmp_path):
     (graph(TREE), ["a", "b", "y"], "class 'y' has children"),
     (graph(TREE), ["a", "b", "b"], "wnids repeats 'b'"),
     (graph(TREE), "absent.txt", "wnids: no such file"),
+    ("[" * 100_000, None, "no JSON"),
+    ({"nodes": [{"id": True}]}, None, r"nodes\[0\] is .*'id'"),
+    # Of a file that names a file, as a path would be.
+    (graph(TREE) | {"graph": {"wnids": "ids.txt"}}, None, "legal: a list of"),
+    (graph(TREE) | {"graph": {"wnids": 3}}, None, "graph.wnids is 3; legal"),
   ],
 )
 def test_files_that_are_no_hierarchy(tmp_path, content, wnids, message):

@@ -75,6 +75,7 @@ def repeat(found):
       r"row 4: column 'stage1.depth' has '7'; legal: \(2, 3, 4\)",
     ),
     (set_cell("stage1.layer0.kernel", ""), "'stage1.layer0.kernel' is empty"),
+    (set_cell("ms", "1" * 400), "column 'ms' has '1"),
     (repeat, "row 6 is the network of row 3"),
   ],
 )
@@ -100,6 +101,15 @@ def test_what_is_no_table(tmp_path):
     labelled.load(path, None)
   with pytest.raises(ValueError, match=r"legal: \.csv, \.json, \.npz"):
     labelled.load(tmp_path / "a.txt", SPACE)
+  item = rows(1)[0][0]
+  for name, value in (
+    ("stage1.depth", 10**400),
+    ("stage1.depth", True),
+    ("ms", 10**400),
+  ):
+    (tmp_path / "b.json").write_text(json.dumps([item | {name: value}]))
+    with pytest.raises(ValueError, match=f"item 0: column {name!r} has"):
+      labelled.load(tmp_path / "b.json", SPACE)
   (tmp_path / "b.json").write_text('[{"architecture": {"x": 1}, "acc": 1}]')
   with pytest.raises(ValueError, match="item 0: column 'architecture'"):
     labelled.load(tmp_path / "b.json", SPACE)

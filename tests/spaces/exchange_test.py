@@ -6,7 +6,7 @@ import json
 import pytest
 
 from fbnax import spaces
-from fbnax.spaces.exchange import fields, json_object
+from fbnax.spaces.exchange import fields, json_object, parsed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,14 @@ def test_json_object():
     json_object("{", "thing")
   with pytest.raises(ValueError, match=r"thing must be a JSON object.*\[1\]"):
     json_object("[1]", "thing")
+
+
+@pytest.mark.parametrize("depth", (101, 500, 5000, 100_000))
+def test_what_is_nested_too_deep(depth):
+  with pytest.raises(ValueError, match=r"thing is n(ested|ot valid JSON)"):
+    parsed("[" * depth + "]" * depth, "thing")
+  shallow = "[" * 99 + "]" * 99
+  assert repr(parsed(shallow, "thing")) == shallow
 
 
 def test_from_json_reads_both_kinds_of_networks():

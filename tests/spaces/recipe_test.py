@@ -74,6 +74,8 @@ def test_missing_keys_take_their_defaults():
     ("dropout", True),
     ("stochastic_depth", 1.5),
     ("mixup", -1),
+    ("mixup", 10**400),
+    ("weight_decay", 1e308),
   ),
 )
 def test_illegal_value_is_named(name, value):

@@ -117,6 +117,14 @@ def test_a_missing_key(tmp_path, key):
   _refused(tmp_path, "model.json", key)
 
 
+@pytest.mark.parametrize("key", ["class_names", "preprocessing"])
+@pytest.mark.parametrize("value", [None, 7, "x", True])
+def test_a_key_of_another_type(tmp_path, key, value):
+  _save(tmp_path)
+  _change(tmp_path, lambda card: card.update({key: value}))
+  _refused(tmp_path, "model.json", f"{key} is {value!r}; legal: a")
+
+
 @pytest.mark.parametrize("key", ["resolution", "mean", "std"])
 def test_a_missing_key_of_the_preprocessing(tmp_path, key):
   _save(tmp_path)

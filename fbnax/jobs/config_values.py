@@ -1,0 +1,62 @@
+"""What no config can hold, whatever its key is for.
+
+`config.json` is JSON, which has no NaN and no infinity, and what computes with
+a number of a config holds it in 32 or 64 bits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+_LARGEST_WHOLE = 2**31 - 1
+_LARGEST = 1e30  # Its square is still a float32.
+
+
+def check(config: Any, where: str = "config") -> None:
+  """Looks at every value of a config and of the configs in it.
+
+  Raises:
+    ValueError: a number is not finite or too large to be meant, or a list holds
+      other than numbers or strings, or both; the key is named.
+  """
+  for key, value in config.items():
+    name = f"{where}.{key}"
+    if hasattr(value, "items"):
+      check(value, name)
+    elif isinstance(value, list | tuple):
+      _check_list(name, value)
+    elif isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+      raise ValueError(
+        f"{name} is {value}; legal: whole numbers up to {_LARGEST_WHOLE:,}"
+      )
+    elif isinstance(value, float) and not _is_number(value):
+      raise ValueError(f"{name} is {value}; legal: numbers up to {_LARGEST:g}")
+    elif isinstance(value, str) and "\0" in value:
+      raise ValueError(f"{name} is {value!r}; legal: text without NUL")
+
+
+def all_numbers(name: str, values: Any) -> list[Any]:
+  """The values of a list.
+
+  Raises:
+    ValueError: one is no number; the key is named.
+  """
+  if not all(map(_is_number, values)):
+    raise ValueError(f"{name} is {values!r}; legal: a list of numbers")
+  return list(values)
+
+
+def _check_list(name: str, values: list[Any] | tuple[Any, ...]) -> None:
+  strings = [isinstance(v, str) for v in values]
+  if all(strings) or (not any(strings) and all(map(_is_number, values))):
+    return
+  raise ValueError(
+    f"{name} is {values!r}; legal: a list of strings, or of numbers up to "
+    f"{_LARGEST:g}"
+  )
+
+
+def _is_number(value: Any) -> bool:
+  is_number = isinstance(value, int | float) and not isinstance(value, bool)
+  return is_number and math.isfinite(value) and abs(value) <= _LARGEST

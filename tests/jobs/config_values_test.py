@@ -1,0 +1,44 @@
+import pytest
+from ml_collections import config_dict
+
+from fbnax.jobs import config_values
+from tests.configs_test import FILES, load, variants
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_config_is_legal(file):
+  for config in variants(load(file)):
+    config_values.check(config)
+
+
+@pytest.mark.parametrize(
+  "value, words",
+  [
+    (float("nan"), "config.a.b is nan; legal: numbers up to 1e"),
+    (float("-inf"), "config.a.b is -inf"),
+    (1e31, "config.a.b is 1e"),
+    (2**31, "config.a.b is 2147483648; legal: whole numbers up to 2,147"),
+    ("a\0b", "config.a.b is 'a.x00b'; legal: text"),
+    ((1.0, float("nan")), r"config.a.b is \(1.0, nan\); legal: a list of"),
+    ((1, "1"), r"config.a.b is \(1, '1'\)"),
+    ((True,), r"config.a.b is \(True,\)"),
+    ((None,), r"config.a.b is \(None,\)"),
+    (((1,),), r"config.a.b is \(\(1,\),\)"),
+  ],
+)
+def test_what_no_config_can_hold(value, words):
+  config = config_dict.create(job="x", a=config_dict.create(b=value))
+  with pytest.raises(ValueError, match=words):
+    config_values.check(config)
+
+
+def test_what_is_common_may_stay():
+  config_values.check(
+    config_dict.create(a=(), b=("x", ""), c=(1, 2.5), d=-1e30, e=None, f=True)
+  )
+
+
+def test_numbers_of_a_list():
+  assert config_values.all_numbers("config.a", (1, 2.5)) == [1, 2.5]
+  with pytest.raises(ValueError, match=r"config.a is \('x',\); legal: a list"):
+    config_values.all_numbers("config.a", ("x",))
