@@ -9,12 +9,11 @@ with `--dry_run` it says what it would take, and leaves nothing.
 import importlib
 import signal
 import sys
-from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fbnax.jobs import JOBS, compiling, config_values
+from fbnax.jobs import JOBS, compiling, config_values, stopping
 from fbnax.jobs.messages import explain
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -26,7 +25,7 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "estimate, and run nothing")
 
 def main(argv: list[str]) -> int:
   """Runs the job that the command line asks for; returns the exit code."""
-  signal.signal(signal.SIGTERM, _stop)
+  stopping.listen()
   logging.use_absl_handler()
   compiling.prepare()  # Before JAX is imported, which nothing has done yet.
   try:
@@ -46,6 +45,7 @@ def main(argv: list[str]) -> int:
     module = "fbnax.jobs.dry_run" if _DRY_RUN.value else JOBS[job]
     importlib.import_module(module).run(_CONFIG.value, workdir)
   except KeyboardInterrupt as stop:
+    stopping.heard()
     print("stopped; the same command goes on from here", file=sys.stderr)
     return stop.args[0] if stop.args else 128 + signal.SIGINT
   except Exception as error:
@@ -57,9 +57,5 @@ def main(argv: list[str]) -> int:
   return 0
 
 
-def _stop(*_: Any) -> None:
-  raise KeyboardInterrupt(128 + signal.SIGTERM)
-
-
 if __name__ == "__main__":
-  sys.exit(main(sys.argv))
+  stopping.leave(main(sys.argv))

@@ -1,9 +1,12 @@
 """Trials of a search in `trials.sqlite`: each is recorded as it ends.
 
 The file is in SQLite's WAL mode; what one call records is one transaction,
-synced to the disk, so a kill loses at most the trials that had not ended. A
-table of decisions holds what a search settles once ("early_stop", the
-genotypes of a round), so that a restarted search does the same again.
+synced to the disk, so a kill loses at most the trials that had not ended. The
+log is emptied into the file after each, since SQLite reads a damaged log up to
+the damage and says nothing. One process writes at a time (`jobs.workdir` sees
+to it), any may read. A table of decisions holds what a search settles once
+("early_stop", the genotypes of a round), so that a restarted search does the
+same again.
 
 SQLite checks its own structure, not the values in it, so each row carries a
 SHA-256 of what it holds.
@@ -34,6 +37,7 @@ _REFUSED = (
   sqlite3.SQLITE_FULL,
   sqlite3.SQLITE_CANTOPEN,
 )
+_HEADER = 100  # Bytes.
 _SCHEMA = """
 CREATE TABLE trials (
   id INTEGER PRIMARY KEY, round INTEGER NOT NULL, genotype TEXT NOT NULL,
@@ -211,6 +215,7 @@ class TrialStore:
         if self.connection.in_transaction:
           self.connection.execute("ROLLBACK")
         raise
+      _empty_log(self.connection)
 
 
 def open_store(path: str | Path) -> TrialStore:
@@ -222,6 +227,9 @@ def open_store(path: str | Path) -> TrialStore:
   """
   path = Path(path)
   with _naming(path):
+    # SQLite takes a file of one byte for a new one, as an empty file is.
+    if path.is_file() and 0 < path.stat().st_size < _HEADER:
+      raise ValueError(_damaged(path, f"it has {path.stat().st_size} bytes"))
     connection = sqlite3.connect(path, isolation_level=None, timeout=30)
     # What is no text any more is to be found by its digest, not by a crash.
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
@@ -232,6 +240,7 @@ def open_store(path: str | Path) -> TrialStore:
       connection.execute("PRAGMA synchronous = FULL")
       if not connection.execute("PRAGMA user_version").fetchone()[0]:
         _create(connection)
+      _empty_log(connection)
       store.all()
       store.decisions()
     except BaseException:
@@ -262,6 +271,16 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute(statement)
   connection.execute(f"PRAGMA user_version = {VERSION}")
   connection.execute("COMMIT")
+
+
+def _empty_log(connection: sqlite3.Connection) -> None:
+  """Writes the log into the file; the next one does where somebody reads."""
+  (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
+  connection.execute("PRAGMA busy_timeout = 0")
+  try:
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+  finally:
+    connection.execute(f"PRAGMA busy_timeout = {patience}")
 
 
 def _row(trial: Trial) -> list[Any]:

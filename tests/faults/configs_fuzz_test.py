@@ -57,7 +57,7 @@ ENDS = {
   "nars": ("fbnax.search.nars", "search"),
   "nbdt": ("fbnax.jobs.nbdt", "train_network"),
   "nbdt_tables": ("fbnax.jobs.nbdt_tables", "train_network"),
-  "predictors": ("fbnax.search.learning_curves", "score"),
+  "predictors": ("fbnax.jobs.predictors", "_learners"),
   "profile": ("fbnax.jobs.profile", "_parts"),
   "study": ("fbnax.jobs.study", "train_all"),
   "train": ("fbnax.jobs.train", "train_network"),
@@ -265,8 +265,9 @@ class Job:
 
 def _check(file, cases, folder, monkeypatch):
   job = Job(file, folder, monkeypatch)
-  job.read(_arguments(file, BASE.get(file, ())))
-  assert job.reached or file in WITHOUT, "the command line itself is refused"
+  if file not in WITHOUT:
+    job.read(_arguments(file, BASE.get(file, ())))
+    assert job.reached, "the command line itself is refused"
   job.reached = 0
   seen = check(job.draw, job.read, cases, LIMIT)
   print(f"{file}: seed {SEED}, {seen['refused']} refused, {job.reached} begun")

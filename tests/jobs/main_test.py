@@ -21,6 +21,11 @@ import os, sys, time
 import numpy as np
 from fbnax.jobs.workdir import open_workdir
 
+class Collected:
+  def __del__(self):
+    print("running", flush=True)
+    time.sleep(2)
+
 def run(config, workdir):
   with open_workdir(workdir, config, ignore=("behaviour",)) as opened:
     if config.behaviour == "lacking":
@@ -30,6 +35,16 @@ def run(config, workdir):
     if config.behaviour == "slow":
       print("running", flush=True)
       time.sleep(60)
+    if config.behaviour == "collected":
+      Collected()
+      time.sleep(60)
+    if config.behaviour == "cleaning":
+      try:
+        print("running", flush=True)
+        time.sleep(60)
+      finally:
+        time.sleep(3)
+        print("cleaned")
     print("cache", os.environ["JAX_COMPILATION_CACHE_DIR"])
     opened.write_result({"epochs": config.training.epochs})
 """
@@ -38,7 +53,7 @@ START = """
 import sys
 from fbnax import jobs, main
 jobs.JOBS["trial"] = "trial_job"
-sys.exit(main.main(["main", *sys.argv[1:]]))
+main.stopping.leave(main.main(["main", *sys.argv[1:]]))
 """
 
 
@@ -50,7 +65,8 @@ def place(tmp_path):
 
 
 def start(place, *arguments, **options):
-  environment = os.environ | {"PYTHONPATH": str(place), "FBNAX_CACHE": "/cache"}
+  path = os.pathsep.join([str(place), os.environ.get("PYTHONPATH", "")])
+  environment = os.environ | {"PYTHONPATH": path, "FBNAX_CACHE": "/cache"}
   environment.pop("JAX_COMPILATION_CACHE_DIR", None)
   return subprocess.Popen(
     [sys.executable, "-c", START, *arguments],
@@ -141,6 +157,26 @@ def test_being_stopped(place, sent, code):
   assert err == "stopped; the same command goes on from here\n"
   # Nothing holds it; the same command does go on.
   assert run(place, "--config=config.py")[0] == 0
+
+
+@pytest.mark.parametrize(
+  "behaviour, told", [("collected", "Exception ignored in"), ("cleaning", "")]
+)
+def test_a_signal_is_not_lost_and_does_not_disturb_cleaning_up(
+  place, behaviour, told
+):
+  process = start(
+    place, "--config=config.py", f"--config.behaviour={behaviour}"
+  )
+  while process.stdout.readline() != "running\n":
+    assert process.poll() is None
+  process.send_signal(signal.SIGTERM)
+  out, err = process.communicate(timeout=30)
+  assert process.returncode == 143
+  # Python says of what it has ignored.
+  assert told in err
+  assert err.endswith("stopped; the same command goes on from here\n")
+  assert out == ("cleaned\n" if behaviour == "cleaning" else "")
 
 
 HEAVY = ("tensorflow_datasets", "matplotlib", "ray", "orbax", "jax", "rich")

@@ -4,6 +4,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -122,6 +123,83 @@ def test_damage_is_noticed_or_harmless(tmp_path):
     else:
       assert i > 2
   assert noticed > 100
+
+
+def test_every_truncation_is_noticed_or_harmless(tmp_path):
+  path = tmp_path / "trials.sqlite"
+  trials = [trial_of(i) for i in range(30)]
+  with open_store(path) as store:
+    store.record(trials)
+  whole = path.read_bytes()
+  # An empty one is what a kill leaves of a store that was never written.
+  for length in range(1, len(whole), 509):
+    for left in tmp_path.iterdir():
+      left.unlink()
+    path.write_bytes(whole[:length])
+    try:
+      with open_store(path) as store:
+        assert store.all() == trials
+    except ValueError as error:
+      assert f"{path}: damaged: " in str(error) and "move" in str(error)
+    else:
+      assert length > len(whole) - 4096  # An index without entries.
+
+
+def test_the_log_is_empty_after_each_record(tmp_path):
+  path = tmp_path / "trials.sqlite"
+  log = tmp_path / "trials.sqlite-wal"
+  with open_store(path) as store:
+    for i in range(3):
+      store.record([trial_of(i)])
+      assert log.stat().st_size == 0
+    store.decide("early_stop", 3)
+    assert log.stat().st_size == 0
+    # A copy of the file alone, which nobody closed, has all of it.
+    (tmp_path / "copy.sqlite").write_bytes(path.read_bytes())
+    with open_store(tmp_path / "copy.sqlite") as copy:
+      assert copy.all() == [trial_of(i) for i in range(3)]
+      assert copy.decisions() == {"early_stop": 3}
+
+
+def test_a_reader_holds_nothing_up_and_a_damaged_log_loses_whole_records(
+  tmp_path,
+):
+  path = tmp_path / "trials.sqlite"
+  trials = [trial_of(i) for i in range(12)]
+  with open_store(path) as store:
+    store.record(trials[:2])
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM trials").fetchone() == (2,)
+    start = time.monotonic()
+    for i in range(2, 12, 2):
+      store.record(trials[i : i + 2])
+    assert time.monotonic() - start < 10
+    # As a kill leaves them here.
+    content = path.read_bytes()
+    log = (tmp_path / "trials.sqlite-wal").read_bytes()
+    reader.close()
+  assert len(log) > 10_000
+  rng = random.Random(0)
+  lengths = set()
+  for i in range(60):
+    folder = tmp_path / str(i)
+    folder.mkdir()
+    (folder / path.name).write_bytes(content)
+    flipped = bytearray(log)
+    flipped[rng.randrange(len(log))] ^= 1 << rng.randrange(8)
+    flipped = flipped[: rng.randrange(len(log))] if i % 2 else flipped
+    (folder / "trials.sqlite-wal").write_bytes(flipped)
+    try:
+      with open_store(folder / path.name) as store:
+        found = store.all()
+    except ValueError as error:
+      assert str(folder / path.name) in str(error)
+      continue
+    assert found == trials[: len(found)]
+    assert len(found) >= 2 and len(found) % 2 == 0
+    lengths.add(len(found))
+  assert len(lengths) > 2
 
 
 def test_damage_says_what_to_do(tmp_path):
