@@ -7,6 +7,7 @@ away; what runs there in fbnax's place counts in a file and a table.
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -59,6 +60,63 @@ def test_slurm_prints_its_commands(extra):
     "# if its time is up before it ends:",
     'scontrol requeue "$SLURM_JOB_ID"',
   ]
+
+
+# In place of the virtual environment's Python, on a node.
+NODE_PYTHON = """#!/bin/bash
+[[ $1 == -m ]] || exit 0
+trap 'echo saved; exit 143' TERM
+echo running
+[[ $2 != fbnax.main || $3 != --config=wrong ]] || exit 2
+[[ $3 != --config=short ]] || exit 0
+while true; do sleep 0.05; done
+"""
+
+
+def _node(folder):
+  """A project without anything to install, and Slurm's program beside it."""
+  (folder / "launch").mkdir()
+  shutil.copy(LAUNCH / "steps.sh", folder / "launch")
+  (folder / "launch" / "venv.sh").write_text("ensure_venv() { :; }\n")
+  (folder / ".venv" / "bin").mkdir(parents=True)
+  for path, text in (
+    (folder / ".venv" / "bin" / "python", NODE_PYTHON),
+    (folder / "scontrol", f'#!/bin/bash\necho "$@" >>{folder}/asked\n'),
+  ):
+    path.write_text(text)
+    path.chmod(0o755)
+  return os.environ | {
+    "PATH": f"{folder}:{os.environ['PATH']}",
+    "SLURM_JOB_ID": "7",
+    "SLURM_SUBMIT_DIR": str(folder),
+  }
+
+
+def test_slurm_saves_and_queues_again(tmp_path):
+  process = subprocess.Popen(
+    ["bash", LAUNCH / "slurm.sbatch", "configs/nars.py", "runs/x"],
+    env=_node(tmp_path),
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  assert process.stdout.readline() == "running\n"
+  process.send_signal(signal.SIGTERM)
+  out, _ = process.communicate(timeout=30)
+  assert process.returncode == 0
+  assert out == "saved\nsaved (exit code 143); queued again\n"
+  assert (tmp_path / "asked").read_text() == "requeue 7\n"
+
+
+@pytest.mark.parametrize("config, code", (("short", 0), ("wrong", 2)))
+def test_slurm_ends_as_the_job_does(tmp_path, config, code):
+  done = subprocess.run(
+    ["bash", LAUNCH / "slurm.sbatch", config, "runs/x"],
+    env=_node(tmp_path),
+    stdout=subprocess.DEVNULL,
+    check=False,
+  )
+  assert done.returncode == code
+  assert not (tmp_path / "asked").exists()
 
 
 def test_gpu_prints_its_commands():
