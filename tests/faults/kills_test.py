@@ -27,10 +27,11 @@ IN_A_CHAIN = 10  # Kills of one work directory, at most.
 @pytest.mark.slow
 @pytest.mark.parametrize("job", kills.JOBS)
 def test_killed_at_random_moments(job, tmp_path):
-  kills.finish(job, tmp_path / "first")  # Compiles.
   seconds = kills.finish(job, tmp_path / "undisturbed")
   wanted = kills.result(tmp_path / "undisturbed")
-  assert kills.result(tmp_path / "first") == wanted
+  if COUNT >= 20:  # That one compiled, perhaps; moments are drawn of this.
+    seconds = kills.finish(job, tmp_path / "second")
+    assert kills.result(tmp_path / "second") == wanted
   print(f"\n{job}: seed {SEED}, undisturbed in {seconds:.1f} s")
   found = []
   number = 0
