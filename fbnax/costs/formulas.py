@@ -31,9 +31,17 @@ def rows(
     table: a network, or the open table of a space.
     read: the reader that fits it.
     num_classes: outputs of the classifier.
+
+  Raises:
+    ValueError: the network is of a kind that is not counted.
   """
   if isinstance(table, CellNetwork):
     return cell.walk(table, read, num_classes)
+  if not isinstance(table, Architecture):
+    raise ValueError(
+      f"the network is of type {type(table).__name__}; legal: Architecture, "
+      "CellNetwork"
+    )
   return walk(table, read, num_classes)[0]
 
 

@@ -48,7 +48,7 @@ class Chains(NamedTuple):
   lengths: jax.Array
 
 
-class _Lookup(NamedTuple):
+class Lookup(NamedTuple):
   """A value that follows decisions: their positions, and all joint values."""
 
   positions: tuple[int, ...]
@@ -70,9 +70,9 @@ class Encoding:
   resolutions: tuple[int, ...]
   blocks: tuple[int, ...]
   stages: tuple[int, ...]
-  _codes: tuple[tuple[_Lookup, ...], ...] = dataclasses.field(compare=False)
-  _present: tuple[_Lookup, ...] = dataclasses.field(compare=False)
-  _resolution: _Lookup | None = dataclasses.field(compare=False)
+  _codes: tuple[tuple[Lookup, ...], ...] = dataclasses.field(compare=False)
+  _present: tuple[Lookup, ...] = dataclasses.field(compare=False)
+  _resolution: Lookup | None = dataclasses.field(compare=False)
 
   @property
   def categories(self) -> tuple[int, ...]:
@@ -179,13 +179,13 @@ def encoding(space: SearchSpace) -> Encoding:
   codes = []
   for n, i in enumerate(blocks):
     row = [
-      _Lookup((), np.asarray(features[0].values.index(table.blocks[i].stage))),
-      _Lookup((), np.asarray(place[i])),
+      Lookup((), np.asarray(features[0].values.index(table.blocks[i].stage))),
+      Lookup((), np.asarray(place[i])),
     ]
     for feature in features[2:]:
       names = fields[feature.name]
       row.append(
-        _lookup(
+        lookup(
           feature.values.index,
           joint[feature.name][n],
           _fields(chosen[n], names),
@@ -219,26 +219,34 @@ def _fields(block: Block, names: tuple[str, ...]) -> tuple[Any, ...]:
 
 def _one(
   kind: Callable[[Any], Any], field: Any, positions: dict[str, int]
-) -> _Lookup:
-  return _lookup(kind, joint_values(_together, (field,)), (field,), positions)
+) -> Lookup:
+  return lookup(kind, joint_values(_together, (field,)), (field,), positions)
 
 
-def _lookup(
+def lookup(
   code: Callable[[Any], Any],
   joint: list[tuple[dict[str, int], Any]],
   fields: tuple[Any, ...],
   positions: dict[str, int],
-) -> _Lookup:
+) -> Lookup:
+  """A function of fields for every joint choice of what they follow.
+
+  Args:
+    code: of the values in `joint`; numbers.
+    joint: as `joint_values` gives them.
+    fields: that the values are of.
+    positions: of the space's decisions, by name.
+  """
   names = decisions_of(*fields)
   counts = {f.decision: len(f.values) for f in fields if isinstance(f, Follow)}
   values = np.asarray([code(value) for _, value in joint])
-  return _Lookup(
+  return Lookup(
     tuple(positions[name] for name in names),
     values.reshape([counts[name] for name in names]),
   )
 
 
-def _look_up(lookup: _Lookup, genotypes: jax.Array) -> jax.Array:
+def _look_up(lookup: Lookup, genotypes: jax.Array) -> jax.Array:
   """The value of each genotype, `[n]`."""
   index = jnp.zeros(len(genotypes), jnp.int32)
   for position, count in zip(

@@ -7,8 +7,8 @@ Three formats:
   decision with one value may be left out), and columns of numbers. A decision
   that changes nothing, such as the kernel of a layer that is not there, may be
   empty.
-* JSON: a list of objects with an `architecture`, as `Architecture.to_json` has
-  it, or decisions as in the CSV, and numbers.
+* JSON: a list of objects with an `architecture`, as `to_json` of its kind
+  (`Architecture`, `UNet`, …) has it, or decisions as in the CSV, and numbers.
 * published .npz files: those of Once-for-All networks (`PUBLISHED`), and HELP's
   measurements of FBNet networks, a column for each device.
 
@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import spaces
-from fbnax.spaces import Architecture, SearchSpace, mobilenetv3, proxylessnas
+from fbnax.spaces import SearchSpace, mobilenetv3, proxylessnas
 from fbnax.spaces.exchange import parsed
 
 # Blocks of networks in the published files, and their space.
@@ -164,7 +164,9 @@ def _genotype(
     given = cells["architecture"]
     text = given if isinstance(given, str) else json.dumps(given)
     try:
-      return np.asarray(space.genotype(Architecture.from_json(text)))
+      # A space's table is a network of its kind.
+      network = type(space.table).from_json(text)
+      return np.asarray(space.genotype(network))
     except (ValueError, TypeError) as error:
       raise ValueError(f"{where}: column 'architecture': {error}") from error
   choices = []

@@ -234,7 +234,7 @@ def scores(
       placed(space, stage.decisions, stage.modules, start)
     )
     chains = _encoded(space, genotypes, stage.blocks)
-    norms = np.asarray(_last_norms(model, chains), np.float64)
+    norms = np.asarray(last_norms(model, chains), np.float64)
     hops = np.minimum(stage.lengths - 1, found.norm_mean.shape[1] - 1)
     spread = found.norm_deviation[:, hops]
     normal = (norms - found.norm_mean[:, hops]) / np.where(
@@ -258,7 +258,7 @@ def _encoded(
 
 
 @jax.jit
-def _last_norms(model: FittedGraph, chains: Chains) -> jax.Array:
+def last_norms(model: FittedGraph, chains: Chains) -> jax.Array:
   """Norms of the last nodes at the hop of their chains, `f32[S, M]`.
 
   One program for all stages whose modules are as many and as long.

@@ -17,6 +17,7 @@ from fbnax.spaces import (
   proxylessnas,
   small,
   small_dnas,
+  unet,
   zoo,
 )
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
@@ -99,5 +100,6 @@ __all__ = [
   "names",
   "scale",
   "scaled_to",
+  "unet",
   "zoo",
 ]

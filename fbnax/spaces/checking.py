@@ -21,7 +21,7 @@ from fbnax.spaces.widths import mid_width
 
 def check(table: Architecture | CellNetwork) -> None:
   """Raises a ValueError that names the first entry no space can have."""
-  if isinstance(table, CellNetwork):
+  if not isinstance(table, Architecture):
     return
   _check_channels("stem.channels", table.stem.channels)
   before = table.stem.channels

@@ -1,7 +1,8 @@
 """Walks over layer tables: nested dataclasses whose fields may be open.
 
-All that spaces need to know about the two kinds of network is here: an
-`Architecture` has blocks that may be absent, a `CellNetwork` has none.
+All that spaces need to know about the kinds of network is here: an
+`Architecture` has blocks that may be absent, a `CellNetwork` and a `UNet` have
+none.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def open_fields(*items: Any) -> list[Follow]:
 
 
 def blocks_of(table: Architecture | CellNetwork) -> dict[str, Block]:
-  """A table's blocks by name; a network of cells has none."""
-  if isinstance(table, CellNetwork):
+  """A table's blocks by name; a network of another kind has none."""
+  if not isinstance(table, Architecture):
     return {}
   return dict(zip(table.block_names, table.blocks, strict=True))
 
@@ -96,14 +97,14 @@ def _choose(decision: str, index: int, item: Any) -> Any:
 
 def without_blocks(table: Architecture | CellNetwork) -> Any:
   """The table without its blocks: what is always there."""
-  if isinstance(table, CellNetwork):
+  if not isinstance(table, Architecture):
     return table
   return dataclasses.replace(table, blocks=())
 
 
 def with_present_blocks(table: Architecture | CellNetwork) -> Any:
   """A filled table without the blocks that are absent."""
-  if isinstance(table, CellNetwork):
+  if not isinstance(table, Architecture):
     return table
   present = (b for b in table.blocks if b.present)
   return dataclasses.replace(
