@@ -66,6 +66,7 @@ def test_a_search_of_digits(tmp_path):
     assert re.search(rf"\n{line}[\d.,]+ ", out), line
 
 
+@pytest.mark.slow
 def test_an_evaluator_that_trains_nothing(tmp_path):
   (tmp_path / "own.py").write_text(
     (ROOT / "configs/nars.py").read_text()
@@ -82,6 +83,7 @@ def test_an_evaluator_that_trains_nothing(tmp_path):
   assert "candidates at 8 pixels" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_single_training(tmp_path):
   space = spaces.get("small")
   smallest = space.architecture(np.zeros(len(space.decisions), int))

@@ -50,6 +50,7 @@ def test_a_network(space, dataset):
   assert found.pixels == 8
 
 
+@pytest.mark.slow
 def test_a_population_holds_each_members_state(space, dataset):
   genotypes = np.asarray([[0, 0, 0, 0], [2, 1, 1, 1], [1, 0, 0, 1]])
   one = estimates.measure_population(space, genotypes[:1], SETTINGS, dataset)

@@ -241,7 +241,7 @@ def test_killed_and_started_again_it_ends_the_same(finished, tmp_path):
   workdir = tmp_path / "killed"
   rng = np.random.default_rng(0)
   kills = 0
-  for delay in rng.uniform(4, 14, 4):
+  for delay in rng.uniform(4, 14, 2):
     process = subprocess.Popen(
       _command(workdir),
       stdout=subprocess.DEVNULL,

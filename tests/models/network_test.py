@@ -44,7 +44,23 @@ def _perturbed(architecture, seed):
   )
 
 
-@pytest.mark.parametrize("name", zoo.names())
+# One of each family by default: tracing the others takes a minute.
+COUNTED = {
+  "fbnet_a",
+  "fbnetv2_f1",
+  "fbnetv3_a",
+  "timm_fbnetc_100",
+  "timm_fbnetv3_b",
+}
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param(name, marks=() if name in COUNTED else pytest.mark.slow)
+    for name in zoo.names()
+  ],
+)
 def test_counts_are_what_flax_makes(name):
   for seed in (None, 0):
     architecture = zoo.get(name)
@@ -285,6 +301,7 @@ def test_more_masked_candidates(index):
   _check_steps(WHOLE, index, _recipes())
 
 
+@pytest.mark.slow
 def test_members_do_not_see_each_other():
   """In a population each candidate trains as it does alone."""
   genotypes = np.asarray(SPACE.sobol(4, seed=2))[:2]
