@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from fbnax.spaces.architecture import LARGEST
 from fbnax.spaces.exchange import json_object
 
 OPTIMIZERS = ("rmsprop", "sgd", "adamw")
+_LARGEST = 1e38  # What float32 holds.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +68,11 @@ class Recipe:
     if not isinstance(self.ema, bool):
       raise ValueError(f"recipe.ema is {self.ema!r}; legal: true or false")
     limits = {
-      "learning_rate": LARGEST,
-      "weight_decay": LARGEST,
+      "learning_rate": _LARGEST,
+      "weight_decay": _LARGEST,
       "dropout": 1.0,
       "stochastic_depth": 1.0,
-      "mixup": LARGEST,
+      "mixup": _LARGEST,
     }
     for name, limit in limits.items():
       value = getattr(self, name)
