@@ -6,12 +6,10 @@ import json
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import config_dict
 
-from fbnax.jobs import inputs
+from fbnax.jobs.named_spaces import space_of_file
 from fbnax.search import label_choice, label_expressions, labelled
 from fbnax.search.labelled import Labelled
-from fbnax.spaces import SearchSpace
 
 
 class Data(NamedTuple):
@@ -34,7 +32,7 @@ def read(config: Any) -> Data:
   Raises:
     ValueError: a file or a key of the config is wrong; it is named.
   """
-  space = _space(config)
+  space = space_of_file(config)
   labels = labelled.load(config.labels, space)
   count = len(labels.genotypes)
   for key in ("accuracy", "cost"):
@@ -63,17 +61,6 @@ def read(config: Any) -> Data:
     test = np.sort(order[:held_out])
   train = np.setdiff1d(np.arange(count), test)
   return Data(labels, train, test)
-
-
-def _space(config: Any) -> SearchSpace | None:
-  if not config.space:
-    if config.fix:
-      raise ValueError(
-        f"config.fix is {config.fix!r} and config.space is empty; legal: both"
-      )
-    return None
-  given = inputs.SPACE_DEFAULTS | {"space": config.space, "fix": config.fix}
-  return inputs.space(config_dict.ConfigDict(given), 3)
 
 
 def _rows(path: str, count: int) -> np.ndarray:

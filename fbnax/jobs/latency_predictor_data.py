@@ -7,9 +7,8 @@ import re
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import config_dict
 
-from fbnax.jobs import inputs
+from fbnax.jobs.named_spaces import space_of_file
 from fbnax.search import additive, labelled, latency_learning, latency_starts
 from fbnax.search.latency_learning import FEWEST, KINDS
 from fbnax.search.latency_starts import Predict
@@ -64,7 +63,7 @@ def read(config: Any) -> Measured:
     raise ValueError(
       f"config.batches has {others[0]!r}; legal: endings of names, as '_1'"
     )
-  data = labelled.load(config.measurements, _space(config))
+  data = labelled.load(config.measurements, space_of_file(config))
   latency_learning.check_space(data.space)
   columns, devices = _devices(config, data.columns)
   rows = len(data.genotypes)
@@ -112,17 +111,6 @@ def others(config: Any, data: Measured) -> dict[str, dict[str, Predict]]:
 def file_name(device: str) -> str:
   """A device's name as one of a file."""
   return re.sub(r"[^\w.+-]+", "_", device).lstrip(".") or "_"
-
-
-def _space(config: Any) -> SearchSpace | None:
-  if not config.space:
-    if config.fix:
-      raise ValueError(
-        f"config.fix is {config.fix!r} and config.space is empty; legal: both"
-      )
-    return None
-  given = inputs.SPACE_DEFAULTS | {"space": config.space, "fix": config.fix}
-  return inputs.space(config_dict.ConfigDict(given), 3)
 
 
 def _devices(

@@ -16,12 +16,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import config_dict
 
 from fbnax import __version__, report
 from fbnax.costs import LatencyTable
 from fbnax.costs.latency_keys import Key, keys, made_of_blocks
-from fbnax.jobs import inputs
+from fbnax.jobs.named_spaces import named_space
 from fbnax.jobs.workdir import WorkDir, open_workdir
 from fbnax.models import profile as profiler
 from fbnax.models.timing import Settings, device
@@ -39,12 +38,7 @@ _INTERVAL = 1.0
 def run(config: Any, workdir: str) -> None:
   """Measures the table and the networks, or what is left of them."""
   settings = _settings(config)
-  space = inputs.space(
-    config_dict.ConfigDict(
-      inputs.SPACE_DEFAULTS | {"space": config.space, "fix": config.fix}
-    ),
-    config.input_channels,
-  )
+  space = named_space(config, config.input_channels)
   made_of_blocks(space.table)
   with open_workdir(workdir, config.to_dict()) as work:
     if work.is_done():

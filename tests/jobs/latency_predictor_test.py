@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from fbnax import costs, spaces
-from fbnax.costs.latency_json import Entry
-from fbnax.costs.latency_keys import space_keys
 from fbnax.jobs import latency_predictor, latency_predictor_data
 from fbnax.search.prices import Price, feasible
 from tests.jobs.autobuild_test import config_of
+from tests.search.devices import make_measured
 
 SPACE = spaces.get("fbnet_cifar")
 
@@ -23,17 +22,7 @@ def measurements(tmp_path_factory):
   genotypes = np.unique(
     np.asarray(SPACE.sample(jax.random.key(0), 150)), axis=0
   )
-  random = np.random.default_rng(0)
-  times = {key: random.uniform(0.1, 1.0) for key in sorted(space_keys(SPACE))}
-
-  def measured(spread, const):
-    entries = {
-      key: Entry(float(ms * random.uniform(1 - spread, 1 + spread)))
-      for key, ms in times.items()
-    }
-    table = costs.LatencyTable(entries, const=const)
-    return np.asarray(table.batch(SPACE, genotypes), np.float64)
-
+  measured = make_measured(SPACE, genotypes)
   columns = {
     "phone_1": measured(0.0, 3.0),
     "phone_32": 20 * measured(0.05, 1.0),

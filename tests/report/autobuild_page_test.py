@@ -1,12 +1,8 @@
 """The page of AutoBuild, from results that are made up."""
 
-import html
-import json
-import re
-
 import pytest
 
-import fbnax.report
+from tests.report.pages import words, write
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
 
@@ -57,16 +53,6 @@ def make_result(**changes):
     "expressions": [row | changes],
     "times": {"phases": {"fit": 60.0}, "total": 90.0},
   }
-
-
-def write(folder, result):
-  (folder / "result.json").write_text(json.dumps(result))
-  return fbnax.report.write(folder).read_text("utf-8")
-
-
-def words(page):
-  text = re.sub(r"<[^>]*>", "", page)
-  return html.unescape(re.sub(r"\s+", " ", text))
 
 
 def test_what_was_found_is_said_and_drawn(tmp_path):

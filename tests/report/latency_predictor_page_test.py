@@ -1,15 +1,13 @@
 """The page of learned latencies, from results that are made up."""
 
-import html
-import json
 import re
 
 import numpy as np
 import pytest
 
-import fbnax.report
 from fbnax.report import latency_predictor_charts
 from fbnax.report.latency_predictor_schema import Kind, Score
+from tests.report.pages import words, write
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
 COUNTS = (10, 1000)
@@ -77,16 +75,6 @@ def make_result(devices=("phone", "board"), seeds=1):
     ],
     "times": {"phases": {"scores": 300.0}, "total": 310.0},
   }
-
-
-def write(folder, result):
-  (folder / "result.json").write_text(json.dumps(result))
-  return fbnax.report.write(folder).read_text("utf-8")
-
-
-def words(page):
-  text = re.sub(r"<[^>]*>", "", page)
-  return html.unescape(re.sub(r"\s+", " ", text))
 
 
 def svg_of(page, name):

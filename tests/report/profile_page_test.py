@@ -1,16 +1,15 @@
 """The page of a latency profile, from results that are made up."""
 
 import html
-import json
 import re
 
 import numpy as np
 import pytest
 
-import fbnax.report
 from fbnax.jobs import profile
 from fbnax.report import profile_page
 from fbnax.report.profile_schema import ProfileResult
+from tests.report.pages import write
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
 
@@ -55,11 +54,6 @@ def make_result(count=12, seed=0):
     "agreement": agreement,
     "times": {"phases": {"parts": 100.0}, "total": 130.0},
   }
-
-
-def write(folder, result):
-  (folder / "result.json").write_text(json.dumps(result))
-  return fbnax.report.write(folder).read_text("utf-8")
 
 
 def text_of(page):

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.costs import LatencyTable
-from fbnax.costs.latency_json import Entry
-from fbnax.costs.latency_keys import space_keys
 from fbnax.search import additive, latency_learning, latency_starts
 from fbnax.search.latency_learning import agreement, as_table, fit, learn
+from tests.search.devices import make_measured
 
 SPACE = spaces.get("fbnet_cifar")
 
@@ -17,17 +15,7 @@ SPACE = spaces.get("fbnet_cifar")
 def data():
   """Two devices whose parts add up, the second of which is like the first."""
   genotypes = np.asarray(SPACE.sample(jax.random.key(0), 500))
-  random = np.random.default_rng(0)
-  times = {key: random.uniform(0.1, 1.0) for key in sorted(space_keys(SPACE))}
-
-  def measured(spread, const):
-    entries = {
-      key: Entry(float(ms * random.uniform(1 - spread, 1 + spread)))
-      for key, ms in times.items()
-    }
-    table = LatencyTable(entries, const=const)
-    return np.asarray(table.batch(SPACE, genotypes), np.float64)
-
+  measured = make_measured(SPACE, genotypes)
   return genotypes, measured(0.0, 3.0), 2.5 * measured(0.1, 1.0)
 
 
