@@ -5,22 +5,21 @@
 
 Three seeds learn a column of Once-for-All networks on the published split: one
 of the labels of the sampled networks, or a device of those that were measured
-(`--column=2080ti_64`). Printed, and written as JSON, are the rank correlations
-of the prediction and of the norms at every hop on the held-out networks, beside
-an additive ridge regression, CPU and wall seconds of a fit after compilation,
-and of scoring all modules.
+(`--column=2080ti_64`). Told are the rank correlations of the prediction and of
+the norms at every hop on the held-out networks, beside an additive ridge
+regression, CPU and wall seconds of a fit after compilation, and of scoring all
+modules. `--quick` learns for one epoch from 64 networks.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
+import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import jax
 import jax.numpy as jnp
@@ -31,44 +30,71 @@ from fbnax.models import GraphPredictor
 from fbnax.search import additive, graph_fit, labelled, modules
 from fbnax.search.chains import encoding
 from fbnax.spaces import SearchSpace
+from tests.benchmarks import measuring
 
 SEEDS = 3
 SAMPLED = "ofa_mbv3/ofa_pn sampled sets (s_*)"
 MEASURED = "HELP OFA measured set (h_*)"
 
 
-def main(arguments: list[str]) -> None:
-  """Prints a table, and writes it where a file is named."""
-  parser = argparse.ArgumentParser(description=__doc__)
+def arguments(parser: argparse.ArgumentParser) -> None:
+  """Of the command line."""
   parser.add_argument("labels")
   parser.add_argument("splits")
   parser.add_argument("--epochs", type=int, default=200)
   parser.add_argument("--learning_rate", type=float, default=1e-3)
   parser.add_argument("--column", default="acc_l1")
-  parser.add_argument("--json")
-  given = parser.parse_args(arguments)
+
+
+def run(given: Any) -> Iterator[measuring.Row]:
+  """Rank correlations and times of a column."""
   space, genotypes, labels, which = _data(given.labels, given.column)
   split = json.loads(Path(given.splits).read_text("utf-8"))[which]
-  train, test = (np.asarray(split[name]) for name in ("train", "test"))
-  result = {
-    "labels": Path(given.labels).name,
-    "column": given.column,
-    "epochs": given.epochs,
-    "learning_rate": given.learning_rate,
-    "train": len(train),
-    "test": len(test),
-    **measure(
-      space,
-      (genotypes[train], labels[train]),
-      (genotypes[test], labels[test]),
-      graph_fit.Settings(
-        epochs=given.epochs, learning_rate=given.learning_rate
-      ),
-    ),
+  few = 64 if given.quick else None
+  train, test = (np.asarray(split[name])[:few] for name in ("train", "test"))
+  settings = graph_fit.Settings(
+    epochs=1 if given.quick else given.epochs,
+    learning_rate=given.learning_rate,
+  )
+  found = measure(
+    space,
+    (genotypes[train], labels[train]),
+    (genotypes[test], labels[test]),
+    settings,
+  )
+  what = f"{Path(given.labels).stem}, {given.column}, {settings.epochs} epochs"
+  ranks = "Spearman on held-out networks"
+  correlations = {
+    "prediction": found["prediction"],
+    **{
+      f"hop {i}": hop for i, hop in enumerate(zip(*found["hops"], strict=True))
+    },
   }
-  _show(result)
-  if given.json:
-    Path(given.json).write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+  for name, seeds in correlations.items():
+    yield measuring.Row(
+      f"graph predictor, {what}: {name}",
+      statistics.median(seeds),
+      "",
+      min(seeds),
+      max(seeds),
+      notes=f"{ranks} (least to most of {SEEDS} seeds)",
+      details={"ridge": found["ridge"], "train": len(train)},
+    )
+  yield measuring.Row(f"ridge regression, {what}", found["ridge"], notes=ranks)
+  yield measuring.Row(
+    f"graph predictor, {what}: fit of a seed",
+    found["wall_seconds_of_a_seed"],
+    "s",
+    notes=f"{found['cpu_seconds_of_a_seed']:.1f} CPU s, after "
+    f"{found['cpu_seconds_of_compilation']:.1f} of compilation",
+    main=True,
+  )
+  yield measuring.Row(
+    f"graph predictor, {what}: {found['modules']:,} modules scored",
+    found["seconds_of_scoring"],
+    "s",
+    notes=f"by {SEEDS} seeds",
+  )
 
 
 def measure(
@@ -137,29 +163,5 @@ def _data(
   return data.space, data.genotypes, data.columns[column], SAMPLED
 
 
-def _show(result: dict[str, Any]) -> None:
-  hops = len(result["hops"][0])
-  names = ["prediction", *(f"hop {h}" for h in range(hops))]
-  print(
-    f"{result['labels']}, {result['column']}: rank correlation on "
-    f"{result['test']} networks, learned from {result['train']} in "
-    f"{result['epochs']} epochs; ridge regression {result['ridge']:.4f}"
-  )
-  print(f"{'':8}" + "".join(f"{name:>12}" for name in names))
-  rows = zip(result["prediction"], result["hops"], strict=True)
-  for seed, (prediction, norms) in enumerate(rows):
-    values = "".join(f"{value:12.4f}" for value in (prediction, *norms))
-    print(f"seed {seed:<3}{values}")
-  print(
-    f"a seed takes {result['cpu_seconds_of_a_seed']:.1f} CPU s, "
-    f"{result['wall_seconds_of_a_seed']:.1f} s, after "
-    f"{result['cpu_seconds_of_compilation']:.1f} CPU s of compilation"
-  )
-  print(
-    f"scoring {result['modules']:,} modules by {SEEDS} seeds: "
-    f"{result['seconds_of_scoring']:.2f} s"
-  )
-
-
 if __name__ == "__main__":
-  main(sys.argv[1:])
+  measuring.main(run, __doc__, arguments)

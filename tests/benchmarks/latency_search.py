@@ -1,26 +1,24 @@
 """Two searches under the latency tables of two devices, each net on both.
 
   python -m tests.benchmarks.latency_search hwnas_fbnet_lut.json cifar10.npz \
-    WORKDIR [DEVICE DEVICE]
+    WORKDIR [DEVICE DEVICE] [--json=FILE] [--quick]
 
 The job `dnas` in the space `fbnet_cifar`, asked for 0.7 times the mean latency
 of random networks of the space on the device. The loss is a cheap one, of 600
 images and few epochs by single paths: what is looked at is the latency. Each
 derived network is then costed on both devices (section 4.3 of the review): the
-one that was searched for a device should be the faster there. Started again, it
-goes on; what was searched is in WORKDIR/DEVICE, the numbers in
-WORKDIR/latency.json.
+one that was searched for a device should be the faster there, which stands as
+the peer. Started again, it goes on; what was searched is in WORKDIR/DEVICE.
+`--quick` takes 48 images and two epochs.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
-import json
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import jax
 import numpy as np
@@ -31,6 +29,7 @@ from fbnax.jobs import compiling, dnas_search, inputs
 from fbnax.jobs.networks import read_recipe
 from fbnax.jobs.workdir import open_workdir
 from fbnax.training.progress import open_progress
+from tests.benchmarks import measuring
 
 ROOT = Path(__file__).parents[2]
 DEVICES = ("pixel3", "1080ti_1")
@@ -50,9 +49,12 @@ CHANGES = {
   "search.derivation": "sample",
   "search.samples": 8,
 }
+QUICK = {"data.max_images": 48, "search.epochs": 2, "search.samples": 2}
 
 
-def configure(images: str, table: Path, target: float) -> Any:
+def configure(
+  images: str, table: Path, target: float, quick: bool = False
+) -> Any:
   """The preset `cifar10` of FBNet, cut down."""
   path = ROOT / "configs" / "fbnet.py"
   spec = importlib.util.spec_from_file_location("fbnet", path)
@@ -67,6 +69,7 @@ def configure(images: str, table: Path, target: float) -> Any:
       "search.table": str(table),
       "search.target": target,
     }
+    | (QUICK if quick else {})
   )
   return config
 
@@ -88,42 +91,57 @@ def search(config: Any, folder: Path) -> dict[str, Any]:
   }
 
 
-def main(arguments: list[str]) -> None:
-  """Searches for both devices; prints a table and writes it as JSON."""
+def arguments(parser: argparse.ArgumentParser) -> None:
+  """Of the command line."""
+  parser.add_argument("tables", help="look-up tables of HW-NAS-Bench")
+  parser.add_argument("images", help="an .npz of images")
+  parser.add_argument("workdir", type=Path)
+  parser.add_argument("devices", nargs="*", default=DEVICES)
+
+
+def run(given: Any) -> Iterator[measuring.Row]:
+  """Searches for all devices, and what each found takes on each."""
   compiling.deepen()
-  source, images, folder = arguments[0], arguments[1], Path(arguments[2])
-  devices = tuple(arguments[3:]) or DEVICES
-  folder.mkdir(parents=True, exist_ok=True)
+  given.workdir.mkdir(parents=True, exist_ok=True)
   space = spaces.get("fbnet_cifar")
   sample = space.sample(jax.random.key(0), 20_000)
   tables, rows = {}, []
-  for device in devices:
-    tables[device] = convert(source, device)
-    path = folder / f"{device}.table.json"
+  for device in given.devices:
+    tables[device] = convert(given.tables, device)
+    path = given.workdir / f"{device}.table.json"
     tables[device].save(path)
     mean = float(np.asarray(tables[device].batch(space, sample)).mean())
-    config = configure(images, path, SHARE * mean)
-    found = search(config, folder / device)
+    config = configure(given.images, path, SHARE * mean, given.quick)
+    found = search(config, given.workdir / device)
     rows.append({"device": device, "mean_ms": mean, "target_ms": SHARE * mean})
     rows[-1] |= found
-  for row in rows:
-    network = space.architecture(row["genotype"])
-    row["on"] = {d: float(t.latency(network)) for d, t in tables.items()}
-    gap = row["ms"] / row["target_ms"] - 1.0
-    print(
-      f"for {row['device']}: asked for {row['target_ms']:.3f} ms (0.7 x mean), "
-      f"derived {row['ms']:.3f} ms ({100 * gap:+.1f}%), most likely "
-      f"{row['most_likely_ms']:.3f} ms, expected {row['expected_ms']:.3f} ms"
+    yield measuring.Row(
+      f"search for {device}: derived network",
+      found["ms"],
+      "ms",
+      notes=f"asked for {SHARE * mean:.3f} ms ({SHARE} of the mean), "
+      f"{100 * (found['ms'] / (SHARE * mean) - 1):+.1f}%; most likely "
+      f"{found['most_likely_ms']:.3f} ms, expected "
+      f"{found['expected_ms']:.3f} ms",
+      details=rows[-1],
     )
-  for device in devices:
-    each = ", ".join(
-      f"{row['on'][device]:.3f} ms searched for {row['device']}" for row in rows
+  for device in given.devices:
+    took = {
+      row["device"]: float(
+        tables[device].latency(space.architecture(row["genotype"]))
+      )
+      for row in rows
+    }
+    other = min(d for d in given.devices if d != device)
+    yield measuring.Row(
+      f"on {device}, searched for it",
+      took[device],
+      "ms",
+      peer=f"searched for {other}",
+      peer_value=took[other],
+      details=took,
     )
-    best = min(rows, key=lambda row: row["on"][device])["device"]
-    print(f"on {device}: {each}; best at home: {best == device}")
-  text = json.dumps(rows, indent=2) + "\n"
-  (folder / "latency.json").write_text(text, "utf-8")
 
 
 if __name__ == "__main__":
-  main(sys.argv[1:])
+  measuring.main(run, __doc__, arguments)

@@ -1,28 +1,23 @@
 """A training step of networks, and PyTorch's of the same networks beside it.
 
-  python -m tests.benchmarks.network_step [result.json] [network ...]
+  python -m tests.benchmarks.network_step [network ...] [--json=FILE] [--quick]
 
 `seven` is a network of seven inverted residuals, 32 x 32 pixels, batch 64;
-`fbnetv2_f1` the published one at 128 pixels, batch 8; `fbnetv3_a` the same.
-Forward, backward and SGD with momentum from the same weights on the same batch;
-losses of the first 20 steps are compared, a wrong one fails. PyTorch runs
-eagerly, channels last, with one thread and with all, and compiled where a
-compiler is there; it is left out where it is not installed (extra `torch`).
+`fbnetv2_f1` the published one at 128 pixels, batch 8; `fbnetv3_a` the same;
+`small` the middle of that space at 32 pixels, batch 64. Forward, backward and
+SGD with momentum from the same weights on the same batch; losses of the first
+20 steps are compared, a wrong one fails. PyTorch runs eagerly, channels last,
+with one thread and with all, and compiled where a compiler is there; the peer
+of a network is the fastest of these. It is left out where it is not installed
+(extra `torch`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import statistics
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +26,7 @@ import optax
 
 from fbnax import costs, models, spaces
 from fbnax.spaces import Architecture, Block, Head, Stem
+from tests.benchmarks import measuring
 
 CLASSES, RATE, COMPARED, RUNS = 10, 0.02, 20, 15
 SHAPES = {  # Output channels, expansion, stride.
@@ -66,10 +62,18 @@ def published(name: str) -> Architecture:
   return dataclasses.replace(spaces.zoo.get(name), resolution=128)
 
 
+def small() -> Architecture:
+  """The network in the middle of the space `small`, at 32 pixels."""
+  space = spaces.get("small")
+  middle = space.architecture(np.asarray(space.choices) // 2)
+  return dataclasses.replace(middle, resolution=32)
+
+
 NETWORKS: dict[str, tuple[Callable[[], Architecture], int]] = {
   "seven": (seven, 64),
   "fbnetv2_f1": (lambda: published("fbnetv2_f1"), 8),
   "fbnetv3_a": (lambda: published("fbnetv3_a"), 8),
+  "small": (small, 64),
 }
 
 
@@ -109,55 +113,53 @@ def ours(
   return step, seconds
 
 
-def timed(step: Callable[[], float]) -> tuple[dict[str, float], list[float]]:
-  """Median, least and spread of a step's time, and the first losses."""
-  losses = [step() for _ in range(COMPARED)]
-  times, processor = [], []
-  for _ in range(RUNS):
-    before, used = time.perf_counter(), time.process_time()
-    step()
-    times.append(time.perf_counter() - before)
-    processor.append(time.process_time() - used)
-  quarters = statistics.quantiles(times, n=4)
-  return {
-    "step_s": statistics.median(times),
-    "spread_s": quarters[2] - quarters[0],
-    "best_s": min(times),
-    "cpu_s": min(processor),
-  }, losses
+def timed(
+  step: Callable[[], float], runs: int, compared: int = COMPARED
+) -> tuple[measuring.Timing, list[float]]:
+  """Times of a step, and the losses of the first ones, which do not count."""
+  losses = [step() for _ in range(compared)]
+  return measuring.timed(lambda _: step(), runs)[0], losses
 
 
-def peers(*arguments: Any) -> dict[str, dict[str, float]]:
-  """PyTorch's ways by name; none without it."""
+def peers(
+  runs: int, compared: int, *arguments: Any
+) -> tuple[dict[str, measuring.Timing], list[float]]:
+  """PyTorch's ways by name, and its losses; none without it."""
   try:
     import torch
 
     from tests.benchmarks import network_torch
   except ImportError:
-    return {}
-  found, reference = {}, None
-  cores = len(os.sched_getaffinity(0))
+    return {}, []
+  found: dict[str, measuring.Timing] = {}
+  reference: list[float] = []
+  cores = measuring.cores()
   ways = {"eager, 1 thread": (1, False), f"eager, {cores}": (cores, False)}
   ways[f"compiled, {cores}"] = (cores, True)
   for name, (threads, compiled) in ways.items():
     torch.set_num_threads(threads)
     try:
-      row, losses = timed(network_torch.make_step(*arguments, RATE, compiled))
+      timing, losses = timed(
+        network_torch.make_step(*arguments, RATE, compiled), runs, compared
+      )
     except Exception as error:
       if not compiled:
         raise
       print(f"torch.compile failed here: {str(error).splitlines()[0]}")
       continue
-    found[f"PyTorch {name}"] = row
-    reference = losses if reference is None else reference
-  assert reference is not None
-  return found | {"losses": dict(enumerate(reference))}
+    found[f"PyTorch {name}"] = timing
+    reference = reference or losses
+  return found, reference
 
 
-def measure(name: str) -> dict[str, Any]:
-  """All rows of a network."""
+def measure(name: str, quick: bool) -> Iterator[measuring.Row]:
+  """Our step and the fastest of PyTorch's, and all of PyTorch's."""
   make, batch = NETWORKS[name]
   architecture = make()
+  runs, compared = RUNS, COMPARED
+  if quick:
+    runs, compared, batch = 2, 2, 4
+    architecture = dataclasses.replace(architecture, resolution=16)
   side = architecture.resolution
   random = np.random.default_rng(0)
   images = random.normal(size=(batch, side, side, 3)).astype(np.float32)
@@ -170,44 +172,32 @@ def measure(name: str) -> dict[str, Any]:
   step, seconds = ours(
     network, variables, jnp.asarray(images), jnp.asarray(labels)
   )
-  row, losses = timed(step)
-  rows = {"fbnax": row | {"compile_s": seconds}}
-  rows |= peers(architecture, kept, images, labels)
-  wanted = rows.pop("losses", None)
-  if wanted is not None:
-    np.testing.assert_allclose(losses, list(wanted.values()), atol=1e-3)
-  return {
-    "macs": costs.count(architecture, CLASSES).macs,
-    "batch": batch,
-    "resolution": side,
-    "rows": rows,
-  }
+  timing, losses = timed(step, runs, compared)
+  theirs, wanted = peers(runs, compared, architecture, kept, images, labels)
+  rest: dict[str, Any] = {}
+  if theirs:
+    np.testing.assert_allclose(losses, wanted, atol=1e-3)
+    best = min(theirs, key=lambda way: theirs[way].median)
+    rest = {"peer": best, "peer_value": theirs[best].median}
+  macs = costs.count(architecture, CLASSES).macs
+  what = f"training step, `{name}`, {side} px, batch {batch}"
+  yield measuring.seconds(
+    what,
+    timing,
+    notes=f"{macs / 1e6:.1f} M MACs, compiled in {seconds:.1f} s",
+    main=True,
+    details={"macs": macs, "compile_s": seconds},
+    **rest,
+  )
+  for way, other in theirs.items():
+    yield measuring.seconds(f"{what}: {way}", other)
 
 
-def main(arguments: list[str]) -> None:
-  """Prints a table and writes it as JSON."""
-  path = next((a for a in arguments if a.endswith(".json")), None)
-  names = [a for a in arguments if a != path] or list(NETWORKS)
-  found = {}
-  for name in names:
-    found[name] = measure(name)
-    rows = found[name]["rows"]
-    print(
-      f"{name}: {found[name]['macs']:,} MACs, batch {found[name]['batch']}, "
-      f"compiled in {rows['fbnax']['compile_s']:.1f} s"
-    )
-    for way, row in rows.items():
-      ratio = rows["fbnax"]["step_s"] / row["step_s"]
-      print(
-        f"  {way:24} {row['step_s']:7.4f} s ± {row['spread_s']:.4f}, best "
-        f"{row['best_s']:.4f}, CPU {row['cpu_s']:.4f}; fbnax takes "
-        f"{ratio:.2f} of it",
-        flush=True,
-      )
-  print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-  if path:
-    Path(path).write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+def run(given: Any) -> Iterator[measuring.Row]:
+  """All networks, or those that are asked for."""
+  for name in given.parts[:1] if given.quick else given.parts:
+    yield from measure(name, given.quick)
 
 
 if __name__ == "__main__":
-  main(sys.argv[1:])
+  measuring.main(run, __doc__, parts=tuple(NETWORKS))

@@ -1,33 +1,36 @@
 """How long the predictor takes to pretrain and to fit.
 
-  python -m tests.benchmarks.predictor [result.json]
+  python -m tests.benchmarks.predictor [--json=FILE] [--quick]
 
-The accuracy it is fitted to is a formula, with noise. A predictor that does not
-learn fails; a slow one does not. First calls include compilation.
+The accuracy it is fitted to is a formula, with noise. The peer is
+scikit-learn's `MLPRegressor` with layers, batches and epochs of the same sizes:
+of pretraining on all targets at once, of a fit once for each member, of
+cross-validation once for each member of each fold. A predictor that does not
+learn fails.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+import warnings
+from collections.abc import Iterator
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from sklearn.neural_network import MLPRegressor
+from threadpoolctl import threadpool_limits
 
 from fbnax import costs, spaces
-from fbnax.search import predictor
+from fbnax.search import fitting, predictor
 from fbnax.search.pretraining import correlations, pretrain
 from fbnax.spaces import SearchSpace
+from tests.benchmarks import measuring
 
-POOL = 20_000
+POOL, EPOCHS = 20_000, 40
+LABELS = (48, 192)
+MEMBERS, FOLDS = 4, 8
 RUNS = 5
 
 
@@ -42,74 +45,136 @@ def accuracy(space: SearchSpace, genotypes: jax.Array) -> jax.Array:
   return 10.0 + 4.0 * macs + 2.0 * depth - 3.0 * rate + recipe[:, -1] + noise
 
 
-def timed(function: Callable[[int], Any]) -> tuple[Any, dict[str, float]]:
-  """The last result, the first call's time and the median of later ones."""
+def scikit_learn(
+  features: np.ndarray,
+  targets: np.ndarray,
+  hidden: tuple[int, ...],
+  epochs: int,
+  batch_size: int,
+) -> float:
+  """Seconds of a training of the peer's, on one thread or all, the less.
+
+  Args:
+    features: `[n, F]`.
+    targets: standardised, `[n]` or `[n, T]`.
+    hidden: widths of the layers.
+    epochs: passes.
+    batch_size: rows in a step.
+  """
   times = []
-  for i in range(RUNS + 1):
+  for threads in (1, None):
+    model = MLPRegressor(
+      hidden_layer_sizes=hidden,
+      batch_size=min(batch_size, len(features)),
+      learning_rate_init=1e-2,
+      max_iter=epochs,
+      n_iter_no_change=epochs,
+      random_state=0,
+    )
     start = time.perf_counter()
-    result = function(i)
-    # Results hold host arrays too, which are ready.
-    jax.block_until_ready(result)
+    with warnings.catch_warnings(), threadpool_limits(threads):
+      warnings.simplefilter("ignore")  # That it has run all its epochs.
+      model.fit(features, targets)
     times.append(time.perf_counter() - start)
-  return result, {
-    "first_call_s": times[0],
-    "median_s": statistics.median(times[1:]),
-  }
+  return min(times)
 
 
-def measure(name: str) -> list[dict]:
+def standardised(values: Any) -> np.ndarray:
+  """Mean 0, deviation 1 in each column."""
+  values = np.asarray(values, np.float64)
+  return (values - values.mean(0)) / values.std(0)
+
+
+def measure(name: str, size: int, epochs: int) -> Iterator[measuring.Row]:
   """Times and qualities of one space."""
   space = spaces.get(name)
-  pool = space.sobol(POOL)
+  pool = space.sobol(size)
   pool_costs = jax.block_until_ready(costs.batch(space, pool))
-  (pretrained, proxies), times = timed(
-    lambda i: pretrain(jax.random.key(i), space, pool, pool_costs)
+  timing, (pretrained, proxies) = measuring.timed(
+    lambda i: pretrain(
+      jax.random.key(i), space, pool, pool_costs, epochs=epochs
+    ),
+    RUNS,
   )
-  rows = [
-    {
-      "step": "pretrain 20,000",
-      "quality": min(p.kendall for p in proxies.values()),
-      **times,
-    }
-  ]
+  features = np.asarray(space.encode(pool))
+  known = features[:, : space.num_architecture_features]
+  logs = np.log(np.stack([pool_costs.macs, pool_costs.params], axis=1))
+  train = slice(0, size * 4 // 5)
+  peer = scikit_learn(
+    known[train], standardised(logs[train]), (24,), epochs, 128
+  )
+  yield row(
+    f"predictor of `{name}`: pretraining on {size:,}",
+    timing,
+    min(p.kendall for p in proxies.values()),
+    peer,
+  )
   labels = np.asarray(accuracy(space, pool))
-  unseen = slice(POOL // 2, POOL // 2 + 2000)
-  for count in (48, 192):
+  unseen = slice(size // 2, size // 2 + 2000)
+  settings = fitting.Settings()
+  passes = 2 * settings.epochs
+  for count in LABELS:
     trials = pool[:count], labels[:count]
-    model, times = timed(
+    timing, model = measuring.timed(
       lambda i, t=trials: predictor.fit(
-        jax.random.key(i), space, pretrained, *t
-      )
+        jax.random.key(i), space, pretrained, *t, members=MEMBERS
+      ),
+      RUNS,
     )
     score = predictor.predict(model, pool[unseen]).score
-    rank = correlations(score, labels[unseen])[0]
-    rows.append({"step": f"fit {count} labels", "quality": rank, **times})
-  found, times = timed(
+    peer = scikit_learn(
+      features[:count],
+      standardised(labels[:count]),
+      (24, 24),
+      passes,
+      settings.batch_size,
+    )
+    yield row(
+      f"predictor of `{name}`: {MEMBERS} members, {count} labels",
+      timing,
+      correlations(score, labels[unseen])[0],
+      MEMBERS * peer,
+    )
+  timing, found = measuring.timed(
     lambda i: predictor.cross_validate(
-      jax.random.key(i), space, pretrained, *trials
-    )
+      jax.random.key(i),
+      space,
+      pretrained,
+      *trials,
+      folds=FOLDS,
+      members=MEMBERS,
+    ),
+    RUNS,
   )
-  rows.append({"step": "8 folds of 192", "quality": found.kendall, **times})
-  for row in rows:
-    row["space"] = name
-    assert row["quality"] > 0.5, row
-  return rows
+  yield row(
+    f"predictor of `{name}`: {FOLDS} folds of {LABELS[-1]} labels",
+    timing,
+    found.kendall,
+    FOLDS * MEMBERS * peer,
+  )
 
 
-def main(arguments: list[str]) -> None:
-  """Prints a table and writes it as JSON."""
-  rows = [row for name in ("fbnetv3", "small") for row in measure(name)]
-  print(
-    f"{'space':8} {'step':16} {'first s':>8} {'median s':>9} {'Kendall':>8}"
+def row(
+  name: str, timing: measuring.Timing, quality: float, peer: float
+) -> measuring.Row:
+  """A time, and that something was learned."""
+  assert quality > 0.5, (name, quality)
+  return measuring.seconds(
+    name,
+    timing,
+    peer="scikit-learn",
+    peer_value=peer,
+    notes=f"Kendall {quality:.3f}, first call {timing.first:.1f} s",
+    main="`small`" in name,
   )
-  for row in rows:
-    print(
-      f"{row['space']:8} {row['step']:16} {row['first_call_s']:8.2f} "
-      f"{row['median_s']:9.3f} {row['quality']:8.3f}"
-    )
-  if arguments:
-    Path(arguments[0]).write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+
+
+def run(given: Any) -> Iterator[measuring.Row]:
+  """Two spaces."""
+  sizes = (5000, 10) if given.quick else (POOL, EPOCHS)
+  for name in ("small",) if given.quick else ("fbnetv3", "small"):
+    yield from measure(name, *sizes)
 
 
 if __name__ == "__main__":
-  main(sys.argv[1:])
+  measuring.main(run, __doc__)

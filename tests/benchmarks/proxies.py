@@ -1,6 +1,6 @@
 """Zero-cost proxies beside plain PyTorch: architectures per CPU-second.
 
-  python -m tests.benchmarks.proxies [result.json] [proxy ...]
+  python -m tests.benchmarks.proxies [proxy ...] [--json=FILE] [--quick]
 
 Cells of NAS-Bench-201 in the size of the benchmark (16 channels, five cells a
 stage, batch 64, 32 x 32): ours one after the other through one compiled program
@@ -8,19 +8,15 @@ of all cells, PyTorch's each built for its one cell, eagerly, with the same
 weights. Both give the same values: a wrong one fails, a slow one does not.
 Processor time is taken, the least of three runs each, so that other work on the
 machine counts little. Needs the extra `torch`; on more cores, run it under
-`taskset -c 0`.
+`taskset -c 0`. `--quick` has one cell, batch 8 and 8 x 8 pixels.
 """
 
 from __future__ import annotations
 
-import json
+import functools
 import math
-import os
-import sys
-import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +28,7 @@ from torch.nn import functional as F
 from fbnax import models, spaces
 from fbnax.proxies import Scorer
 from fbnax.spaces.cell import EDGES
+from tests.benchmarks import measuring
 
 NAMES = (
   "grad_norm",
@@ -256,30 +253,19 @@ def theirs_score(name, nets, x, y):
   return globals()[name](next(nets), x, y)
 
 
-def least(function, *arguments):
-  """The least processor time of a few runs, and the last result."""
-  times, result = [], None
-  for _ in range(RUNS):
-    start = time.process_time()
-    result = function(*arguments)
-    times.append(time.process_time() - start)
-  return min(times), result
-
-
-def main(arguments: list[str]) -> None:
-  """Prints a table and writes it as JSON."""
-  path = next((a for a in arguments if a.endswith(".json")), None)
-  names = [a for a in arguments if a != path] or NAMES
-  torch.set_num_threads(1)
+@functools.cache
+def problem(
+  cells: tuple[Any, ...], batch: int, side: int
+) -> tuple[Any, Any, tuple[Any, ...], np.ndarray, np.ndarray]:
+  """Function, variables, choice weights, images and labels."""
   space = spaces.get("nasbench201")
-  cells = [spaces.CellNetwork.from_arch_str(text) for text in CELLS]
   module = models.CellSupernet(
     cells[0], CLASSES, affine=False, biased=True, one_hot=True
   )
   random = np.random.default_rng(0)
-  images = random.normal(size=(BATCH, SIDE, SIDE, 3)).astype(np.float32)
-  labels = random.integers(0, CLASSES, BATCH)
-  choices = [models.one_hot(space, space.genotype(cell)) for cell in cells]
+  images = random.normal(size=(batch, side, side, 3)).astype(np.float32)
+  labels = random.integers(0, CLASSES, batch)
+  choices = tuple(models.one_hot(space, space.genotype(c)) for c in cells)
   variables = jax.jit(
     lambda key: models.initialize(
       module, key, images[:1], choices[0], train=False
@@ -292,51 +278,57 @@ def main(arguments: list[str]) -> None:
     )
     return logits
 
-  def build(cell):
-    return Network(
-      cell, jax.device_get(models.extract_cell(cell, variables))
-    ).train()
+  return network, variables, choices, images, labels
 
-  ours_batch = (jnp.asarray(images), jnp.asarray(labels, jnp.int32))
-  theirs_batch = (
-    torch.tensor(images.transpose(0, 3, 1, 2)).contiguous(),
-    torch.tensor(labels),
-  )
-  rows = {}
-  print(f"{'':10} {'compile s':>9} {'ours /s':>8} {'torch /s':>8} {'ratio':>6}")
-  for name in names:
-    scorer = Scorer((name,), network)
-    start = time.perf_counter()
-    scorer(variables, *ours_batch, jax.random.key(1), choices[0])
-    first = time.perf_counter() - start
-    ours, theirs = [], []
-    for cell, choice in zip(cells, choices, strict=True):
-      seconds, found = least(
-        scorer, variables, *ours_batch, jax.random.key(1), choice
-      )
-      ours.append(seconds)
-      # A new network each time: synflow changes its own.
-      nets = iter([build(cell) for _ in range(RUNS)])
-      seconds, wanted = least(theirs_score, name, nets, *theirs_batch)
-      theirs.append(seconds)
-      np.testing.assert_allclose(
-        found[name], wanted, rtol=TOLERANCE.get(name, 1e-3), err_msg=name
-      )
-    row = rows[name] = {
-      "first_call_s": first,
-      "per_second": len(cells) / sum(ours),
-      "torch_per_second": len(cells) / sum(theirs),
-    }
-    row["ratio"] = row["per_second"] / row["torch_per_second"]
-    print(
-      f"{name:10} {first:9.1f} {row['per_second']:8.2f} "
-      f"{row['torch_per_second']:8.2f} {row['ratio']:6.2f}",
-      flush=True,
+
+def measure(
+  name: str, cells: tuple[Any, ...], batch: int, side: int
+) -> measuring.Row:
+  """The rate of a proxy over all cells, and PyTorch's."""
+  network, variables, choices, images, labels = problem(cells, batch, side)
+  ours_batch = jnp.asarray(images), jnp.asarray(labels, jnp.int32)
+  x = torch.tensor(images.transpose(0, 3, 1, 2)).contiguous()
+  y = torch.tensor(labels)
+  scorer = Scorer((name,), network)
+  first, ours, theirs = None, [], []
+  for cell, choice in zip(cells, choices, strict=True):
+    timing, found = measuring.timed(
+      lambda _, choice=choice: scorer(
+        variables, *ours_batch, jax.random.key(1), choice
+      ),
+      RUNS,
     )
-  print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-  if path:
-    Path(path).write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+    first = timing.first if first is None else first
+    ours.append(min(timing.cpu))
+    own = jax.device_get(models.extract_cell(cell, variables))
+    # A new network each time: synflow changes its own.
+    nets = [Network(cell, own).train() for _ in range(RUNS + 1)]
+    timing, wanted = measuring.timed(
+      lambda i, nets=nets: globals()[name](nets[i], x, y), RUNS
+    )
+    theirs.append(min(timing.cpu))
+    np.testing.assert_allclose(
+      found[name], wanted, rtol=TOLERANCE.get(name, 1e-3), err_msg=name
+    )
+  return measuring.Row(
+    f"proxy {name}, cells of NAS-Bench-201, batch {batch}",
+    len(cells) / sum(ours),
+    "networks/CPU s",
+    peer="PyTorch",
+    peer_value=len(cells) / sum(theirs),
+    notes=f"first call {first:.1f} s",
+    main=True,
+  )
+
+
+def run(given: Any) -> Iterator[measuring.Row]:
+  """All proxies, or those that are asked for."""
+  torch.set_num_threads(1)
+  cells = tuple(spaces.CellNetwork.from_arch_str(text) for text in CELLS)
+  sizes: Any = (cells[:1], 8, 8) if given.quick else (cells, BATCH, SIDE)
+  for name in given.parts[:2] if given.quick else given.parts:
+    yield measure(name, *sizes)
 
 
 if __name__ == "__main__":
-  main(sys.argv[1:])
+  measuring.main(run, __doc__, parts=NAMES)

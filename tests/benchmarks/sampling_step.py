@@ -1,6 +1,6 @@
 """Steps per CPU-second of a search by how choice weights are drawn.
 
-  python -m tests.benchmarks.sampling_step [result.json [MODE ...]]
+  python -m tests.benchmarks.sampling_step [MODE ...] [--json=FILE] [--quick]
 
 The space `small_dnas` at 16 pixels, batches of 32, as the preset `cifar10_cpu`
 of `configs/dmasking.py`: one Gumbel draw for the `batch`, one for each
@@ -9,15 +9,10 @@ of `configs/dmasking.py`: one Gumbel draw for the `batch`, one for each
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from pathlib import Path
+import statistics
+from collections.abc import Iterator
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -29,8 +24,9 @@ from fbnax.search.prices import Price
 from fbnax.training.loop import Examples
 from fbnax.training.model import Model
 from fbnax.training.recipes import Settings
+from tests.benchmarks import measuring
 
-SIDE, BATCH, CLASSES, STEPS = 16, 32, 10, 10
+SIDE, BATCH, CLASSES, STEPS, RUNS = 16, 32, 10, 10, 3
 MODES: dict[str, dict[str, Any]] = {
   "batch": {"sampling": "batch"},
   "example": {"sampling": "example"},
@@ -38,10 +34,10 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
-def measure(mode: str) -> dict[str, Any]:
+def measure(mode: str, steps: int, runs: int) -> Iterator[measuring.Row]:
   """Steps of both kinds, per second of processor time, after compilation."""
   random = np.random.default_rng(0)
-  count = 2 * STEPS * BATCH
+  count = (runs + 1) * steps * BATCH
   feed = Examples(
     jnp.asarray(random.integers(0, 256, (count, SIDE, SIDE, 3)), jnp.uint8),
     jnp.asarray(random.integers(0, CLASSES, count), jnp.int32),
@@ -64,41 +60,35 @@ def measure(mode: str) -> dict[str, Any]:
     feed,
     feed,
   )
-  row: dict[str, Any] = {"mode": mode}
-  for kind, name in enumerate(("weights", "theta")):
+  for kind, name in enumerate(("weight", "theta")):
     state = dnas.start(problem, 0, 3, SIDE)
     first = jnp.asarray(kind * problem.weight_steps, jnp.int32)
     state = state._replace(step=first)
-    for part in ("compile_s", "steps_per_s"):
-      start = time.process_time()
-      stop = state.step + STEPS
-      state = jax.block_until_ready(
-        dnas_step.run_steps(problem, kind, state, *feed, stop)
-      )
-      seconds = time.process_time() - start
-      value = seconds if part == "compile_s" else STEPS / seconds
-      row[f"{name}_{part}"] = value
-  return row
 
+    def some(_: int, kind: int = kind) -> Any:
+      nonlocal state
+      stop = state.step + steps
+      state = dnas_step.run_steps(problem, kind, state, *feed, stop)
+      return state
 
-def main(arguments: list[str]) -> None:
-  """Prints a table and writes it as JSON."""
-  rows = []
-  print(
-    f"{'mode':12} {'weight steps/s':>15} {'theta steps/s':>14}   first calls, s"
-  )
-  for mode in arguments[1:] or MODES:
-    rows.append(measure(mode))
-    row = rows[-1]
-    print(
-      f"{mode:12} {row['weights_steps_per_s']:15.2f} "
-      f"{row['theta_steps_per_s']:14.2f}   {row['weights_compile_s']:.1f}, "
-      f"{row['theta_compile_s']:.1f}",
-      flush=True,
+    timing, _ = measuring.timed(some, runs)
+    rates = [steps / seconds for seconds in timing.cpu]
+    yield measuring.Row(
+      f"search of `small_dnas`, drawn by {mode}: {name} steps",
+      statistics.median(rates),
+      "steps/CPU s",
+      min(rates),
+      max(rates),
+      notes=f"first call {timing.first:.1f} s",
+      details=timing.summary(),
     )
-  if arguments:
-    Path(arguments[0]).write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+
+
+def run(given: Any) -> Iterator[measuring.Row]:
+  """All modes, or those that are asked for."""
+  for mode in given.parts[:1] if given.quick else given.parts:
+    yield from measure(mode, *((1, 1) if given.quick else (STEPS, RUNS)))
 
 
 if __name__ == "__main__":
-  main(sys.argv[1:])
+  measuring.main(run, __doc__, parts=tuple(MODES))

@@ -101,7 +101,11 @@ class Layer(nn.Module):
 
 
 def make_step(
-  images: np.ndarray, labels: np.ndarray, classes: int, options: int
+  images: np.ndarray,
+  labels: np.ndarray,
+  classes: int,
+  options: int,
+  rows: int,
 ) -> tuple[Callable[[], None], int]:
   """A training step on a batch, and the number of the supernet's weights.
 
@@ -110,6 +114,7 @@ def make_step(
     labels: `i32[B]`.
     classes: of the classifier.
     options: channels that each layer chooses among.
+    rows: of the table, from the first.
   """
   torch.manual_seed(0)
   layers: list[nn.Module] = [
@@ -118,7 +123,7 @@ def make_step(
     nn.Hardswish(),
   ]
   width = 16
-  for row in fbnetv2.F:
+  for row in fbnetv2.F[:rows]:
     for index in range(row.layers):
       stride = row.stride if index == 0 else 1
       layers.append(Layer(width, row, stride, options))

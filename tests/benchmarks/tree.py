@@ -1,29 +1,28 @@
 """Tree inference, losses and induced hierarchies: seconds on one device.
 
-  python -m tests.benchmarks.tree [result.json]
+  python -m tests.benchmarks.tree [--json=FILE] [--quick]
 
 10,000 x 1,000 logits on the published ImageNet hierarchy, or on one induced
 from random weights where that is not at hand, and clustering of 10,000 classes.
-Probabilities are checked against a product over paths. A wrong result fails; a
-slow one does not.
+The peers: of probabilities, NumPy node by node, a softmax that is added to all
+classes under each child, as the original program of NBDT does it; of
+clustering, scikit-learn, which that program calls. Probabilities are checked
+against products over paths; a wrong result fails.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import statistics
-import sys
+import functools
 import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from collections.abc import Iterator
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from sklearn.cluster import AgglomerativeClustering
 
 from fbnax import nbdt
+from tests.benchmarks import measuring
 from tests.nbdt import trees
 
 SAMPLES, CLASSES, MANY = 10_000, 1000, 10_000
@@ -31,12 +30,12 @@ RUNS = 7
 RECHECKED = 4
 
 
-def published() -> nbdt.Hierarchy:
+def published(classes: int) -> nbdt.Hierarchy:
   """The ImageNet hierarchy, or one like it."""
   path = trees.DATA / "imagenet1000_induced_efficientnet_b7b.json"
-  if path.exists():
+  if classes == CLASSES and path.exists():
     return nbdt.Hierarchy.load(path, trees.DATA / "wnids_imagenet1000.txt")
-  return nbdt.induce(np.random.default_rng(0).normal(size=(CLASSES, 64)))
+  return nbdt.induce(np.random.default_rng(0).normal(size=(classes, 64)))
 
 
 def functions(labels: jax.Array, depth: int) -> dict:
@@ -55,69 +54,94 @@ def functions(labels: jax.Array, depth: int) -> dict:
   }
 
 
-def measure(function, *arguments) -> dict:
-  """Seconds of the first call, and of later ones."""
-  compiled = jax.jit(function)
-  start = time.perf_counter()
-  jax.block_until_ready(compiled(*arguments))
-  first = time.perf_counter() - start
-  times = []
-  for _ in range(RUNS):
-    start = time.perf_counter()
-    jax.block_until_ready(compiled(*arguments))
-    times.append(time.perf_counter() - start)
-  return {
-    "first_call_s": first,
-    "median_s": statistics.median(times),
-    "best_s": min(times),
-  }
+def node_by_node(logits: np.ndarray, tree: nbdt.Hierarchy) -> np.ndarray:
+  """Log probabilities of all classes: the peer, in the layout that suits it.
+
+  Args:
+    logits: `f32[K, N]`, so that a class is a contiguous row.
+    tree: of `K` classes.
+  """
+  inner = {tree.num_classes + i: c for i, c in enumerate(tree.children)}
+
+  @functools.cache
+  def under(node: int) -> tuple[int, ...]:
+    if node not in inner:
+      return (node,)
+    return tuple(leaf for child in inner[node] for leaf in under(child))
+
+  found = np.zeros_like(logits)
+  for children in inner.values():
+    rows = [list(under(child)) for child in children]
+    means = np.stack([logits[r].mean(0) for r in rows])
+    means -= means.max(0)
+    means -= np.log(np.exp(means).sum(0))
+    for r, mean in zip(rows, means, strict=True):
+      found[r] += mean
+  return found
 
 
-def check(logits: jax.Array, tree: nbdt.Hierarchy) -> float:
-  """The largest error of a few samples' log probabilities."""
+def check(logits: jax.Array, tree: nbdt.Hierarchy) -> tuple[float, float]:
+  """The largest error of a few samples' log probabilities.
+
+  Returns:
+    It, and the seconds of the peer for all samples.
+  """
   few = np.asarray(logits[:RECHECKED])
   wanted = trees.path_log_probs(few, tree.children, tree.num_classes)
-  found = nbdt.path_log_probs(logits, tree)
+  found = np.asarray(nbdt.path_log_probs(logits, tree))
   np.testing.assert_allclose(found[:RECHECKED], wanted, atol=5e-5)
   np.testing.assert_allclose(np.exp(found).sum(-1), 1.0, atol=1e-4)
-  return float(np.abs(found[:RECHECKED] - wanted).max())
+  columns = np.ascontiguousarray(np.asarray(logits).T)
+  timing, theirs = measuring.timed(lambda _: node_by_node(columns, tree), 3)
+  np.testing.assert_allclose(theirs.T, found, atol=1e-3)
+  return float(np.abs(found[:RECHECKED] - wanted).max()), timing.median
 
 
-def clustering() -> dict:
+def clustering(many: int) -> measuring.Row:
   """Seconds to induce a hierarchy of many classes."""
-  weights = np.random.default_rng(1).normal(size=(MANY, 64))
+  weights = np.random.default_rng(1).normal(size=(many, 64))
   start = time.perf_counter()
   tree = nbdt.induce(weights)
-  assert tree.num_nodes == 2 * MANY - 1
-  return {"classes": MANY, "seconds": time.perf_counter() - start}
-
-
-def main(arguments: list[str]) -> None:
-  """Prints a table and writes it as JSON."""
-  tree = published()
-  logits = 3.0 * jax.random.normal(jax.random.key(0), (SAMPLES, CLASSES))
-  labels = jax.random.randint(jax.random.key(1), (SAMPLES,), 0, CLASSES)
-  rows = {}
-  print(f"{'':32} {'first s':>8} {'median s':>9} {'best s':>7}")
-  for name, function in functions(jnp.asarray(labels), tree.depth).items():
-    row = rows[name] = measure(function, logits, tree)
-    print(
-      f"{name:32} {row['first_call_s']:8.2f} {row['median_s']:9.3f} "
-      f"{row['best_s']:7.3f}"
-    )
-  error = check(logits, tree)
-  induced = clustering()
-  print(
-    f"{SAMPLES} x {CLASSES} logits on {jax.devices()[0].device_kind}, largest "
-    f"error {error:.1e}; inducing from {MANY} classes "
-    f"{induced['seconds']:.1f} s; load {os.getloadavg()[0]:.1f} on "
-    f"{os.cpu_count()} cores"
+  seconds = time.perf_counter() - start
+  assert tree.num_nodes == 2 * many - 1
+  start = time.perf_counter()
+  AgglomerativeClustering(n_clusters=2, compute_full_tree=True).fit(weights)
+  return measuring.Row(
+    f"hierarchy induced from {many:,} classes",
+    seconds,
+    "s",
+    peer="scikit-learn",
+    peer_value=time.perf_counter() - start,
   )
-  if arguments:
-    summary = {"times": rows, "error": error, "induced": induced}
-    summary["load"] = os.getloadavg()[0]
-    Path(arguments[0]).write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+
+
+def run(given: Any) -> Iterator[measuring.Row]:
+  """All functions of the tree, and clustering."""
+  samples, classes = (50, 20) if given.quick else (SAMPLES, CLASSES)
+  tree = published(classes)
+  logits = 3.0 * jax.random.normal(jax.random.key(0), (samples, classes))
+  labels = jax.random.randint(jax.random.key(1), (samples,), 0, classes)
+  error, peer = check(logits, tree)
+  for name, function in functions(labels, tree.depth).items():
+    compiled = jax.jit(function)
+    timing, _ = measuring.timed(
+      lambda _, compiled=compiled: compiled(logits, tree), RUNS
+    )
+    rest: dict[str, Any] = {}
+    if name == "path_log_probs":
+      rest = {
+        "peer": "NumPy node by node",
+        "peer_value": peer,
+        "notes": f"largest error {error:.1e}",
+      }
+    yield measuring.seconds(
+      f"tree, {samples:,} x {classes:,}: {name}",
+      timing,
+      main=name in ("path_log_probs", "soft loss and gradient"),
+      **rest,
+    )
+  yield clustering(100 if given.quick else MANY)
 
 
 if __name__ == "__main__":
-  main(sys.argv[1:])
+  measuring.main(run, __doc__)
