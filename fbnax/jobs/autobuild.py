@@ -86,7 +86,7 @@ def run(config: Any, workdir: str) -> None:
         "expressions": rows,
         "baselines": autobuild_summary.baselines(config, data, stand_in, rows),
         "searches": searches,
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
     page = report.write(work.path)

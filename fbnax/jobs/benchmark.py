@@ -76,7 +76,7 @@ def run(config: Any, workdir: str) -> None:
         "best_test_accuracy": best,
         "searches": entries,
         "summary": compared,
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
     page = report.write(work.path)

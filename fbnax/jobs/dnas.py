@@ -113,5 +113,5 @@ def design(config: Any, work: WorkDir, progress: Progress) -> dict[str, Any]:
     "memory": memory,
     "members": entries,
     "comparison": dnas_compare.compare(entries),
-    "times": {"phases": work.times(), "total": sum(work.times().values())},
+    "times": work.spent(),
   }

@@ -57,7 +57,7 @@ def run(config: Any, workdir: str) -> None:
         "log_loss": float(measured.loss),
         "macs": counted.macs,
         "params": counted.params,
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
   print(

@@ -87,7 +87,7 @@ def run(config: Any, workdir: str) -> None:
         "config": config.to_dict(),
         "run": str(config.run),
         "candidates": candidates,
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
   for candidate in candidates:

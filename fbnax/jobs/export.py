@@ -61,7 +61,7 @@ def run(config: Any, workdir: str) -> None:
         "config": config.to_dict(),
         "programs": found["programs"],
         "latency": found["latency"],
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
   for name, program in found["programs"].items():

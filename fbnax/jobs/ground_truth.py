@@ -94,7 +94,7 @@ def run(config: Any, workdir: str) -> None:
         "best_test_accuracy": float(np.nanmax(tested)),
         "searches": found,
         "summary": compared,
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
     page = report.write(work.path)

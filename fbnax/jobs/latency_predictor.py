@@ -83,7 +83,7 @@ def run(config: Any, workdir: str) -> None:
         "held_out": data.held_out,
         "scores": scores,
         "tables": tables,
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
     page = report.write(work.path)

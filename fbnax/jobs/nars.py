@@ -118,7 +118,7 @@ def design(
     **found.report,
     "trials": found.entries(),
     "members": entries,
-    "times": {"phases": work.times(), "total": sum(work.times().values())},
+    "times": work.spent(),
   }
 
 

@@ -58,7 +58,7 @@ def run(config: Any, workdir: str) -> None:
         "job": "nbdt",
         "config": config.to_dict(),
         **found,
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
     page = report.write(work.path)

@@ -124,7 +124,7 @@ def tabulate(
     "network": json.loads(network.to_json()),
     "cases": cases,
     "summary": summarize(cases),
-    "times": {"phases": work.times(), "total": sum(work.times().values())},
+    "times": work.spent(),
   }
 
 

@@ -84,7 +84,7 @@ def run(config: Any, workdir: str) -> None:
         "proxies": None if scored is None else learned.facts(scored),
         "curves": curves,
         "saved": saved(curves),
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
     page = report.write(work.path)

@@ -66,7 +66,7 @@ def run(config: Any, workdir: str) -> None:
         "kinds": kinds(table),
         "networks": networks,
         "agreement": found,
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
     page = report.write(work.path)

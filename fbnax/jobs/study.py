@@ -55,7 +55,7 @@ def run(config: Any, workdir: str) -> None:
           for r in runs
         ],
         **found,
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
     page = report.write(work.path)

@@ -70,7 +70,7 @@ def run(config: Any, workdir: str) -> None:
         "config": config.to_dict(),
         "dataset": facts,
         "members": [entry],
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
     page = report.write(work.path)

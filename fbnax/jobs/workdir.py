@@ -1,7 +1,8 @@
 """The work directory: all that a run leaves, and what a restart goes on from.
 
 `config.json` is what the run was started with, `times.json` the seconds each
-phase has taken over all starts, `result.json` its end; `lock` is held while a
+phase has taken over all starts and `compiling.json` those of them that went
+into programs before they ran, `result.json` its end; `lock` is held while a
 process works here. Starting the same command again resumes.
 """
 
@@ -19,10 +20,13 @@ from typing import Any
 
 from absl import logging
 
+from fbnax.jobs import compile_times
 from fbnax.training.files import naming, plain, to_json, write_atomically
 
 CONFIG = "config.json"
 TIMES = "times.json"
+COMPILING = "compiling.json"
+_SECONDS = (TIMES, COMPILING)
 RESULT = "result.json"
 REPORT = "report.html"
 LOCK = "lock"
@@ -55,18 +59,38 @@ class WorkDir:
     Raises:
       OSError: the times cannot be written.
     """
-    start = time.monotonic()
+    spans = compile_times.listen()
+    start, compiled = time.monotonic(), spans.total
     try:
       yield
     finally:
-      times = self.times()
-      times[name] = times.get(name, 0.0) + time.monotonic() - start
-      text = to_json(times, indent=2, sort=False)
-      write_atomically(self.path / TIMES, text + "\n")
+      self._add(TIMES, name, time.monotonic() - start)
+      self._add(COMPILING, name, spans.total - compiled)
 
   def times(self) -> dict[str, float]:
     """Seconds by phase, in the order in which they first ended."""
     return _read(self.path / TIMES) or {}
+
+  def spent(self) -> dict[str, Any]:
+    """`times` of a result.
+
+    Returns:
+      `phases`, seconds by phase; `total`, of all; and `compiling`, those of
+      each phase in which programs were traced, lowered and compiled, or read
+      from the cache.
+    """
+    phases = self.times()
+    return {
+      "phases": phases,
+      "total": sum(phases.values()),
+      "compiling": _read(self.path / COMPILING) or {},
+    }
+
+  def _add(self, file: str, name: str, seconds: float) -> None:
+    found = _read(self.path / file) or {}
+    found[name] = found.get(name, 0.0) + seconds
+    text = to_json(found, indent=2, sort=False)
+    write_atomically(self.path / file, text + "\n")
 
   def is_done(self) -> bool:
     """The run has written its result."""
@@ -104,8 +128,8 @@ class WorkDir:
 
   def _forget_config(self) -> None:
     """A run that was refused before it left anything binds no later one."""
-    if {file.name for file in self.path.iterdir()} <= {CONFIG, TIMES, LOCK}:
-      for name in (CONFIG, TIMES):
+    if {file.name for file in self.path.iterdir()} <= {CONFIG, *_SECONDS, LOCK}:
+      for name in (CONFIG, *_SECONDS):
         (self.path / name).unlink(missing_ok=True)
 
 

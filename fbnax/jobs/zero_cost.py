@@ -85,7 +85,7 @@ def run(config: Any, workdir: str) -> None:
         ],
         "sees_masked": networks_lib.sees_masked(found, names),
         "summary": summary,
-        "times": {"phases": work.times(), "total": sum(work.times().values())},
+        "times": work.spent(),
       }
     )
     page = report.write(work.path)

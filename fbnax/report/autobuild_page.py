@@ -312,8 +312,9 @@ def _made(result: AutobuildResult) -> str:
         f"{whole(result.held_out)} held out"
       )
     rows.append(("Labels", words))
-  if result.times.total is not None:
-    rows.append(("Time", markup.duration(result.times.total)))
+  times = result.times
+  if times.total is not None:
+    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
   if result.config:
     text = escape(command("autobuild.py", result.config))
     rows.append(("Command", f"<code>{text}</code>"))

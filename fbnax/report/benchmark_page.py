@@ -307,8 +307,9 @@ def _made(result: BenchmarkResult) -> str:
         for key, value in settings.items()
       )
       rows.append((capital(name(method)), words))
-  if result.times.total is not None:
-    rows.append(("Time", markup.duration(result.times.total)))
+  times = result.times
+  if times.total is not None:
+    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
   if config:
     text = escape(command(f"{config.get('job', 'benchmark')}.py", config))
     rows.append(("Command", f"<code>{text}</code>"))

@@ -210,8 +210,9 @@ def _made(result: LatencyResult) -> str:
     rows.append(("Measured networks", markup.whole(result.space.rows)))
   if result.held_out is not None:
     rows.append(("Held out of them", markup.whole(result.held_out)))
-  if result.times.total is not None:
-    rows.append(("Time", markup.duration(result.times.total)))
+  times = result.times
+  if times.total is not None:
+    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
   if result.config:
     text = escape(command("latency_predictor.py", result.config))
     rows.append(("Command", f"<code>{text}</code>"))

@@ -112,6 +112,13 @@ def duration(seconds: float | None) -> str:
   return f"{minutes // 60:,} h {minutes % 60:02d} min"
 
 
+def time_spent(total: float, compiled: float | None) -> str:
+  """A run's time, and what of it went into programs before they ran."""
+  if compiled is None:
+    return duration(total)
+  return f"{duration(total)}, {duration(compiled)} of it compiling"
+
+
 def interval(share: float, images: float) -> tuple[float, float]:
   """95% Wilson score interval of an accuracy measured on `images` images."""
   z = 1.959964

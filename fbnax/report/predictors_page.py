@@ -223,8 +223,9 @@ def _made(result: PredictorsResult) -> str:
         "process (Matérn 5/2, by marginal likelihood), on the same features",
       )
     )
-  if result.times.total is not None:
-    rows.append(("Time", markup.duration(result.times.total)))
+  times = result.times
+  if times.total is not None:
+    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
   if config:
     text = escape(command("predictors.py", config))
     rows.append(("Command", f"<code>{text}</code>"))

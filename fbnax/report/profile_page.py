@@ -168,8 +168,9 @@ def _made(result: ProfileResult) -> str:
         "networks have widths between measured ones",
       )
     )
-  if result.times.total is not None:
-    rows.append(("Time", markup.duration(result.times.total)))
+  times = result.times
+  if times.total is not None:
+    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
   if result.config:
     text = escape(command("profile.py", result.config))
     rows.append(("Command", f"<code>{text}</code>"))

@@ -177,10 +177,17 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Times:
-  """Seconds of each phase in order, and of the run."""
+  """Seconds of each phase in order, of the run, and of compiling in a phase."""
 
   phases: dict[str, float | None] = dataclasses.field(default_factory=dict)
   total: float | None = None
+  compiling: dict[str, float | None] = dataclasses.field(default_factory=dict)
+
+  @property
+  def compiled(self) -> float | None:
+    """Seconds of compiling in all; None where they are not known."""
+    known = [s for s in self.compiling.values() if s is not None and s >= 0]
+    return sum(known) if known else None
 
 
 @dataclasses.dataclass(frozen=True)

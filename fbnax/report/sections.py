@@ -243,10 +243,11 @@ def _times(result: Result) -> str:
   chart = training_charts.times(result)
   if chart is None:
     return ""
-  total = result.times.total
+  times = result.times
   words = "Wall-clock time of each phase, in the order they ran"
-  words += f"; {markup.duration(total)} in all." if total is not None else "."
-  return figure(chart, words)
+  if times.total is not None:
+    words += f"; {markup.time_spent(times.total, times.compiled)}, in all"
+  return figure(chart, f"{words}.")
 
 
 def _failed(result: Result) -> str:

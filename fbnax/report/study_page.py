@@ -252,8 +252,9 @@ def _made(result: StudyResult) -> str:
     )
     for i, r in enumerate(result.runs)
   ]
-  if result.times.total is not None:
-    rows.append(("Time", markup.duration(result.times.total)))
+  times = result.times
+  if times.total is not None:
+    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
   rows.append(("Command", f"<code>{escape(command(result))}</code>"))
   facts = "".join(f"<dt>{name}</dt><dd>{words}</dd>" for name, words in rows)
   text = json.dumps(result.config, indent=2, ensure_ascii=False)

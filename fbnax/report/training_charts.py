@@ -79,7 +79,10 @@ def _loss_scale(axes: Any, values: list[float]) -> None:
 
 
 def times(result: Result) -> str | None:
-  """Seconds of each phase as bars; None where no time is recorded."""
+  """Seconds of each phase as bars, what of it was compiling in another colour.
+
+  None where no time is recorded.
+  """
   phases = [
     (name, seconds)
     for name, seconds in result.times.phases.items()
@@ -110,6 +113,19 @@ def times(result: Result) -> str | None:
         for n, _ in phases
       ],
     )
+    compiled = [min(result.times.compiling.get(n) or 0.0, s) for n, s in phases]
+    if any(compiled):
+      axes.barh(
+        range(len(phases)),
+        [s / unit for s in compiled],
+        height=0.66,
+        color=chart.COLOURS[5],
+        label="of it tracing and compiling programs",
+      )
+      # Above the bars, which may be as long as the axis.
+      axes.legend(
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0
+      )
     for i, s in enumerate(seconds):
       share = 100 * s / total if total else 0.0
       words = f" ({share:.0f}%)" if share >= 0.5 else ""
@@ -131,4 +147,6 @@ def times(result: Result) -> str | None:
     label = f"Where the time went, {duration(total)} in all: " + ", ".join(
       f"{n} {duration(s)}" for n, s in phases
     )
+    if any(compiled):
+      label += f"; {duration(sum(compiled))} of it compiling"
     return chart.svg(figure, "chart-times", label)

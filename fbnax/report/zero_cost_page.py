@@ -188,8 +188,9 @@ def _made(result: ZeroCostResult) -> str:
         f"{whole(result.dataset.images)} of {escape(result.dataset.source)}",
       )
     )
-  if result.times.total is not None:
-    rows.append(("Time", markup.duration(result.times.total)))
+  times = result.times
+  if times.total is not None:
+    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
   if result.config:
     text = escape(command("zero_cost.py", result.config))
     rows.append(("Command", f"<code>{text}</code>"))

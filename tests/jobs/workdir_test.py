@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
@@ -134,6 +135,27 @@ def test_times_add_up_over_starts(tmp_path):
       )
   with workdir.open_workdir(tmp_path, CONFIG) as opened:
     assert 10 < opened.times()["round 2"] < 11 > opened.times()["a"]
+
+
+def test_compiling_is_told_by_phase(tmp_path):
+  def compile_something(factor):
+    with opened.phase("search"):
+      jax.jit(lambda x: factor * x + 0.5)(jnp.arange(5.0))
+
+  with workdir.open_workdir(tmp_path, CONFIG) as opened:
+    with opened.phase("data"):
+      pass
+    compile_something(3.0)
+    once = opened.spent()["compiling"]
+    assert once["data"] == 0.0 < once["search"]
+  with workdir.open_workdir(tmp_path, CONFIG) as opened:
+    compile_something(5.0)
+    spent = opened.spent()
+  assert list(spent) == ["phases", "total", "compiling"]
+  assert spent["phases"] == opened.times()
+  assert spent["total"] == pytest.approx(sum(spent["phases"].values()))
+  assert once["search"] < spent["compiling"]["search"]
+  assert spent["compiling"]["search"] <= spent["phases"]["search"]
 
 
 def test_the_result(tmp_path):

@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fbnax.report import chart, labels, markup, search_charts
-from fbnax.report.schema import Trial
+from fbnax.report import (
+  chart,
+  labels,
+  markup,
+  search_charts,
+  training_charts,
+)
+from fbnax.report.schema import Result, Times, Trial
 
 
 def test_front_is_what_no_trial_beats():
@@ -117,3 +123,18 @@ def test_charts_leave_matplotlib_as_it_was():
 def test_importing_the_report_does_not_import_matplotlib():
   code = "import sys, fbnax.report; sys.exit('matplotlib' in sys.modules)"
   subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_compiling_is_part_of_a_phase():
+  phases = {"data": 1.0, "search": 60.0}
+  plain = training_charts.times(Result(times=Times(phases)))
+  assert "compiling" not in plain
+  # More than the phase took, of clocks that differ, is all of it.
+  compiling = {"data": 1.5, "search": 20.0, "unknown": 5.0}
+  drawn = training_charts.times(Result(times=Times(phases, 61.0, compiling)))
+  assert "of it tracing and compiling programs" in drawn
+  assert "21 s of it compiling" in drawn
+  assert Times(phases, 61.0, compiling).compiled == 26.5
+  assert Times(phases, 61.0).compiled is None
+  assert markup.time_spent(61.0, 21.0) == "1 min 01 s, 21 s of it compiling"
+  assert markup.time_spent(61.0, None) == "1 min 01 s"
