@@ -25,7 +25,7 @@ def run(given):
 
 measuring.main(run, "A title.\\n\\nMore.")
 """
-CHEAP = ("cost_labels", "soft_rank")  # Seconds of processor time each.
+CHEAP = ("cost_labels", "soft_rank", "tree")  # Seconds of processor time each.
 
 
 @pytest.fixture
@@ -206,9 +206,11 @@ def test_cheap_benchmarks_work(name):
   module = importlib.import_module(f"tests.benchmarks.{name}")
   rows = list(module.run(argparse.Namespace(quick=True)))
   assert rows
+  assert any(row.ratio for row in rows)
   for row in rows:
-    assert row.value > 0 and row.ratio is not None
-    assert row.lower <= row.value <= row.upper
+    assert row.value > 0 and row.unit and measuring.line(row)
+    if row.lower is not None:
+      assert row.lower <= row.value <= row.upper
 
 
 @pytest.mark.slow
