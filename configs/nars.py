@@ -70,6 +70,13 @@ def _digits() -> config_dict.ConfigDict:
     resolution=0,
     recipe_file="",
     evaluator="train",
+    ray=config_dict.create(
+      address="",
+      workers=0,
+      cpus=(1,),
+      gpus=(0,),
+      attempts=3,
+    ),
     head="linear",
     tree=config_dict.create(
       hierarchy="induced",

@@ -13,29 +13,34 @@ from typing import Any
 
 import jax
 
-from fbnax import __version__, data, report
-from fbnax.data import Dataset
-from fbnax.jobs import inputs, members, nbdt_members, parts, zero_cost_scores
+from fbnax import __version__, report
+from fbnax.jobs import (
+  evaluating,
+  inputs,
+  members,
+  nbdt_members,
+  zero_cost_scores,
+)
 from fbnax.jobs.networks import read_teacher
 from fbnax.jobs.pool import draw_for
 from fbnax.jobs.workdir import WorkDir, open_workdir
 from fbnax.search import nars, predictor_files
 from fbnax.search.budgets import Budget, cost_range
-from fbnax.search.evaluators import Evaluator, by_training
 from fbnax.search.planning import Options
 from fbnax.search.trials import TrialStore, open_store
-from fbnax.spaces import SearchSpace
-from fbnax.training import loop
 from fbnax.training.progress import Progress, open_progress
-from fbnax.training.recipes import Settings
 
 SCHEMA_VERSION = 1
 PREDICTOR = "predictor.npz"
+# Where candidates are trained does not matter for what comes of them.
+_IGNORED = ("ray",)
 
 
 def run(config: Any, workdir: str) -> None:
   """Runs the job, or what is left of it, in the work directory."""
-  with open_workdir(workdir, zero_cost_scores.started_with(config)) as work:
+  evaluating.prepare(config)
+  started = zero_cost_scores.started_with(config)
+  with open_workdir(workdir, started, _IGNORED) as work:
     if work.is_done():
       return
     with (
@@ -77,17 +82,17 @@ def design(
   scored = zero_cost_scores.scored(
     config.search, "config.search", space, config.space, work
   )
-  evaluate = _evaluator(config, space, dataset, train, validation)
-  found = nars.search(
-    space,
-    classes,
-    evaluate,
-    store,
-    options,
-    progress,
-    work.phase,
-    scored=scored,
-  )
+  with evaluating.opened(config, space, dataset, train, validation) as evaluate:
+    found = nars.search(
+      space,
+      classes,
+      evaluate,
+      store,
+      options,
+      progress,
+      work.phase,
+      scored=scored,
+    )
   predictor_files.save(work.path / PREDICTOR, found.model)
   with work.phase("evolution"), progress.phase("evolution"):
     chosen = members.evolve(config, space, classes, budgets, found)
@@ -159,49 +164,3 @@ def _macs(
   if highs:
     return min(lows), max(highs)
   return float(macs[0]), float(macs[1])
-
-
-def _evaluator(
-  config: Any,
-  space: SearchSpace,
-  dataset: Dataset,
-  train: data.AnySplit,
-  validation: data.AnySplit,
-) -> Evaluator:
-  """What turns candidates into accuracies: training here, or the user's own."""
-  if config.evaluator != "train":
-    if not parts.is_part(config.evaluator):
-      raise ValueError(
-        f"config.evaluator is {config.evaluator!r}; legal: train, or a part of "
-        "your own, file.py:name"
-      )
-    return parts.evaluator(config, space, dataset.num_classes)
-  classes = dataset.num_classes
-  if config.search.classes:
-    both = (train, validation)
-    train, validation = (
-      data.some_classes(s, config.search.classes, classes, seed=config.seed)
-      for s in both
-    )
-    classes = config.search.classes
-  return by_training(
-    space,
-    classes,
-    dataset.channels,
-    lambda side: _search_settings(config, dataset, side),
-    loop.place(train),
-    loop.place(validation),
-    config.search.population,
-  )
-
-
-def _search_settings(config: Any, dataset: Dataset, side: int) -> Settings:
-  return inputs.settings(
-    config,
-    dataset,
-    side,
-    epochs=config.search.epochs,
-    schedule="exponential",
-    decay=config.training.search_decay,
-    warmup_epochs=0.0,
-  )

@@ -106,20 +106,15 @@ def by_training(
   """
   model = Model(Supernet(space, num_classes))
 
-  def resolution(candidate: Candidate) -> int:
-    return space.architecture(np.asarray(candidate.genotype)).resolution
-
   def evaluate(
     candidates: Sequence[Candidate],
     epochs: int,
     progress: Callable[[float], None],
     ended: Collection[int] = (),
   ) -> Iterator[list[Outcome]]:
-    ordered = sorted(candidates, key=lambda c: (resolution(c), c.id))
-    for side, group in itertools.groupby(ordered, resolution):
-      for part in _parts(list(group), size):
-        if not all(c.id in ended for c in part):
-          yield _train(part, settings_at(side), epochs, progress)
+    for side, part in parts(space, candidates, size):
+      if not all(c.id in ended for c in part):
+        yield _train(part, settings_at(side), epochs, progress)
 
   def _train(
     part: list[Candidate],
@@ -169,9 +164,29 @@ def by_training(
   return evaluate
 
 
-def _parts(candidates: list[Candidate], size: int) -> Iterator[list[Candidate]]:
-  for start in range(0, len(candidates), size):
-    yield candidates[start : start + size]
+def parts(
+  space: SearchSpace, candidates: Sequence[Candidate], size: int
+) -> Iterator[tuple[int, list[Candidate]]]:
+  """Cuts a round into what is trained side by side.
+
+  Args:
+    space: the space.
+    candidates: all of the round.
+    size: `P`.
+
+  Yields:
+    A resolution, and up to `P` candidates of it in the order of their ids; what
+    they are depends on the candidates alone.
+  """
+
+  def resolution(candidate: Candidate) -> int:
+    return space.architecture(np.asarray(candidate.genotype)).resolution
+
+  ordered = sorted(candidates, key=lambda c: (resolution(c), c.id))
+  for side, group in itertools.groupby(ordered, resolution):
+    alike = list(group)
+    for start in range(0, len(alike), size):
+      yield side, alike[start : start + size]
 
 
 def _diverged(train_loss: np.ndarray, log_loss: np.ndarray) -> str:
