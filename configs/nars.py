@@ -10,6 +10,9 @@ of your own:
     --config.data.name=npz --config.data.path=images.npz
     --config.data.name=tfds --config.data.tfds_name=cifar10
 
+With `--config.evaluator=ray` candidates are trained on a Ray cluster, or on
+`--config.ray.workers` workers of this machine.
+
 With `--config.head=nbdt` the members are trained to decide by a tree
 (`configs/nbdt.py`), and come with it.
 

@@ -182,7 +182,7 @@ def _nars(
   yield f"  {images:,} images in all at most"
   parts: list[Part] = []
   evaluator = config.get("evaluator", "train")
-  if evaluator == "train":
+  if evaluator in ("train", "ray"):
     yield from _search(config, dataset, pool, budgets, train, validation, parts)
   else:
     yield (
@@ -232,7 +232,7 @@ def _search(
   trials = sum(_rounds(config))
   memory = max(m.memory for m in measured)
   parts.append(Part(running, compilation, memory, trials * row))
-  name = f"search, resolutions {used}, without early stop"
+  name = f"search on one machine, resolutions {used}, without early stop"
   yield _part_line(name, parts[-1])
 
 

@@ -11,6 +11,7 @@ the threads that XLA takes, and without a GPU it sees none.
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import logging
 import math
@@ -50,6 +51,11 @@ class Kind(NamedTuple):
   gpus: float = 0
 
 
+class _Running(NamedTuple):
+  reference: Any
+  future: concurrent.futures.Future[str]
+
+
 @dataclasses.dataclass(frozen=True)
 class Cluster:
   """Ray, connected; `connected` makes it. It is a `tasks.Workers`.
@@ -71,7 +77,8 @@ class Cluster:
 
   def submit(self, text: str, name: str, kind: int) -> Any:
     """See `tasks.Workers`; the name is seen in `ps` and in Ray's dashboard."""
-    return self.functions[kind].options(name=name).remote(text)
+    reference = self.functions[kind].options(name=name).remote(text)
+    return _Running(reference, reference.future())
 
   def wait(self, running: Sequence[Any]) -> list[tuple[Any, str | Lost]]:
     """See `tasks.Workers`.
@@ -79,8 +86,12 @@ class Cluster:
     Raises:
       OSError: no machine of the cluster is left.
     """
-    ended, _ = self.ray.wait(list(running), timeout=_PATIENCE)
-    return [(reference, self._get(reference)) for reference in ended]
+    # Ray's own way of waiting forgets which signal has ended it.
+    futures = {task.future: task for task in running}
+    ended, _ = concurrent.futures.wait(
+      futures, _PATIENCE, concurrent.futures.FIRST_COMPLETED
+    )
+    return [(futures[future], self._get(future)) for future in ended]
 
   def room(self, kind: int) -> int:
     """See `tasks.Workers`; what else runs there is not looked at."""
@@ -96,16 +107,16 @@ class Cluster:
 
   def cancel(self, running: Collection[Any]) -> None:
     """See `tasks.Workers`."""
-    for reference in running:
-      self.ray.cancel(reference, force=True)
+    for task in running:
+      self.ray.cancel(task.reference, force=True)
 
   def _alive(self) -> list[dict[str, Any]]:
     return [node for node in self.ray.nodes() if node["Alive"]]
 
-  def _get(self, reference: Any) -> str | Lost:
+  def _get(self, ended: concurrent.futures.Future[str]) -> str | Lost:
     errors = self.ray.exceptions
     try:
-      return str(self.ray.get(reference))
+      return ended.result()
     except (errors.NodeDiedError, errors.LocalRayletDiedError) as error:
       if not self._alive():
         raise OSError(
