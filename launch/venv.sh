@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # Sourced by the scripts beside it: `ensure_venv EXTRA` makes .venv hold the
 # project and its pinned dependencies, with an extra of pyproject.toml or "".
-# It does nothing where .venv holds them already. PYTHON names the interpreter.
+# It does nothing where .venv holds them already. PYTHON names the interpreter;
+# `ensure_python`, on a machine of Debian's kind that is there for this alone,
+# installs one where it is too old.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -47,4 +49,15 @@ ensure_venv() {
   fi
   echo
   echo "$hash" >"$stamp"
+}
+
+ensure_python() {
+  if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    return
+  fi
+  if ! command -v python3.11 >/dev/null; then
+    sudo apt-get -qq update
+    sudo DEBIAN_FRONTEND=noninteractive apt-get -qq install -y python3.11-venv
+  fi
+  PYTHON=python3.11
 }

@@ -6,6 +6,7 @@ away; what runs there in fbnax's place counts in a file and a table.
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -149,6 +150,63 @@ def test_tpu_vm_prints_its_commands():
     "--version=v2-alpha-tpuv5-lite --spot --zone=us-west4-a\n"
   )
   assert not list(ROOT.glob(".tpu-*"))
+
+
+def _ray_clusters():
+  """The cluster of `ray_cluster.yaml`, and that of one's own machines."""
+  yaml = pytest.importorskip("yaml", reason="Ray is not installed (extra ray)")
+  text = (LAUNCH / "ray_cluster.yaml").read_text("utf-8")
+  head, _, rest = re.split(r"(?m)^# -+\n", text)
+  own = head + re.sub(r"(?m)^#:", "", rest)
+  assert all(len(line) <= 86 for line in text.splitlines())
+  return text, [yaml.safe_load(version) for version in (text, own)]
+
+
+def test_ray_takes_the_cluster():
+  """By the checks with which `ray up` begins."""
+  util = pytest.importorskip(
+    "ray.autoscaler._private.util", reason="Ray is not installed (extra ray)"
+  )
+  _, clusters = _ray_clusters()
+  filled = [util.prepare_config(cluster) for cluster in clusters]
+  for cluster in filled:
+    util.validate_config(cluster)
+  cloud, own = filled
+  assert cloud["available_node_types"]["worker"]["max_workers"] == 8
+  assert own["provider"]["type"] == "local"
+  (node,) = own["available_node_types"].values()
+  assert node["max_workers"] == len(own["provider"]["worker_ips"]) == 2
+
+
+def test_the_commands_of_a_ray_cluster():
+  text, (cloud, own) = _ray_clusters()
+  keys = [key for key in cloud if key.endswith("_commands")]
+  assert len(keys) == 6 and all(cloud[key] == own[key] for key in keys)
+  commands = [command for key in keys for command in cloud[key]]
+  (mounted,) = cloud["file_mounts"]
+  for command in commands:
+    subprocess.run(["bash", "-n", "-c", command], check=True)
+    # Nothing but what is installed there, or what the project has.
+    for path in re.findall(rf"{re.escape(mounted)}/(\S+)", command):
+      assert path.startswith(".venv/bin/") or (ROOT / path).is_file()
+  (port,) = re.findall(r"--port=(\d+)", cloud["head_start_ray_commands"][1])
+  joined = cloud["worker_start_ray_commands"][1]
+  assert joined.endswith(f"--address=$RAY_HEAD_IP:{port}")
+  # What its head says to run is a command of this project's.
+  assert "--config=configs/nars.py" in text
+  assert "--config.evaluator=ray --config.ray.address=auto" in text
+
+
+def test_ray_install_prints_its_commands(tmp_path):
+  for lists, extra in (("exit 9", "ray"), ("echo GPU 0: fast", "cuda,ray")):
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{lists}\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    printed = _run(
+      LAUNCH / "ray_install.sh",
+      "--dry-run",
+      PATH=f"{tmp_path}:{os.environ['PATH']}",
+    )
+    assert printed == f"ensure_python\nensure_venv {extra}\n"
 
 
 @pytest.mark.parametrize(
