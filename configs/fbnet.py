@@ -111,6 +111,7 @@ def _digits() -> config_dict.ConfigDict:
     ),
     compare=config_dict.create(networks=2, seeds=1),
     memory_options=(1, 2, 4, 8),
+    mesh=config_dict.create(data=1),
     training=config_dict.create(
       batch_size=64,
       schedule="cosine",

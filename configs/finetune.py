@@ -47,6 +47,7 @@ def get_config() -> config_dict.ConfigDict:
       mixup=0.0,
     ),
     teacher="",
+    mesh=config_dict.create(data=1),
     training=config_dict.create(
       batch_size=64,
       schedule="cosine",

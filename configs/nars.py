@@ -127,6 +127,7 @@ def _digits() -> config_dict.ConfigDict:
       proxies="",
       proxy_names=("synflow", "jacob_cov", "snip"),
     ),
+    mesh=config_dict.create(data=1, population=1),
     training=config_dict.create(
       batch_size=64,
       schedule="exponential",

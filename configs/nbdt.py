@@ -89,6 +89,7 @@ def _digits() -> config_dict.ConfigDict:
       finetune_learning_rate=0.01,
     ),
     unseen=config_dict.create(classes="", superclasses=""),
+    mesh=config_dict.create(data=1),
     training=config_dict.create(
       batch_size=64,
       schedule="step",

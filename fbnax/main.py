@@ -3,7 +3,8 @@
 The config names the job; `--config.a.b=value` overrides one value of it. What
 is wrong with the input is told in a line or two (exit code 2), what is wrong
 with the program by a traceback. The same command goes on where it was stopped;
-with `--dry_run` it says what it would take, and leaves nothing.
+with `--dry_run` it says what it would take, and leaves nothing. Several
+processes work as one with `--distributed` (`fbnax.jobs.processes`).
 """
 
 import importlib
@@ -13,13 +14,15 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fbnax.jobs import JOBS, compiling, config_values, stopping
+from fbnax.jobs import JOBS, compiling, config_values, processes
 from fbnax.jobs.messages import explain
+from fbnax.training import stopping
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "path of a config file, such as configs/nars.py"
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "default: runs/<name of job>")
+_DISTRIBUTED = flags.DEFINE_string("distributed", "", processes.LEGAL)
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "estimate, and run nothing")
 
 
@@ -40,10 +43,12 @@ def main(argv: list[str]) -> int:
       raise ValueError(f"config.job={job!r}; legal: {', '.join(JOBS)}")
     config_values.check(_CONFIG.value)
     workdir = _WORKDIR.value or f"runs/{job}"
+    processes.join(_DISTRIBUTED.value)
     describe = importlib.import_module("fbnax.jobs.workdir").describe
-    print(f"{job}: {describe(workdir)}", flush=True)
     module = "fbnax.jobs.dry_run" if _DRY_RUN.value else JOBS[job]
-    importlib.import_module(module).run(_CONFIG.value, workdir)
+    with processes.working(workdir) as directory:
+      print(f"{job}: {describe(directory)}", flush=True)
+      importlib.import_module(module).run(_CONFIG.value, directory)
   except KeyboardInterrupt as stop:
     stopping.heard()
     print("stopped; the same command goes on from here", file=sys.stderr)

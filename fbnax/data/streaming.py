@@ -27,6 +27,10 @@ _CROP_ATTEMPTS = 10
 
 Batch = tuple[np.ndarray, np.ndarray]
 
+# What stands for images that another process reads.
+_OTHERS = -1
+_NOTHING = (np.zeros(0, np.uint8), np.zeros((), np.int32))
+
 
 def stream(
   split: AnySplit,
@@ -38,6 +42,7 @@ def stream(
   workers: int = 0,
   flip: bool = False,
   crop_ratio: float = 0.875,
+  rows: range | None = None,
 ) -> "grain.DatasetIterator[Batch]":
   """Batches of a split, in train or in evaluation order.
 
@@ -58,6 +63,8 @@ def stream(
       release Python's lock. The batches do not depend on it.
     flip: whether training mirrors every second image at random.
     crop_ratio: of evaluation, in (0, 1].
+    rows: the part of each batch that is read, where other processes read the
+      rest; None for all of it. `B` is then that part's length below.
 
   Returns:
     Iterator of (u8[B, R, R, C], i32[B]). The last batch of an evaluation is
@@ -74,21 +81,32 @@ def stream(
   _check_arguments(split, batch_size, resolution, seed, workers, crop_ratio)
   size = (resolution, resolution)
   images = grain.MapDataset.range(len(split)).seed(seed)
+  mine = range(batch_size) if rows is None else rows
+
+  def only_mine(place: int, index: int) -> int:
+    return index if place % batch_size in mine else _OTHERS
+
   if train:
 
     def augmented(index: int, rng: np.random.Generator) -> Batch:
+      if index == _OTHERS:
+        return _NOTHING
       image = resize_random_crop(split.read(index), size, rng, flip=flip)
       return image, split.labels[index]
 
-    images = images.shuffle().repeat().random_map(augmented)
+    images = images.shuffle().repeat().map_with_index(only_mine)
+    images = images.random_map(augmented)
   else:
 
     def centred(index: int) -> Batch:
+      if index == _OTHERS:
+        return _NOTHING
       image = resize_centre_crop(split.read(index), size, crop_ratio)
       return image, split.labels[index]
 
-    images = images.map(centred)
-  batches = images.batch(batch_size, batch_fn=_pad_to(batch_size))
+    images = images.map_with_index(only_mine).map(centred)
+  stack = _stack(mine, (*size, split.channels))
+  batches = images.batch(batch_size, batch_fn=stack)
   options = grain.ReadOptions(
     num_threads=workers, prefetch_buffer_size=2 * workers
   )
@@ -165,14 +183,13 @@ def _central_part(height: int, width: int) -> tuple[int, int, int, int]:
   return (height - h) // 2, (width - w) // 2, h, w
 
 
-def _pad_to(batch_size: int) -> Callable[[Any], Batch]:
-  """Stacks up to `batch_size` elements, the missing ones black, labelled -1."""
+def _stack(rows: range, shape: tuple[int, ...]) -> Callable[[Any], Batch]:
+  """Stacks a batch's elements at `rows`, missing ones black, labelled -1."""
 
   def stack(elements: Any) -> Batch:
-    first = elements[0][0]
-    images = np.zeros((batch_size, *first.shape), np.uint8)
-    labels = np.full(batch_size, -1, np.int32)
-    for i, (image, label) in enumerate(elements):
+    images = np.zeros((len(rows), *shape), np.uint8)
+    labels = np.full(len(rows), -1, np.int32)
+    for i, (image, label) in enumerate(elements[rows.start : rows.stop]):
       images[i], labels[i] = image, label
     return images, labels
 

@@ -26,7 +26,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from fbnax.data import Dataset, Split
 from fbnax.models import Network, Supernet, initialize
 from fbnax.spaces import Architecture, Recipe, SearchSpace
-from fbnax.training import loop, population, step
+from fbnax.training import loop, population, programs, step
 from fbnax.training.recipes import Settings, as_numbers
 from fbnax.training.step import Member, Model
 
@@ -192,6 +192,7 @@ def _measure(
   start: float,
 ) -> Measured:
   count = len(dataset.train)
+  settings = dataclasses.replace(settings, mesh=None)  # Of one device.
   if not isinstance(dataset.train, Split):
     # A stream crops and mirrors where it decodes; see `loop.fit`.
     settings = dataclasses.replace(settings, flip=False, crop_padding=0)
@@ -204,7 +205,7 @@ def _measure(
   ]
   # The program of streamed trainings: the one that an epoch's scan repeats.
   begin = time.monotonic()
-  compiled = loop._step.lower(
+  compiled = programs.one_step.lower(
     model, settings, stacked, steps, state, member, batch, None
   ).compile()
   compilation = time.monotonic() - begin

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from fbnax import __version__, data
 from fbnax.data import Dataset
-from fbnax.jobs import inputs, parts
+from fbnax.jobs import devices, inputs, parts
 from fbnax.search.evaluators import Evaluator, by_training
 from fbnax.search.ray_cluster import Kind, connected
 from fbnax.search.tasks import by_tasks
@@ -107,6 +107,7 @@ def training(
       for s in both
     )
     classes = config.search.classes
+  _settings(config, dataset, 1)  # What is not legal is said now.
   return by_training(
     space,
     classes,
@@ -192,4 +193,10 @@ def _settings(config: Any, dataset: Dataset, side: int) -> Settings:
     schedule="exponential",
     decay=config.training.search_decay,
     warmup_epochs=0.0,
+    mesh=devices.mesh(
+      config,
+      "config.training.batch_size",
+      config.training.batch_size,
+      population=config.search.population,
+    ),
   )

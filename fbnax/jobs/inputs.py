@@ -15,7 +15,7 @@ import numpy as np
 from fbnax import costs, data, spaces
 from fbnax.costs import LatencyTable
 from fbnax.data import Dataset
-from fbnax.jobs import networks, parts
+from fbnax.jobs import devices, networks, parts
 from fbnax.jobs.config_values import all_numbers
 from fbnax.search import budgets as budgets_lib
 from fbnax.search import prices
@@ -245,10 +245,12 @@ def settings(
   """Training settings from `config.training`, with changes."""
   given = config.training
   mean, std = normalization(dataset)
+  batch = batch_size or given.batch_size
+  batch_name = f"config.{'search' if batch_size else 'training'}.batch_size"
   return Settings(
     **{
       "epochs": given.epochs,
-      "batch_size": batch_size or given.batch_size,
+      "batch_size": batch,
       "resolution": resolution,
       "mean": mean,
       "std": std,
@@ -262,6 +264,7 @@ def settings(
       **{name: given[name] for name in _NEWER if name in given},
       "flip": dataset.flip,
       "crop_padding": dataset.crop_padding,
+      "mesh": devices.mesh(config, batch_name, batch),
       **changes,
     }
   )

@@ -28,6 +28,7 @@ from fbnax.search.dnas_saving import Checkpointing, Row, resume, save
 from fbnax.search.dnas_state import Plan, Problem, SearchState
 from fbnax.search.penalties import Penalty
 from fbnax.search.prices import Price
+from fbnax.training import mesh, stopping
 from fbnax.training import step as step_lib
 from fbnax.training.loop import Examples, Feed
 from fbnax.training.model import Model
@@ -122,7 +123,14 @@ def search(
     ValueError: the loss or `theta` is no finite number any more; the step is
       named, and the last checkpoint before it.
   """
-  feeds = (weights, theta)
+  devices = problem.settings.mesh
+  mesh.check(
+    devices, mesh.DATA, "search.batch_size", problem.settings.batch_size
+  )
+  feeds = [
+    mesh.put(devices, feed) if isinstance(feed, Examples) else feed
+    for feed in (weights, theta)
+  ]
   streams = [_stream(problem, feed, seed + i) for i, feed in enumerate(feeds)]
   if any(s is not None for s in streams):
     # Crops and flips of streamed images are made where they are decoded.
@@ -135,30 +143,38 @@ def search(
   rows: list[Row] = []
   if checkpointing is not None:
     state, rows = resume(checkpointing, state, streams)
+  state = mesh.put(devices, state)
   every = 0 if checkpointing is None else checkpointing.every
   at = int(state.step)
-  while at < problem.plan.epochs * problem.steps:
-    epoch, place = divmod(at, problem.steps)
-    kind = int(place >= problem.weight_steps)
-    stop = epoch * problem.steps + (problem.weight_steps, problem.steps)[kind]
-    if kind and epoch < problem.plan.frozen_epochs:
-      state = state._replace(step=jnp.asarray(stop, jnp.int32))
-    else:
-      if every:
-        stop = min(stop, (at // every + 1) * every)
-      state = _advance(
-        problem, kind, state, feeds[kind], streams[kind], stop - at
-      )
-    _check(problem, state, checkpointing)
-    at = stop
-    ended = at % problem.steps == 0
-    if ended:
-      rows.append(_row(problem, state, epoch))
-    if checkpointing is not None and (ended or (every and at % every == 0)):
-      save(checkpointing, at, state, rows, streams)
-    if ended and on_epoch is not None:
-      on_epoch(rows[-1])
-  return Searched(state, rows)
+  with stopping.held(checkpointing is not None) as asked:
+    while at < problem.plan.epochs * problem.steps:
+      epoch, place = divmod(at, problem.steps)
+      kind = int(place >= problem.weight_steps)
+      end = epoch * problem.steps + (problem.weight_steps, problem.steps)[kind]
+      if kind and epoch < problem.plan.frozen_epochs:
+        passed = mesh.put(devices, jnp.asarray(end, jnp.int32))
+        state = state._replace(step=passed)
+      else:
+        if every:
+          end = min(end, (at // every + 1) * every)
+        state = _advance(
+          problem, kind, state, feeds[kind], streams[kind], end - at
+        )
+      _check(problem, state, checkpointing)
+      at = end
+      ended = at % problem.steps == 0
+      if ended:
+        rows.append(_row(problem, state, epoch))
+      stop = checkpointing is not None and asked()
+      if checkpointing is not None and (
+        stop or ended or (every and at % every == 0)
+      ):
+        save(checkpointing, at, state, rows, streams)
+      if ended and on_epoch is not None:
+        on_epoch(rows[-1])
+      if stop:
+        stopping.stop()
+  return Searched(mesh.local(devices, state), rows)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -219,11 +235,13 @@ def _advance(
     return dnas_step.run_steps(
       problem, kind, state, feed.images, feed.labels, stop
     )
+  settings = problem.settings
   for _ in range(count):
-    images, labels = next(stream)
-    state = dnas_step.run_step(
-      problem, kind, state, jnp.asarray(images), jnp.asarray(labels)
+    images, labels = (
+      mesh.put_batch(settings.mesh, part, settings.batch_size)
+      for part in next(stream)
     )
+    state = dnas_step.run_step(problem, kind, state, images, labels)
   return state
 
 
@@ -269,4 +287,5 @@ def _stream(problem: Problem, feed: Feed, seed: int) -> Any:
     train=True,
     flip=problem.settings.flip,
     workers=8,
+    rows=mesh.rows(problem.settings.mesh, problem.settings.batch_size),
   )

@@ -29,7 +29,7 @@ from fbnax.search.dnas_state import (
   temperature,
 )
 from fbnax.search.penalties import combine
-from fbnax.training import augment, gradients, losses, optimizers
+from fbnax.training import augment, gradients, losses, mesh, optimizers
 from fbnax.training.model import Member
 from fbnax.training.recipes import RecipeNumbers
 
@@ -49,6 +49,7 @@ def weight_step(
     The state after it.
   """
   settings, plan = problem.settings, problem.plan
+  images, labels = mesh.spread(settings.mesh, (images, labels), mesh.DATA)
   epoch, place = jnp.divmod(state.step, problem.steps)
   image_key, choice_key, drop_key = _keys(state)
   member = _member(
@@ -81,7 +82,7 @@ def weight_step(
     settings=settings,
   )
   sums = _since(state, place)
-  return state._replace(
+  after = state._replace(
     step=state.step + 1,
     variables={
       **state.variables,
@@ -94,6 +95,7 @@ def weight_step(
     ),
     failed=_failed(state, found.loss),
   )
+  return mesh.spread(settings.mesh, after)
 
 
 def theta_step(
@@ -114,6 +116,7 @@ def theta_step(
     The state after it.
   """
   settings, plan = problem.settings, problem.plan
+  images, labels = mesh.spread(settings.mesh, (images, labels), mesh.DATA)
   epoch = state.step // problem.steps
   image_key, choice_key, drop_key = _keys(state)
   x = augment.prepare(augment.distort(image_key, images, settings), settings)
@@ -143,7 +146,7 @@ def theta_step(
   updates, moments = adam(plan).update(slope, state.adam, state.theta)
   theta = optax.apply_updates(state.theta, updates)
   sums = state.sums
-  return state._replace(
+  after = state._replace(
     step=state.step + 1,
     theta=theta,
     adam=moments,
@@ -154,6 +157,7 @@ def theta_step(
     ),
     failed=_failed(state, objective, *theta),
   )
+  return mesh.spread(settings.mesh, after)
 
 
 STEPS = (weight_step, theta_step)

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.training import mesh
 from fbnax.training.files import plain, sync_directory, to_json
 
 
@@ -89,8 +90,8 @@ def is_whole(path: Path) -> bool:
   return True
 
 
-def read(path: Path, like: Any) -> Restored:
-  """The checkpoint, its leaves of the kind and at the place of `like`'s.
+def read(path: Path, like: Any) -> tuple[Any, dict[str, np.ndarray]]:
+  """The index and the arrays of a checkpoint that has the leaves of `like`.
 
   Raises:
     ValueError: its leaves are not those of `like`: the first is named.
@@ -109,12 +110,16 @@ def read(path: Path, like: Any) -> Restored:
       )
   stored = [name for name, kind in saved.items() if 0 not in kind["shape"]]
   try:
-    arrays = _read_arrays(path / "arrays", stored)
+    return index, _read_arrays(path / "arrays", stored)
   except Exception as error:  # Of many kinds; all say that it does not load.
     raise DamagedError(f"{path}: {error}") from error
+
+
+def rebuild(index: Any, arrays: dict[str, np.ndarray], like: Any) -> Restored:
+  """What `read` found, its leaves of the kind and at the place of `like`'s."""
   leaves = [
     _like(leaf, arrays.get(name), index["keys"].get(name))
-    for name, leaf in expected.items()
+    for name, leaf in _named(like).items()
   ]
   tree = jax.tree.unflatten(jax.tree.structure(like), leaves)
   return Restored(index["step"], tree, index["metadata"])
@@ -146,19 +151,22 @@ def _host(name: str, leaf: Any) -> np.ndarray:
       f"leaf {name} is a {type(leaf).__name__}, {leaf!r}; legal: an array"
     )
   words: Any = leaf
-  array = np.asarray(jax.random.key_data(words) if _is_key(words) else words)
+  words = jax.random.key_data(words) if _is_key(words) else words
+  array = (
+    mesh.host(words) if isinstance(words, jax.Array) else np.asarray(words)
+  )
   if array.dtype != bool and not jnp.issubdtype(array.dtype, np.number):
     raise ValueError(f"leaf {name} is of {array.dtype}; legal: numbers, bool")
   return array
 
 
 def _write_arrays(path: Path, leaves: dict[str, np.ndarray]) -> None:
-  import orbax.checkpoint as ocp  # Slow, and wanted only here.
+  import orbax.checkpoint as ocp
 
   # Orbax refuses arrays without elements, and dicts without arrays.
   leaves = {name: leaf for name, leaf in leaves.items() if leaf.size}
   if leaves:
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    with _checkpointer() as checkpointer:
       checkpointer.save(path, args=ocp.args.PyTreeSave(leaves))
 
 
@@ -168,10 +176,21 @@ def _read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
   if not names:
     return {}
   as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
-  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+  with _checkpointer() as checkpointer:
     return checkpointer.restore(
       path.absolute(), args=ocp.args.PyTreeRestore(restore_args=as_numpy)
     )
+
+
+def _checkpointer() -> Any:
+  """Orbax's, of the one process that reads and writes."""
+  import orbax.checkpoint as ocp  # Slow, and wanted only here.
+
+  alone = ocp.options.MultiprocessingOptions(
+    primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
+  )
+  handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+  return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _write(path: Path, text: str) -> None:
@@ -219,4 +238,4 @@ def _place(like: Any, array: jax.Array) -> jax.Array:
   sharding = getattr(like, "sharding", None)
   if sharding is None or not getattr(like, "committed", True):
     return array
-  return jax.device_put(array, sharding)
+  return mesh.onto(array, sharding)

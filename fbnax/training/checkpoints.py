@@ -5,8 +5,11 @@
 A checkpoint is written under a name that starts with a dot and renamed when it
 is whole. Nothing is ever replaced: a step that is saved again becomes
 `00000012.1`, and only then the other one goes. So a process may be killed at
-any moment; what it leaves is removed by the next save. One process at a time
-may write in a directory (`jobs.workdir` sees to it).
+any moment; what it leaves is removed by the next save. One run at a time may
+write in a directory (`jobs.workdir` sees to it).
+
+Of several processes that run one program (`jax.distributed`) all call these
+functions, and the first one reads and writes; nobody else needs the files.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import logging
 
+from fbnax.training.agreeing import Found, by_first
 from fbnax.training.checkpoint_files import (
   DamagedError,
   Restored,
@@ -25,6 +30,7 @@ from fbnax.training.checkpoint_files import (
   encode,
   is_whole,
   read,
+  rebuild,
   write,
 )
 from fbnax.training.files import sync_directory
@@ -72,6 +78,21 @@ def save(
     raise ValueError(f"every={every}; legal: 1 or more, or None")
   index, arrays = encode(step, tree, metadata)
   directory = Path(directory).absolute()
+  path, _ = by_first(
+    lambda: (str(_save(directory, step, index, arrays, keep, best, every)), {})
+  )
+  return Path(path)
+
+
+def _save(
+  directory: Path,
+  step: int,
+  index: str,
+  arrays: dict[str, np.ndarray],
+  keep: int,
+  best: str | None,
+  every: int | None,
+) -> Path:
   attempts = [number for s, number, _ in _found(directory) if s == step]
   suffix = f".{max(attempts) + 1}" if attempts else ""
   path = directory / f"{step:08d}{suffix}"
@@ -107,12 +128,18 @@ def restore(directory: str | Path, step: int, like: Any) -> Restored:
     ValueError: there is none of this step, it is damaged (`DamagedError`), or
       its leaves are not those of `like`: the first that differs is named.
   """
-  paths = [path for s, _, path in _found(Path(directory)) if s == step]
-  if not paths:
-    raise ValueError(
-      f"{directory}: no checkpoint of step {step}; found: {steps(directory)}"
-    )
-  return read(paths[-1], like)
+
+  def find() -> Found:
+    there = _found(Path(directory))
+    paths = [path for s, _, path in there if s == step]
+    if not paths:
+      found = tuple(sorted({s for s, _, _ in there}))
+      raise ValueError(
+        f"{directory}: no checkpoint of step {step}; found: {found}"
+      )
+    return read(paths[-1], like)
+
+  return rebuild(*by_first(find), like)
 
 
 def restore_latest(directory: str | Path, like: Any) -> Restored | None:
@@ -127,24 +154,37 @@ def restore_latest(directory: str | Path, like: Any) -> Restored | None:
   Raises:
     ValueError: the newest undamaged one holds other leaves than `like`.
   """
-  for _, _, path in reversed(_found(Path(directory))):
-    try:
-      return read(path, like)
-    except DamagedError as error:
-      logging.warning("checkpoint skipped: %s", error)
-  return None
+
+  def find() -> Found:
+    for _, _, path in reversed(_found(Path(directory))):
+      try:
+        return read(path, like)
+      except DamagedError as error:
+        logging.warning("checkpoint skipped: %s", error)
+    return None, {}
+
+  index, arrays = by_first(find)
+  return None if index is None else rebuild(index, arrays, like)
 
 
 def steps(directory: str | Path) -> tuple[int, ...]:
   """The steps there are checkpoints of, ascending, damaged or not."""
-  return tuple(sorted({step for step, _, _ in _found(Path(directory))}))
+
+  def find() -> Found:
+    return sorted({step for step, _, _ in _found(Path(directory))}), {}
+
+  return tuple(by_first(find)[0])
 
 
 def best_step(directory: str | Path, best: str) -> int | None:
   """The step of the undamaged checkpoint with the greatest `metadata[best]`."""
-  found = [path for _, _, path in _found(Path(directory)) if is_whole(path)]
-  path = _best(found, best)
-  return None if path is None else int(path.name.split(".")[0])
+
+  def find() -> Found:
+    found = [path for _, _, path in _found(Path(directory)) if is_whole(path)]
+    path = _best(found, best)
+    return (None if path is None else int(path.name.split(".")[0])), {}
+
+  return by_first(find)[0]
 
 
 def _found(directory: Path) -> list[tuple[int, int, Path]]:

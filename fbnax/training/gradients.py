@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fbnax.training import augment, losses
+from fbnax.training import augment, losses, mesh
 from fbnax.training.model import Member, Model
 from fbnax.training.recipes import Settings
 
@@ -113,11 +113,13 @@ def of_batch(
 
   zeros = jax.tree.map(jnp.zeros_like, variables["params"])
   nothing = jnp.zeros((), jnp.float32)
-  split = (
-    images.reshape(parts, -1, *images.shape[1:]),
-    labels.reshape(parts, -1),
-    jax.random.split(key, parts),
+  examples = mesh.spread(
+    settings.mesh,
+    (images.reshape(parts, -1, *images.shape[1:]), labels.reshape(parts, -1)),
+    None,
+    mesh.DATA,
   )
+  split = (*examples, jax.random.split(key, parts))
   begin = Gradient(zeros, variables["batch_stats"], nothing, nothing)
   return jax.lax.scan(body, begin, split)[0]
 

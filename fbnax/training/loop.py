@@ -10,9 +10,7 @@ Symbols: `P` members where `stacked`, `N` images, `E` epochs.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -21,19 +19,27 @@ import numpy as np
 
 from fbnax import data
 from fbnax.data import AnySplit, Split
-from fbnax.training import step
+from fbnax.training import loop_saving, mesh, programs, step, stopping
+from fbnax.training.loop_saving import Checkpointing, Done
+from fbnax.training.model import Member, Model
+from fbnax.training.programs import Examples
 from fbnax.training.recipes import Settings
-from fbnax.training.step import Member, Metrics, Model, TrainState
+from fbnax.training.step import Metrics, TrainState
 
-
-class Examples(NamedTuple):
-  """Images on the device: `u8[N, H, W, C]` and labels `i32[N]`."""
-
-  images: jax.Array
-  labels: jax.Array
-
+__all__ = [
+  "Checkpointing",
+  "Curves",
+  "Examples",
+  "Feed",
+  "Fitted",
+  "fit",
+  "measure",
+  "place",
+  "result",
+]
 
 Feed = Examples | AnySplit
+result = programs.result
 
 
 class Curves(NamedTuple):
@@ -60,21 +66,6 @@ class Fitted(NamedTuple):
 
   state: TrainState
   curves: Curves
-
-
-@dataclasses.dataclass(frozen=True)
-class Checkpointing:
-  """Where and how often states are saved.
-
-  Attributes:
-    directory: of the checkpoints.
-    every: epochs between them.
-    keep: how many of the last stay.
-  """
-
-  directory: Path
-  every: int = 1
-  keep: int = 2
 
 
 def place(split: AnySplit) -> Feed:
@@ -120,60 +111,67 @@ def fit(
   Returns:
     The last state and the curves.
   """
+  devices = settings.mesh
+  _check_mesh(settings, train, member, stacked)
   stream = None
   if not isinstance(train, Examples):
+    stream = _stream(settings, train, seed)
     # Crops and flips of streamed images are made where they are decoded.
-    stream = data.stream(
-      train,
-      batch_size=min(settings.batch_size, len(train)),
-      resolution=settings.resolution,
-      seed=seed,
-      train=True,
-      flip=settings.flip,
-      workers=8,
-    )
     settings = dataclasses.replace(settings, flip=False, crop_padding=0)
-  rows: list[list[Any]] = []
+  done = Done([], [])
   if checkpointing is not None:
-    state, rows = _resume(checkpointing, state, stream)
-  for epoch in range(len(rows) + 1, epochs + 1):
-    if isinstance(train, Examples):
-      state, trained = _epoch(
-        model, settings, stacked, state, member, train, teacher
-      )
-    else:
-      state, trained = _streamed_epoch(
-        model, settings, stacked, state, member, train, stream, teacher
-      )
-    found = None
-    if validation is not None:
-      found = measure(
-        model,
-        settings,
-        result(state, member, stacked),
-        member.choice,
-        validation,
-        stacked=stacked,
-      )
-    blank = jax.tree.map(lambda x: np.full(np.shape(x), np.nan), trained)
-    accuracy = (found or blank).accuracy
-    log_loss = (found or blank).loss
-    row = (trained.loss, accuracy, log_loss)
-    rows.append([np.asarray(v, np.float64).tolist() for v in row])
-    if checkpointing is not None and (
-      epoch % checkpointing.every == 0 or epoch == epochs
-    ):
-      _save(checkpointing, epoch, state, rows, stream)
-    if on_epoch is not None:
-      on_epoch(epoch, trained, found)
-  columns = zip(*rows, strict=True)
-  return Fitted(state, Curves(*(np.asarray(c, np.float64) for c in columns)))
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def result(state: TrainState, member: Member, stacked: bool = False) -> Any:
-  """The variables that training yields; see `fbnax.training.step.result`."""
-  return _over(stacked, step.result)(state, member.recipe)
+    state, done = loop_saving.resume(checkpointing, state, stream)
+  axes = (mesh.POPULATION,) if stacked else ()
+  state, member = mesh.put(devices, (state, member), *axes)
+  teacher = mesh.put(devices, teacher)
+  if isinstance(train, Examples):
+    train = mesh.put(devices, train)
+  if isinstance(validation, Examples):
+    validation = mesh.put(devices, validation)
+  steps = step.steps_per_epoch(_count(train), settings)
+  with stopping.held(checkpointing is not None) as asked:
+    while (epoch := len(done.rows) + 1) <= epochs:
+      if stream is None:
+        state, trained = programs.epoch(
+          model, settings, stacked, state, member, train, teacher
+        )
+      while stream is not None and (taken := len(done.steps)) < steps:
+        if checkpointing is not None and taken and asked():
+          loop_saving.save(checkpointing, state, done, stream)
+          stopping.stop()
+        batch = _batch(settings, train, next(stream))
+        state, trained = programs.one_step(
+          model, settings, stacked, steps, state, member, batch, teacher
+        )
+        done.steps.append(trained)
+      if stream is not None:
+        trained = _mean(devices, done.steps)
+      found = None
+      if validation is not None:
+        found = measure(
+          model,
+          settings,
+          result(state, member, stacked),
+          member.choice,
+          validation,
+          stacked=stacked,
+        )
+      trained = mesh.local(devices, trained)
+      done = Done([*done.rows, _row(trained, found)], [])
+      stop = checkpointing is not None and asked()
+      if checkpointing is not None and (
+        stop or epoch % checkpointing.every == 0 or epoch == epochs
+      ):
+        loop_saving.save(checkpointing, state, done, stream)
+      if on_epoch is not None:
+        on_epoch(epoch, trained, found)
+      if stop:
+        stopping.stop()
+  columns = zip(*done.rows, strict=True)
+  return Fitted(
+    mesh.local(devices, state),
+    Curves(*(np.asarray(c, np.float64) for c in columns)),
+  )
 
 
 def measure(
@@ -198,146 +196,88 @@ def measure(
   Returns:
     Means over the images, `f32[]` or `f32[P]`.
   """
+  devices = settings.mesh
+  axes = (mesh.POPULATION,) if stacked else ()
+  variables, choice = mesh.put(devices, (variables, choice), *axes)
+
+  def found(batch: Examples) -> Metrics:
+    return mesh.local(
+      devices,
+      programs.measured(model, settings, stacked, variables, choice, batch),
+    )
+
   if isinstance(images, Examples):
-    return _measure(model, settings, stacked, variables, choice, images)
-  total, sums = 0, None
-  for pixels, labels in data.stream(
+    return found(mesh.put(devices, images))
+  total, sums = len(images), None
+  size = step.measured_batch(total, settings)
+  parts = data.stream(
     images,
-    batch_size=min(settings.batch_size, len(images)),
+    batch_size=size,
     resolution=settings.resolution,
     seed=0,
     train=False,
     workers=8,
-  ):
-    count = int((labels >= 0).sum())
-    batch = Examples(jnp.asarray(pixels), jnp.asarray(labels))
-    found = _measure(model, settings, stacked, variables, choice, batch)
-    part = jax.tree.map(lambda x, c=count: np.asarray(x, np.float64) * c, found)
-    sums = part if sums is None else jax.tree.map(np.add, sums, part)
-    total += count
+    rows=mesh.rows(devices, size),
+  )
+  for start, part in zip(range(0, total, size), parts, strict=True):
+    batch = Examples(*(mesh.put_batch(devices, x, size) for x in part))
+    count = min(size, total - start)  # The rest is there to fill the batch.
+    added = jax.tree.map(
+      lambda x, c=count: np.asarray(x, np.float64) * c, found(batch)
+    )
+    sums = added if sums is None else jax.tree.map(np.add, sums, added)
   return jax.tree.map(lambda s: s / total, sums)
 
 
-def _over(stacked: bool, function: Any) -> Any:
-  """The function over a population, in the form that suits the backend.
-
-  Side by side on an accelerator; one after the other on a CPU, where that is as
-  fast for each member and takes half as long to compile.
-  """
-  if not stacked:
-    return function
-  if jax.default_backend() != "cpu":
-    return jax.vmap(function)
-  return lambda *arguments: jax.lax.map(lambda a: function(*a), arguments)
+def _count(feed: Feed) -> int:
+  return len(feed.labels)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
-def _epoch(
-  model: Model,
-  settings: Settings,
-  stacked: bool,
-  state: TrainState,
-  member: Member,
-  train: Examples,
-  teacher: Any,
-) -> tuple[TrainState, Metrics]:
-  def one(state: TrainState, member: Member) -> tuple[TrainState, Metrics]:
-    return step.train_epoch(
-      model, settings, state, member, train.images, train.labels, teacher
-    )
-
-  return _over(stacked, one)(state, member)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=4)
-def _step(
-  model: Model,
-  settings: Settings,
-  stacked: bool,
-  steps: int,
-  state: TrainState,
-  member: Member,
-  batch: Examples,
-  teacher: Any,
-) -> tuple[TrainState, Metrics]:
-  def one(state: TrainState, member: Member) -> tuple[TrainState, Metrics]:
-    return step.train_step(
-      model, settings, steps, state, member, batch.images, batch.labels, teacher
-    )
-
-  return _over(stacked, one)(state, member)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _measure(
-  model: Model,
-  settings: Settings,
-  stacked: bool,
-  variables: Any,
-  choice: Any,
-  images: Examples,
-) -> Metrics:
-  def one(variables: Any, choice: Any) -> Metrics:
-    return step.evaluate(
-      model, settings, variables, choice, images.images, images.labels
-    )
-
-  return _over(stacked, one)(variables, choice)
-
-
-def _streamed_epoch(
-  model: Model,
-  settings: Settings,
-  stacked: bool,
-  state: TrainState,
-  member: Member,
-  train: AnySplit,
-  stream: Any,
-  teacher: Any,
-) -> tuple[TrainState, Metrics]:
-  steps = step.steps_per_epoch(len(train), settings)
-  found = []
-  for _ in range(steps):
-    pixels, labels = next(stream)
-    batch = Examples(jnp.asarray(pixels), jnp.asarray(labels))
-    state, metrics = _step(
-      model, settings, stacked, steps, state, member, batch, teacher
-    )
-    found.append(metrics)
-  return state, jax.tree.map(lambda *x: jnp.stack(x).mean(0), *found)
-
-
-def _save(
-  checkpointing: Checkpointing,
-  epoch: int,
-  state: TrainState,
-  rows: list[list[Any]],
-  stream: Any,
+def _check_mesh(
+  settings: Settings, train: Feed, member: Member, stacked: bool
 ) -> None:
-  from fbnax.training import checkpoints  # Orbax is slow to import.
+  batch = min(settings.batch_size, _count(train)) // settings.accumulate
+  name = "training.batch_size"
+  if settings.accumulate > 1:
+    name += " / training.accumulate"
+  mesh.check(settings.mesh, mesh.DATA, name, batch)
+  if stacked:
+    count = member.key.shape[0]
+    mesh.check(settings.mesh, mesh.POPULATION, "search.population", count)
 
-  metadata = {
-    "rows": rows,
-    "stream": None if stream is None else stream.get_state(),
-  }
-  checkpoints.save(
-    checkpointing.directory, epoch, state, metadata, checkpointing.keep
+
+def _stream(settings: Settings, train: AnySplit, seed: int) -> Any:
+  """Batches of this process's part of what all train on."""
+  batch = min(settings.batch_size, len(train))
+  return data.stream(
+    train,
+    batch_size=batch,
+    resolution=settings.resolution,
+    seed=seed,
+    train=True,
+    flip=settings.flip,
+    workers=8,
+    rows=mesh.rows(settings.mesh, batch),
   )
 
 
-def _resume(
-  checkpointing: Checkpointing, state: TrainState, stream: Any
-) -> tuple[TrainState, list[list[Any]]]:
-  from fbnax.training import checkpoints  # Orbax is slow to import.
+def _batch(settings: Settings, train: Feed, part: Any) -> Examples:
+  size = min(settings.batch_size, _count(train))
+  return Examples(*(mesh.put_batch(settings.mesh, x, size) for x in part))
 
-  found = checkpoints.restore_latest(checkpointing.directory, state)
-  if found is None:
-    return state, []
-  _, restored, metadata = found
-  if stream is not None:
-    stream.set_state(metadata["stream"])
-  rows = [
-    [np.asarray(v, np.float64).tolist() for v in row]
-    for row in metadata["rows"]
-  ]
-  return restored, rows
+
+def _mean(devices: Any, steps: list[Any]) -> Metrics:
+  """Over an epoch's steps; those before a restart are numbers."""
+  columns = zip(*mesh.local(devices, steps), strict=True)
+  return Metrics(
+    *(
+      jnp.stack([jnp.asarray(v, jnp.float32) for v in column]).mean(0)
+      for column in columns
+    )
+  )
+
+
+def _row(trained: Metrics, found: Metrics | None) -> list[Any]:
+  blank = jax.tree.map(lambda x: np.full(np.shape(x), np.nan), trained)
+  row = (trained.loss, (found or blank).accuracy, (found or blank).loss)
+  return [np.asarray(v, np.float64).tolist() for v in row]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from fbnax.spaces.recipe import OPTIMIZERS, Recipe
 from fbnax.training import policies
@@ -83,6 +84,8 @@ class Settings:
       any.
     accumulate: parts that a batch is split into, one after the other; their
       gradients are averaged. See `fbnax.training.gradients`.
+    mesh: the devices that share the work, see `fbnax.training.mesh`; None for
+      one.
   """
 
   epochs: int
@@ -108,6 +111,7 @@ class Settings:
   erasing: float = 0.0
   clip_norm: float = 0.0
   accumulate: int = 1
+  mesh: Mesh | None = None
 
   def __post_init__(self) -> None:
     """Refuses settings that nothing can be trained with."""

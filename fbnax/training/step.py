@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from fbnax.training import augment, gradients, losses, optimizers
+from fbnax.training import augment, gradients, losses, mesh, optimizers
 from fbnax.training.model import Member, Model
 from fbnax.training.recipes import RecipeNumbers, Settings
 
@@ -85,6 +85,7 @@ def train_step(
     The state after it, and the batch's loss and accuracy (the latter against
     the unmixed labels).
   """
+  images, labels = mesh.spread(settings.mesh, (images, labels), mesh.DATA)
   key = jax.random.fold_in(member.key, state.step)
   image_key, mix_key, drop_key = jax.random.split(key, 3)
   progress: Any = 0.0
@@ -123,7 +124,8 @@ def train_step(
   last, _ = ravel_pytree(variables)
   ema = decay * state.ema + (1.0 - decay) * last
   state = TrainState(state.step + 1, variables, optimizer, ema)
-  return state, Metrics(found.loss, found.accuracy)
+  found_now = Metrics(found.loss, found.accuracy)
+  return mesh.spread(settings.mesh, (state, found_now))
 
 
 def train_epoch(
@@ -174,6 +176,12 @@ def steps_per_epoch(count: int, settings: Settings) -> int:
   return max(count // settings.batch_size, 1)
 
 
+def measured_batch(count: int, settings: Settings) -> int:
+  """Images of a batch of `evaluate`: as many for each device of the mesh."""
+  devices = mesh.size(settings.mesh, mesh.DATA)
+  return -(-min(settings.batch_size, count) // devices) * devices
+
+
 def evaluate(
   model: Model,
   settings: Settings,
@@ -196,7 +204,7 @@ def evaluate(
     Means over the images.
   """
   count = labels.shape[0]
-  batch = min(settings.batch_size, count)
+  batch = measured_batch(count, settings)
   steps = -(-count // batch)
   missing = steps * batch - count
   rows = jnp.pad(jnp.arange(count), (0, missing))
@@ -204,7 +212,8 @@ def evaluate(
 
   def body(_: None, part: tuple[jax.Array, jax.Array]) -> tuple[None, Metrics]:
     at, counts = part
-    x = augment.prepare(images[at], settings)
+    x = mesh.spread(settings.mesh, images[at], mesh.DATA)
+    x = augment.prepare(x, settings)
     logits = model.logits(variables, choice, x).astype(jnp.float32)
     log_probs = jax.nn.log_softmax(logits)
     target = jnp.maximum(labels[at], 0)

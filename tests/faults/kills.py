@@ -118,16 +118,20 @@ def kill(process, workdir, number, delay, at_save):
       assert process.returncode in CODES[number], f"{found}\n{said[-2000:]}"
       return found
     time.sleep(POLL if at_save else min(0.05, max(delay - passed, POLL)))
-  assert process.returncode == 0, process.stderr.read()[-2000:]
+  _, said = process.communicate()  # Closes the pipe too.
+  assert process.returncode == 0, said[-2000:]
   return None
 
 
 def _is_saving(workdir):
   folder = Path(workdir)
-  return any(
-    next(folder.glob(pattern), None) is not None
-    for pattern in (_UNFINISHED, _PARTIAL)
-  )
+  try:
+    return any(
+      next(folder.glob(pattern), None) is not None
+      for pattern in (_UNFINISHED, _PARTIAL)
+    )
+  except FileNotFoundError:  # What a save removes while it is looked for.
+    return True
 
 
 def trials(workdir):

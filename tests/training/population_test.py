@@ -11,7 +11,7 @@ from fbnax.models import Supernet
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
 from fbnax.spaces.recipe import Recipe
 from fbnax.spaces.space import Decision, SearchSpace, follow
-from fbnax.training import loop, population
+from fbnax.training import loop, population, programs
 from fbnax.training.recipes import Settings
 from fbnax.training.step import Model
 
@@ -171,7 +171,12 @@ def test_the_order_of_the_members_does_not_matter():
 def test_a_population_is_compiled_once():
   """Other genotypes, recipes, seeds and module objects: the same program."""
   _whole()
-  compiled = (loop._epoch, loop._measure, loop.result, population._initial)
+  compiled = (
+    programs.epoch,
+    programs.measured,
+    loop.result,
+    population._initial,
+  )
   before = [function._cache_size() for function in compiled]
   members = population.members(
     SPACE,

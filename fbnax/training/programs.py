@@ -1,0 +1,125 @@
+"""The compiled programs of the training loop: epochs, steps, measurements.
+
+Each is for one member, or for a population: members side by side on an
+accelerator, one after the other on a CPU, on the devices of a mesh where there
+is one.
+
+Symbols: `P` members where `stacked`, `N` images.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+
+from fbnax.training import mesh, step
+from fbnax.training.model import Member, Model
+from fbnax.training.recipes import Settings
+from fbnax.training.step import Metrics, TrainState
+
+
+class Examples(NamedTuple):
+  """Images on the device: `u8[N, H, W, C]` and labels `i32[N]`."""
+
+  images: jax.Array
+  labels: jax.Array
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def result(state: TrainState, member: Member, stacked: bool = False) -> Any:
+  """The variables that training yields; see `fbnax.training.step.result`."""
+
+  def one(_: Any, state: TrainState, member: Member) -> Any:
+    return step.result(state, member.recipe)
+
+  return _over(stacked, None, one, None, state, member)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+def epoch(
+  model: Model,
+  settings: Settings,
+  stacked: bool,
+  state: TrainState,
+  member: Member,
+  train: Examples,
+  teacher: Any,
+) -> tuple[TrainState, Metrics]:
+  """An epoch; see `fbnax.training.step.train_epoch`."""
+
+  def one(shared: Any, state: TrainState, member: Member) -> Any:
+    (images, labels), teacher = shared
+    return step.train_epoch(
+      model, settings, state, member, images, labels, teacher
+    )
+
+  return _over(stacked, settings, one, (train, teacher), state, member)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=4)
+def one_step(
+  model: Model,
+  settings: Settings,
+  stacked: bool,
+  steps: int,
+  state: TrainState,
+  member: Member,
+  batch: Examples,
+  teacher: Any,
+) -> tuple[TrainState, Metrics]:
+  """A step of an epoch of `steps`; see `fbnax.training.step.train_step`."""
+
+  def one(shared: Any, state: TrainState, member: Member) -> Any:
+    (images, labels), teacher = shared
+    return step.train_step(
+      model, settings, steps, state, member, images, labels, teacher
+    )
+
+  return _over(stacked, settings, one, (batch, teacher), state, member)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def measured(
+  model: Model,
+  settings: Settings,
+  stacked: bool,
+  variables: Any,
+  choice: Any,
+  images: Examples,
+) -> Metrics:
+  """A measurement; see `fbnax.training.step.evaluate`."""
+
+  def one(images: Examples, variables: Any, choice: Any) -> Metrics:
+    return step.evaluate(model, settings, variables, choice, *images)
+
+  return _over(stacked, settings, one, images, variables, choice)
+
+
+def _over(
+  stacked: bool, settings: Settings | None, one: Any, shared: Any, *own: Any
+) -> Any:
+  """What a function gives for one member, or for each of a population.
+
+  Members go side by side on an accelerator; one after the other on a CPU, where
+  that is as fast for each of them and takes half as long to compile.
+
+  Args:
+    stacked: there is a population.
+    settings: whose mesh it is spread over.
+    one: of `shared` and one member's `own`.
+    shared: what all members have.
+    *own: trees, stacked over `P` if `stacked`.
+  """
+  if not stacked:
+    return one(shared, *own)
+
+  def all_members(shared: Any, *own: Any) -> Any:
+    each = functools.partial(one, shared)
+    if jax.default_backend() != "cpu":
+      return jax.vmap(each)(*own)
+    return jax.lax.map(lambda member: each(*member), own)
+
+  devices = None if settings is None else settings.mesh
+  return mesh.members(devices, all_members, shared, *own)

@@ -1,0 +1,175 @@
+"""Trainings on eight made-up devices beside one: how far they are apart.
+
+    XLA_FLAGS=--xla_force_host_platform_device_count=8 \
+      python -m tests.training.meshes
+
+prints JSON, the largest difference of any number by case. A program of its own,
+since a process has as many devices as it had when it started.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax.data import Split, StreamedSplit
+from fbnax.models import Network, Supernet
+from fbnax.models.initial import initialize
+from fbnax.training import loop, mesh, population, programs, recipes, step
+from fbnax.training.step import Member, Model
+from tests.search import tiny_search
+from tests.training import population_test as small
+
+SETTINGS = dataclasses.replace(
+  small.SETTINGS, batch_size=16, flip=True, epochs=2
+)
+ARCHITECTURE = small.SPACE.architecture(small.GENOTYPES[1])
+COUNT = 48
+
+
+def split(seed=0):
+  rng = np.random.default_rng(seed)
+  labels = rng.integers(0, small.K, COUNT).astype(np.int32)
+  images = (
+    rng.integers(0, 180, (COUNT, 4, 4, 1)) + 30 * labels[:, None, None, None]
+  )
+  return Split(np.minimum(images, 255).astype(np.uint8), labels)
+
+
+def streamed(of):
+  return StreamedSplit(
+    labels=of.labels,
+    reader=of.images.__getitem__,
+    records=np.arange(len(of)),
+    channels=1,
+    describe=str,
+    size=of.size,
+  )
+
+
+def network(feed, settings, devices, recipe=small.RECIPES[0]):
+  """The last state and the curves of one network."""
+  module = Network(ARCHITECTURE, small.K)
+  variables = jax.jit(
+    lambda key: initialize(module, key, jnp.zeros((1, 4, 4, 1)), train=False)
+  )(jax.random.key(0))
+  return loop.fit(
+    Model(module),
+    dataclasses.replace(settings, mesh=devices),
+    step.start(variables),
+    Member(recipes.as_numbers(recipe), None, jax.random.key(1)),
+    feed(split()),
+    epochs=2,
+    validation=feed(split(1)),
+  )
+
+
+def candidates(devices):
+  """The last states and the curves of a population of four."""
+  # Not AdamW: it makes steps of biases in front of BN, whose gradients are
+  # nothing but rounding.
+  members = small._members((0, 1, 1, 0))
+  return loop.fit(
+    Model(Supernet(small.SPACE, small.K)),
+    dataclasses.replace(SETTINGS, mesh=devices),
+    population.initial(small.SPACE, small.K, 1, members),
+    members,
+    loop.place(split()),
+    epochs=2,
+    validation=loop.place(split(1)),
+    stacked=True,
+  )
+
+
+def searched(devices, feeds=None):
+  """A differentiable search."""
+  problem = tiny_search.problem()
+  settings = dataclasses.replace(problem.settings, mesh=devices)
+  return tiny_search.search(
+    dataclasses.replace(problem, settings=settings), feeds=feeds
+  )
+
+
+def difference(a, b):
+  """Of all numbers: absolute, and for those above 1 relative."""
+  pairs = zip(*map(_numbers, (a, b)), strict=True)
+  return max(
+    float((np.abs(x - y) / np.maximum(np.abs(x), 1.0)).max(initial=0.0))
+    for x, y in pairs
+  )
+
+
+def _array(leaf):
+  return leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+
+
+def _numbers(tree):
+  return [
+    np.nan_to_num(np.asarray(x, np.float64))
+    for x in tiny_search.numbers(jax.tree.map(_array, tree))
+  ]
+
+
+def collectives(devices):
+  """How often a program of a step has devices sum, and gather."""
+  module = Network(ARCHITECTURE, small.K)
+  variables = initialize(
+    module, jax.random.key(0), jnp.zeros((1, 4, 4, 1)), train=False
+  )
+  settings = dataclasses.replace(SETTINGS, mesh=devices)
+  member = Member(recipes.as_numbers(small.RECIPES[1]), None, jax.random.key(1))
+  state = step.start(variables)
+  state, member = mesh.put(devices, (state, member))
+  examples = loop.Examples(
+    *(mesh.put_batch(devices, x, 16) for x in _batch(split()))
+  )
+  text = programs.one_step.lower(
+    Model(module), settings, False, 3, state, member, examples, None
+  ).compile()
+  return text.as_text().count("all-reduce(")
+
+
+def _batch(of):
+  return of.images[:16], of.labels[:16]
+
+
+def main():
+  assert jax.device_count() == 8
+  parts = dataclasses.replace(SETTINGS, accumulate=2)
+  eight, square = mesh.make(8), mesh.make(2, 4)
+  one = network(loop.place, SETTINGS, None)
+  flows = [tiny_search.WEIGHTS, tiny_search.THETA]
+  flows = [streamed(s) for s in flows]
+  found = {
+    "network": difference(network(loop.place, SETTINGS, eight), one),
+    "streamed": difference(
+      network(streamed, SETTINGS, eight), network(streamed, SETTINGS, None)
+    ),
+    "accumulated": difference(
+      network(loop.place, parts, eight), network(loop.place, parts, None)
+    ),
+    "population": difference(candidates(square), candidates(None)),
+    "search": difference(searched(eight), searched(None)),
+    "streamed search": difference(
+      searched(eight, flows), searched(None, flows)
+    ),
+    # That they differ from what another batch or recipe gives.
+    "other recipe": difference(
+      network(loop.place, SETTINGS, None, small.RECIPES[2]), one
+    ),
+  }
+  print(
+    json.dumps(
+      {"apart": found, "sums": [collectives(eight), collectives(None)]}
+    )
+  )
+
+
+if __name__ == "__main__":
+  main()
