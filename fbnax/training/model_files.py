@@ -74,6 +74,7 @@ def save(
   from fbnax.training import checkpoints  # Orbax is slow to import.
 
   directory = Path(directory)
+  directory.mkdir(parents=True, exist_ok=True)
   checkpoints.save(directory / WEIGHTS, 0, variables, keep=1)
   card = {
     "schema_version": SCHEMA_VERSION,
