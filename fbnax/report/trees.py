@@ -92,11 +92,13 @@ def read_drawing(folder: str | os.PathLike[str], name: str | None) -> str:
     name: of the file, None where there is none.
 
   Raises:
-    ValueError: it is no drawing.
+    ValueError: it is no drawing, or not in the folder.
   """
   if name is None:
     return ""
   path = pathlib.Path(folder) / name
+  if not path.resolve().is_relative_to(pathlib.Path(folder).resolve()):
+    raise ValueError(f"the drawing {name!r} is outside of {folder}")
   try:
     text = path.read_text(encoding="utf-8")
   except FileNotFoundError:

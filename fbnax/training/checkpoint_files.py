@@ -8,9 +8,11 @@ bit in a stored array comes back as another number.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +22,8 @@ import numpy as np
 
 from fbnax.training import mesh
 from fbnax.training.files import plain, sync_directory, to_json
+
+_MARGIN = 2**16  # Bytes of what a checkpoint has besides its numbers.
 
 
 class DamagedError(ValueError):
@@ -55,7 +59,16 @@ def encode(
 
 
 def write(path: Path, index: str, arrays: dict[str, np.ndarray]) -> None:
-  """Fills the empty directory `path`; the manifest comes last."""
+  """Fills the empty directory `path`; the manifest comes last.
+
+  Raises:
+    OSError: it cannot be written, or the disk is too full to begin.
+  """
+  needed = sum(a.nbytes for a in arrays.values()) + len(index) + _MARGIN
+  free = shutil.disk_usage(path).free
+  if free < needed:  # Orbax would say so in a hundred lines.
+    reason = f"it takes {needed:,} bytes, and {free:,} are free"
+    raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {reason}")
   _write_arrays(path / "arrays", arrays)
   _write(path / "index.json", index)
   _write(path / "manifest.json", to_json(_checksums(path)))
@@ -72,6 +85,8 @@ def check(path: Path) -> dict[str, Any]:
     if "index.json" not in sums:
       raise DamagedError(f"{path}: manifest.json lacks index.json")
     for name, expected in sums.items():
+      if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise DamagedError(f"{path}: manifest.json names {name!r}, elsewhere")
       if _checksum(path / name) != expected:
         raise DamagedError(f"{path}: {name} is not what was saved")
     return json.loads((path / "index.json").read_text("utf-8"))

@@ -42,6 +42,8 @@ def listen() -> None:
 
 def heard() -> None:
   """What was asked for is being done."""
+  global _code
+  _code = None
   signal.setitimer(signal.ITIMER_REAL, 0)
 
 

@@ -13,6 +13,7 @@ from fbnax.jobs.nbdt_summary import summarize
 from fbnax.report import nbdt_page, nbdt_tables_page
 from fbnax.report.nbdt_schema import NbdtResult
 from fbnax.report.nbdt_tables_schema import TablesResult
+from fbnax.report.trees import read_drawing
 from tests.browser import needs_chromium, visit
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
@@ -355,3 +356,14 @@ def test_pictures_in_a_drawing_are_let_in(tmp_path):
   _, console, document = visit(tmp_path / "report.html", tmp_path)
   assert console == []
   assert address in document
+
+
+def test_a_drawing_elsewhere_is_refused(tmp_path):
+  folder = tmp_path / "run"
+  folder.mkdir()
+  (folder / "tree.svg").write_text(SVG)
+  (tmp_path / "tree.svg").write_text(SVG)
+  assert read_drawing(folder, "tree.svg") == SVG
+  for name in ("../tree.svg", str(tmp_path / "tree.svg")):
+    with pytest.raises(ValueError, match=r"tree.svg' is outside of"):
+      read_drawing(folder, name)

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -215,6 +216,16 @@ def test_all_damaged(tmp_path, caplog):
   (tmp_path / "00000001" / "manifest.json").write_text("{}")
   assert checkpoints.restore_latest(tmp_path, {"x": jnp.ones(2)}) is None
   assert "skipped" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["../other.json", "/etc/hostname"])
+def test_a_manifest_that_leads_elsewhere_is_damage(name, tmp_path, caplog):
+  checkpoints.save(tmp_path, 1, {"x": jnp.ones(2)})
+  manifest = tmp_path / "00000001" / "manifest.json"
+  sums = json.loads(manifest.read_text())
+  manifest.write_text(json.dumps(sums | {name: "0"}))
+  assert checkpoints.restore_latest(tmp_path, {"x": jnp.ones(2)}) is None
+  assert repr(name) in caplog.text
 
 
 def test_orbax_failing_is_damage_too(tmp_path, monkeypatch, caplog):

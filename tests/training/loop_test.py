@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import os
+import signal
 
 import chex
 import flax.linen as nn
@@ -12,7 +14,14 @@ import pytest
 
 from fbnax.data import Split, StreamedSplit
 from fbnax.spaces.recipe import Recipe
-from fbnax.training import checkpoints, loop, population, recipes, step
+from fbnax.training import (
+  checkpoints,
+  loop,
+  population,
+  recipes,
+  step,
+  stopping,
+)
 from fbnax.training.recipes import Settings
 from fbnax.training.step import Member, Model
 
@@ -165,6 +174,47 @@ def test_an_interruption_in_an_epoch_costs_that_epoch_alone(tmp_path):
   )
   assert seen == [3, 4]
   _assert_same(found, _whole("in memory"))
+
+
+@pytest.mark.parametrize(
+  ("feed", "after", "saved"), [("streamed", 8, 1), ("in memory", 0, 1)]
+)
+def test_told_to_stop_it_saves_where_it_is(
+  feed, after, saved, tmp_path, monkeypatch
+):
+  """Of a stream within an epoch; of an epoch in one program, at its end."""
+  saving = loop.Checkpointing(tmp_path, every=3)
+  wanted = _whole(feed)
+  calls = []
+
+  def told(program, count):
+    def run(*arguments):
+      calls.append(program)
+      if len(calls) == count + 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+      return program(*arguments)
+
+    return run
+
+  for name in ("one_step", "epoch"):
+    program = getattr(loop.programs, name)
+    monkeypatch.setattr(loop.programs, name, told(program, after))
+  before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+  stopping.listen()
+  try:
+    with pytest.raises(KeyboardInterrupt) as stop:
+      _fit(feed, 4, checkpointing=saving)
+  finally:
+    stopping.heard()
+    for number, handler in zip(
+      (signal.SIGTERM, signal.SIGINT), before, strict=True
+    ):
+      signal.signal(number, handler)
+  assert stop.value.args == (128 + signal.SIGTERM,)
+  assert len(calls) == after + 1
+  assert checkpoints.steps(tmp_path) == (saved,)
+  _assert_same(_fit(feed, 4, checkpointing=saving), wanted)
+  assert len(calls) == 4 * (6 if feed == "streamed" else 1)
 
 
 @pytest.mark.parametrize(
