@@ -9,7 +9,7 @@ images and few epochs by single paths: what is looked at is the latency. Each
 derived network is then costed on both devices (section 4.3 of the review): the
 one that was searched for a device should be the faster there, which stands as
 the peer. Started again, it goes on; what was searched is in WORKDIR/DEVICE.
-`--quick` takes 48 images and two epochs.
+`--quick` takes 48 images and two epochs, and still minutes to compile.
 """
 
 from __future__ import annotations

@@ -279,14 +279,13 @@ def as_dict(row: Row) -> dict[str, Any]:
 
 def line(row: Row) -> str:
   """A row for the terminal."""
-  name = f"{row.name:52} "
+  name = f"{row.name:60} "
   words = [f"{name}{amount(row.value, row.unit):>18}"]
   if row.lower is not None and row.upper is not None:
     words.append(f" ({between(row.lower, row.upper, row.unit)})")
   if row.ratio is not None and row.peer_value is not None:
     words.append(
-      f"; {row.peer} {amount(row.peer_value, row.unit)}, "
-      f"ratio {three(row.ratio)}"
+      f"; {row.peer} {amount(row.peer_value, row.unit)}, ratio {row.ratio:.2g}"
     )
   if row.notes:
     words.append(f"; {row.notes}")

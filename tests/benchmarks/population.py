@@ -74,6 +74,13 @@ def feed(shape: Shape, count: int, seed: int) -> loop.Examples:
   )
 
 
+def searched(shape: Shape) -> SearchSpace:
+  """The space `small` for images of a shape."""
+  space = spaces.get("small").fix(resolution=shape.side)
+  table = dataclasses.replace(space.table, input_channels=shape.channels)
+  return dataclasses.replace(space, table=table)
+
+
 def settings(shape: Shape, epochs: int = EPOCHS) -> Settings:
   """How all are trained."""
   return Settings(
@@ -196,11 +203,7 @@ def _moments(
 
 def measure(name: str, shape: Shape, sizes: Any) -> Iterator[measuring.Row]:
   """All sizes of populations on one shape of images."""
-  space = spaces.get("small").fix(resolution=shape.side)
-  space = dataclasses.replace(
-    space,
-    table=dataclasses.replace(space.table, input_channels=shape.channels),
-  )
+  space = searched(shape)
   genotypes = np.asarray(space.sample(jax.random.key(0), max(sizes)))
   candidates = [
     Candidate(i, tuple(g.tolist()), i) for i, g in enumerate(genotypes)

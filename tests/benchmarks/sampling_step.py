@@ -34,10 +34,9 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
-def measure(mode: str, steps: int, runs: int) -> Iterator[measuring.Row]:
-  """Steps of both kinds, per second of processor time, after compilation."""
+def problem(mode: str, count: int) -> tuple[Examples, Any]:
+  """A search that draws in a way, and `count` images for it."""
   random = np.random.default_rng(0)
-  count = (runs + 1) * steps * BATCH
   feed = Examples(
     jnp.asarray(random.integers(0, 256, (count, SIDE, SIDE, 3)), jnp.uint8),
     jnp.asarray(random.integers(0, CLASSES, count), jnp.int32),
@@ -45,7 +44,7 @@ def measure(mode: str, steps: int, runs: int) -> Iterator[measuring.Row]:
   space = spaces.get("small_dnas").fix(resolution=SIDE)
   plan = Plan(**MODES[mode], cost_of="theta")
   single = plan.relaxation == "single_path"
-  problem = dnas.problem(
+  return feed, dnas.problem(
     Model(models.Supernet(space, CLASSES, single_path=single, subsample=True)),
     Settings(
       epochs=plan.epochs,
@@ -60,15 +59,20 @@ def measure(mode: str, steps: int, runs: int) -> Iterator[measuring.Row]:
     feed,
     feed,
   )
+
+
+def measure(mode: str, steps: int, runs: int) -> Iterator[measuring.Row]:
+  """Steps of both kinds, per second of processor time, after compilation."""
+  feed, searched = problem(mode, (runs + 1) * steps * BATCH)
   for kind, name in enumerate(("weight", "theta")):
-    state = dnas.start(problem, 0, 3, SIDE)
-    first = jnp.asarray(kind * problem.weight_steps, jnp.int32)
+    state = dnas.start(searched, 0, 3, SIDE)
+    first = jnp.asarray(kind * searched.weight_steps, jnp.int32)
     state = state._replace(step=first)
 
     def some(_: int, kind: int = kind) -> Any:
       nonlocal state
       stop = state.step + steps
-      state = dnas_step.run_steps(problem, kind, state, *feed, stop)
+      state = dnas_step.run_steps(searched, kind, state, *feed, stop)
       return state
 
     timing, _ = measuring.timed(some, runs)

@@ -151,6 +151,8 @@ def test_what_is_missing_is_told(tmp_path):
     suite.command(needy, tmp_path, [], False)
   (tmp_path / "deep").mkdir()
   (tmp_path / "deep" / "a.npz").touch()
+  with pytest.raises(ValueError, match="no quick form"):
+    suite.command(suite.Benchmark("x", 1.0, quick=False), tmp_path, [], True)
   able = suite.Benchmark("x", 1.0, files=("a.npz",), workdir=True)
   line = suite.command(able, tmp_path, [tmp_path], True)
   assert line[1:] == [

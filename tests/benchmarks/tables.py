@@ -82,7 +82,7 @@ def _row(benchmark: str, row: measuring.Row) -> str:
   peer = ratio = ""
   if row.ratio is not None and row.peer_value is not None:
     peer = f"{row.peer}: {measuring.amount(row.peer_value, row.unit)}"
-    ratio = measuring.three(row.ratio)
+    ratio = f"{row.ratio:.2g}"
   cells = (row.name, f"`{benchmark}`", value, peer, ratio, row.notes)
   return "| " + " | ".join(c.translate(_SPECIAL) for c in cells) + " |"
 
