@@ -6,7 +6,8 @@ what its workers print stays in their logs.
 
 A kind of workers is what a task asks for, in cores and GPUs. Workers of two
 kinds share no process, since what JAX has begun with it keeps: the cores are
-the threads that XLA takes, and without a GPU it sees none.
+the threads that XLA takes (and by whose number it rounds), and without a GPU it
+sees none.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
     python -m tests.faults.ray_driver FOLDER
 
-`FOLDER/plan.json` has the number of `workers`, and ids of candidates that are
-`fatal`, which kill the process that trains them. Each training leaves a file
-`started/ID-PID-NUMBER` and waits until there is a file `go/ID` or `go/all`.
+`FOLDER/plan.json` has the number of `workers`, or the `address` of a cluster,
+and ids of candidates that are `fatal`: they kill what trains them. Each
+training leaves a file `started/ID-PID-NUMBER` and waits until there is a file
+`go/ID` or `go/all`.
 """
 
 import json
@@ -70,7 +71,8 @@ def main(folder):
   from fbnax.training.progress import open_progress
   from tests.search.evaluators_test import SPACE, K
 
-  workers = json.loads((folder / "plan.json").read_text())["workers"]
+  where = json.loads((folder / "plan.json").read_text())
+  del where["fatal"]
   options = planning.Options(
     pool=100,
     rounds=1,
@@ -83,7 +85,7 @@ def main(folder):
   )
 
   def connect():
-    return ray_cluster.connected(train, [ray_cluster.Kind()], workers=workers)
+    return ray_cluster.connected(train, [ray_cluster.Kind()], **where)
 
   with (
     open_progress() as progress,

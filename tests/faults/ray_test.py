@@ -32,6 +32,8 @@ pytestmark = pytest.mark.skipif(
 COUNT = int(os.environ.get("FBNAX_KILLS", "10"))
 SEED = int(os.environ.get("FBNAX_KILLS_SEED", "0"))
 LONG = 120.0  # Seconds; on a busy machine Ray takes a while to start.
+# Of XLA, in the driver as in a worker of one core: it rounds by their number.
+THREADS = ("PJRT_NPROC", "1")
 ON_RAY = ("--config.evaluator=ray", "--config.ray.workers=4")
 
 
@@ -42,10 +44,8 @@ def folder(tmp_path):
   return tmp_path
 
 
-def _start(folder, fatal=(), workers=4):
-  (folder / "plan.json").write_text(
-    json.dumps({"fatal": list(fatal), "workers": workers})
-  )
+def _start(folder, fatal=(), **where):
+  (folder / "plan.json").write_text(json.dumps({"fatal": fatal, **where}))
   with open(folder / "log", "a") as log:
     return subprocess.Popen(
       [sys.executable, "-m", "tests.faults.ray_driver", folder],
@@ -117,7 +117,7 @@ def _wanted(i):
 def test_workers_are_killed_in_a_round(folder):
   """Two by somebody else, and one again and again by its own candidate."""
   fatal = 7
-  process = _start(folder, [fatal])
+  process = _start(folder, [fatal], workers=4)
   waiting = {0, 2, 4}  # One of each part that waits for leave to end.
   _until(lambda: waiting <= set(_started(folder)), folder, process)
   killed = [_started(folder)[i][0] for i in (0, 4)]
@@ -174,6 +174,53 @@ def test_the_driver_is_killed_and_started_again(folder):
   assert all((t.curve, t.losses) == _wanted(i) for i, t in trials.items())
 
 
+# Two machines of two cores, of which one is lost as soon as it is told.
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(
+  initialize_head=True,
+  head_node_args={"num_cpus": 2, "include_dashboard": False},
+)
+node = cluster.add_node(num_cpus=2)
+print(cluster.address, flush=True)
+sys.stdin.readline()
+cluster.remove_node(node, allow_graceful=False)
+sys.stdin.readline()
+cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_a_machine_of_a_cluster_is_lost(folder):
+  cluster = subprocess.Popen(
+    [sys.executable, "-c", CLUSTER],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    text=True,
+    env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
+  )
+  address = cluster.stdout.readline().strip()
+  process = _start(folder, address=address)
+  _until(lambda: {0, 2, 4, 6} <= set(_started(folder)), folder, process)
+  cluster.stdin.write("\n")
+  cluster.stdin.flush()
+  _until(lambda: _log(folder).count("lost (1 of 3") == 2, folder, process)
+  (folder / "go" / "all").touch()
+  assert process.wait(LONG) == 0, _log(folder)
+  # A cluster that was there stays there.
+  assert cluster.poll() is None
+  cluster.communicate("\n", timeout=LONG)
+  assert _log(folder).count("NodeDiedError") == 2
+  trials = _trials(folder)
+  assert sorted(trials) == list(range(ray_driver.CANDIDATES))
+  assert all((t.curve, t.losses) == _wanted(i) for i, t in trials.items())
+  # Two of the four parts, as they were.
+  started = [len(_started(folder)[i]) for i in range(ray_driver.CANDIDATES)]
+  assert started[::2] == started[1::2]
+  assert sorted(started[::2]) == [1, 1, 2, 2]
+
+
 def _tasks(pid):
   """Workers of a driver that are training: Ray names them so."""
   found = []
@@ -189,7 +236,9 @@ def _tasks(pid):
 def undisturbed(tmp_path_factory):
   """A run that trains in one process; its result, but for the config."""
   workdir = tmp_path_factory.mktemp("here")
-  kills.finish("nars", workdir)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv(*THREADS)
+    kills.finish("nars", workdir)
   return _result(workdir)
 
 
@@ -205,6 +254,7 @@ def on_ray(monkeypatch):
     kills.JOBS, "ray", ("nars.py", [*nars_test.SMALL, *ON_RAY])
   )
   monkeypatch.setenv("RAY_worker_niceness", "0")
+  monkeypatch.setenv(*THREADS)
 
 
 @pytest.mark.slow
