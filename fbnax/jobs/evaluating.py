@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from fbnax import __version__, data
 from fbnax.data import Dataset
 from fbnax.jobs import devices, inputs, parts
+from fbnax.jobs.config_values import all_numbers
 from fbnax.search.evaluators import Evaluator, by_training
 from fbnax.search.ray_cluster import Kind, connected
 from fbnax.search.tasks import by_tasks
@@ -155,12 +156,13 @@ _AMOUNTS = ("cpus", "gpus")
 
 
 def _amounts(values: Any, name: str) -> tuple[float, ...]:
-  wrong = [v for v in values if v < 0 or (v > 1 and v != int(v))]
+  found = all_numbers(name, values)
+  wrong = [v for v in found if v < 0 or (v > 1 and v != int(v))]
   if wrong:
     raise ValueError(
       f"{name} has {wrong[0]}; legal: whole numbers, or parts of 1"
     )
-  return tuple(values)
+  return tuple(found)
 
 
 def _task() -> Callable[[str], str]:

@@ -166,9 +166,9 @@ def connected(
   if begun:
     with _signals_kept():
       _begin(ray, kinds, address, workers)
-  try:
     # What Ray tells of lost workers, we do.
     vars(ray._private.worker)["_worker_logs_enabled"] = False
+  try:
     functions = tuple(
       ray.remote(
         num_cpus=kind.cpus,
@@ -179,11 +179,11 @@ def connected(
       for kind in kinds
     )
     cluster = Cluster(ray, functions, tuple(kinds))
-    if not any(cluster.room(kind) for kind in range(cluster.kinds)):
-      text = f"no machine of it can hold a task of {_asked(kinds)}"
+    if not any(map(cluster.room, range(cluster.kinds))):
+      asked = f"hold a task of {_asked(kinds)}"
       if not address:
-        raise ValueError(f"Ray was started on this machine, but {text}")
-      absl_logging.warning("Ray's cluster: %s yet; waiting for one", text)
+        raise ValueError(f"Ray was started, but this machine cannot {asked}")
+      absl_logging.warning("no machine of Ray's can %s yet; waiting", asked)
     yield cluster
   finally:
     if begun:

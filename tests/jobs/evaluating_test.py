@@ -119,6 +119,7 @@ def test_a_worker_gets_what_this_machine_trains_with(here, monkeypatch):
     ({"ray.cpus": (), "ray.gpus": ()}, "one of each for each kind"),
     ({"ray.cpus": (0,)}, "cpus above 0"),
     ({"ray.cpus": (1.5,)}, "config.ray.cpus has 1.5; legal: whole"),
+    ({"ray.cpus": ("2",)}, "legal: a list of numbers"),
     ({"ray.gpus": (-1,)}, "config.ray.gpus has -1; legal: whole"),
   ],
 )

@@ -214,7 +214,7 @@ def test_a_cluster_that_is_gone_is_no_loss_of_a_task():
       "",
       None,
       ValueError,
-      "no machine of it can hold a task of 1 CPUs and 0.5",
+      "cannot hold a task of 1 CPUs and 0.5",
     ),
   ],
 )
