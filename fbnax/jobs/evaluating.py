@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import jax
+
 from fbnax import __version__, data
 from fbnax.data import Dataset
 from fbnax.jobs import devices, inputs, parts
@@ -66,6 +68,11 @@ def opened(
     yield training(config, space, dataset, train, validation)
   elif named == "ray":
     options = ray_options(config)
+    if jax.process_count() > 1:
+      raise ValueError(
+        f"config.evaluator is 'ray' in {jax.process_count()} processes; legal: "
+        "one without --distributed, since Ray has the others"
+      )
     with by_tasks(
       space,
       config.search.population,

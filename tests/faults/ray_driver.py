@@ -16,7 +16,8 @@ import sys
 # Of tests on a busy machine; Ray's default makes way for everything else.
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
 
-from fbnax.jobs import compiling, stopping
+from fbnax.jobs import compiling
+from fbnax.training import stopping
 
 CANDIDATES, SIZE, EPOCHS = 8, 2, 2
 

@@ -134,6 +134,17 @@ def test_what_is_not_legal(monkeypatch, changes, message):
     pass
 
 
+def test_one_process_drives_ray(monkeypatch):
+  monkeypatch.setattr(evaluating.importlib.util, "find_spec", lambda _: True)
+  monkeypatch.setattr(jax, "process_count", lambda: 2)
+  config = _config(evaluator="ray")
+  with (
+    pytest.raises(ValueError, match="'ray' in 2 processes; legal: one"),
+    evaluating.opened(config, None, inputs.dataset(config), None, None),
+  ):
+    pass
+
+
 def test_kinds_of_workers(monkeypatch):
   monkeypatch.setattr(evaluating.importlib.util, "find_spec", lambda _: True)
   config = _config(**{"ray.cpus": (4, 0.5), "ray.gpus": (0.5, 0)})
