@@ -9,11 +9,11 @@ children each, 40 survivors. 1,000 results of several keys are counted again
 exactly; a wrong result fails.
 
 The peer is pymoo's NSGA-II for score against MACs over the range of all
-budgets, where pymoo is installed. It starts from the same measured ones, and
-each of its generations is costed and scored by our compiled programs in one
-call; of its two population sizes the faster is taken. The best scores that
-either found within the budgets are beside the rates: of NSGA-II among all that
-it has scored, in 200 generations.
+budgets, where pymoo is installed (extra `benchmarks`). It starts from the same
+measured ones, and each of its generations is costed and scored by our compiled
+programs in one call; of its two population sizes the faster is taken. The best
+scores that either found within the budgets are beside the rates: of NSGA-II
+among all that it has scored, in 200 generations.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """NSGA-II of pymoo on a space under a predictor: the peer of `evolution`.
 
-Needs pymoo 0.6, which no extra installs.
+Needs the extra `benchmarks`.
 """
 
 from __future__ import annotations
