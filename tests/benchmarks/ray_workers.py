@@ -1,7 +1,7 @@
 """Candidates per hour: trained in one process, and by Ray's workers beside it.
 
-  python -m tests.benchmarks.ray_workers [--json FILE] [--candidates 24]
-      [--epochs 12] [--population 2] [--workers 1 2 4]
+  python -m tests.benchmarks.ray_workers [--json=FILE] [--candidates=24]
+    [--epochs=12] [--population=2] [--workers 1 2 4] [--quick]
 
 The candidates are Sobol points of the default job's space (scikit-learn's
 digits at 8 pixels). Each way to evaluate them is a process of its own: training
@@ -10,7 +10,8 @@ candidates, a task for each of the most workers, are the start: Ray's processes,
 data and compilation in each of them (programs of an earlier run come from the
 cache). The others are timed. What comes of the candidates has to be the same
 to the last bit wherever they have one core; with more, XLA rounds otherwise.
-Times are printed, and nothing is expected of them.
+The peer of Ray's workers is the training in one process with all cores. Needs
+the extra `ray`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tests.benchmarks import measuring
 
 ROOT = Path(__file__).parents[2]
 # The way to evaluate of this process: "train", or a number of workers.
@@ -78,10 +82,19 @@ def make_config(options: argparse.Namespace) -> Any:
   return config
 
 
-def measured(arguments: list[str], way: str, cores: int) -> dict[str, Any]:
+def measured(given: Any, way: str, cores: int) -> dict[str, Any]:
   """What `evaluated` finds in a process of its own."""
+  numbers = {n: getattr(given, n) for n in ("candidates", "epochs")}
+  numbers |= {"population": given.population}
   done = subprocess.run(
-    [sys.executable, "-m", "tests.benchmarks.ray_workers", *arguments],
+    [
+      sys.executable,
+      "-m",
+      "tests.benchmarks.ray_workers",
+      *(f"--{name}={number}" for name, number in numbers.items()),
+      "--workers",
+      *map(str, given.workers),
+    ],
     cwd=ROOT,
     # Ray's workers make way for other processes, if they are not told.
     env=os.environ
@@ -93,46 +106,53 @@ def measured(arguments: list[str], way: str, cores: int) -> dict[str, Any]:
   return json.loads(done.stdout.splitlines()[-1])
 
 
-def main(arguments: list[str]) -> None:
-  """Prints a table, and writes it as JSON where that is asked for."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--json", type=Path)
+def arguments(parser: argparse.ArgumentParser) -> None:
+  """Of the command line."""
   parser.add_argument("--candidates", type=int, default=24)
   parser.add_argument("--epochs", type=int, default=12)
   parser.add_argument("--population", type=int, default=2)
   parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
-  options = parser.parse_args(arguments)
-  if WAY in os.environ:
-    workers = os.environ[WAY].replace("train", "0")
-    print(json.dumps(evaluated(options, int(workers))))
-    return
-  cores = len(os.sched_getaffinity(0))
-  print(
-    f"{cores} cores, {options.candidates} candidates of {options.epochs} "
-    f"epochs, {options.population} in a task\n"
-    f"{'way':20} {'start':>8} {'timed':>8} {'candidates/h':>13}"
-  )
+
+
+def run(given: Any) -> Iterator[measuring.Row]:
+  """All ways, each beside the first."""
+  if given.quick:
+    given.candidates, given.epochs, given.workers = 2, 1, [1]
+  cores = measuring.cores()
   ways = [
-    (f"train, {cores} cores", "train", cores),
-    ("train, 1 core", "train", 1),
+    (f"one process, cores: {cores}", "train", cores),
+    ("one process, cores: 1", "train", 1),
   ]
-  ways += [(f"ray, {n} workers", str(n), 1) for n in options.workers]
-  rows, wanted = [], None
+  ways += [(f"Ray's workers: {n}", str(n), 1) for n in given.workers]
+  first, wanted = None, None
   for name, way, threads in ways:
-    row = measured(arguments, way, threads)
+    row = measured(given, way, threads)
     outcomes = row.pop("outcomes")
     if threads == 1:
       wanted = wanted or outcomes
       assert outcomes == wanted, f"{name}: other outcomes"
-    rows.append({"way": name, **row})
-    print(
-      f"{name:20} {row['start_s']:6.1f} s {row['timed_s']:6.1f} s "
-      f"{row['per_hour']:13,.0f}",
-      flush=True,
+    peer: dict[str, Any] = {}
+    if first is None:
+      first = row["per_hour"]
+    elif way != "train":
+      peer = {"peer": ways[0][0], "peer_value": first}
+    yield measuring.Row(
+      f"candidates of {given.epochs} epochs, digits, {name}",
+      row["per_hour"],
+      "candidates/h",
+      notes=f"{given.candidates} candidates, {given.population} in a task; "
+      f"{row['start_s']:.0f} s to start",
+      main=True,
+      details=row,
+      **peer,
     )
-  if options.json:
-    options.json.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
-  main(sys.argv[1:])
+  if WAY in os.environ:
+    own = argparse.ArgumentParser()
+    arguments(own)
+    workers = int(os.environ[WAY].replace("train", "0"))
+    print(json.dumps(evaluated(own.parse_args(), workers)))
+  else:
+    measuring.main(run, __doc__, arguments)

@@ -52,6 +52,7 @@ BENCHMARKS = (
   Benchmark("supernet_memory", 2.0),
   Benchmark("sampling_step", 3.0),
   Benchmark("population", 12.0),
+  Benchmark("ray_workers", 15.0, packages=("ray",)),
   Benchmark("evolution", 5.0),
   Benchmark("cost_labels", 0.5),
   Benchmark("proxies", 6.0, packages=("torch",)),
