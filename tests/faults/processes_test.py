@@ -68,6 +68,7 @@ def test_two_processes_train_as_one_device_does(jobs, undisturbed, tmp_path):
   )
 
 
+@pytest.mark.slow
 def test_told_to_stop_one_process_both_save_and_go_on(
   jobs, undisturbed, tmp_path
 ):
