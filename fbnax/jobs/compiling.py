@@ -13,6 +13,8 @@ from __future__ import annotations
 import ctypes
 import os
 
+from fbnax.jobs import heap
+
 STACK = 512 * 2**20  # Bytes; of the address space, until they are used.
 _ATTRIBUTES = 256  # More bytes than any `pthread_attr_t` has.
 
@@ -24,6 +26,7 @@ def prepare() -> None:
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
   deepen()
+  heap.keep()
 
 
 def deepen(size: int = STACK) -> bool:

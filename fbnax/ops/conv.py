@@ -24,6 +24,8 @@ from jax import lax
 from fbnax.ops.hand_written import gradient_by_hand
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+_WIDE = 32  # Channels.
+_PART = 2**17  # Numbers of a part of a batch that is taken through a cache.
 
 
 def lax_conv(
@@ -57,7 +59,7 @@ def conv(
   if jax.default_backend() != "cpu":
     return lax_conv(x, kernel, stride, padding)
   patches = jnp.concatenate(
-    list(_shifts(x, kernel.shape[0], stride, padding)), -1
+    _shifts(_padded(x, padding), kernel.shape[0], stride), -1
   )
   return pointwise(patches, kernel.reshape(1, 1, -1, kernel.shape[-1]))
 
@@ -107,19 +109,16 @@ def shifted_depthwise(
   x: jax.Array, kernel: jax.Array, stride: int, padding: int
 ) -> jax.Array:
   """`depthwise` as a sum of shifted products, the form for CPUs."""
-  side = kernel.shape[0]
-  taps = kernel.reshape(side * side, -1)
-  shifts = _shifts(x, side, stride, padding)
-  return sum(
-    (shift * tap for shift, tap in zip(shifts, taps, strict=True)),
-    start=jnp.zeros((), x.dtype),
-  )
+  return _sum_of_taps(_padded(x, padding), kernel, stride)
 
 
 def _forward(
   x: jax.Array, kernel: jax.Array, stride: int, padding: int
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-  return shifted_depthwise(x, kernel, stride, padding), (x, kernel)
+  # What is kept is what was made for the sum: to keep `x` as well would have
+  # it computed twice.
+  padded = _padded(x, padding)
+  return _sum_of_taps(padded, kernel, stride), (padded, kernel)
 
 
 def _backward(
@@ -128,31 +127,33 @@ def _backward(
   saved: tuple[jax.Array, jax.Array],
   cotangent: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-  x, kernel = saved
+  padded, kernel = saved
   side = kernel.shape[0]
   # Toward the input: the same sum with the kernel turned around, over the
   # cotangent with zeros between its pixels.
   low = side - 1 - padding
   spread = [
-    (low, size + padding - (1 + (cut - 1) * stride), stride - 1)
-    for size, cut in zip(x.shape[1:3], cotangent.shape[1:3], strict=True)
+    (low, size - padding - (1 + (cut - 1) * stride), stride - 1)
+    for size, cut in zip(padded.shape[1:3], cotangent.shape[1:3], strict=True)
   ]
   zero = jnp.zeros((), cotangent.dtype)
   spaced = lax.pad(cotangent, zero, [(0, 0, 0), *spread, (0, 0, 0)])
   to_x = shifted_depthwise(spaced, kernel[::-1, ::-1], 1, 0)
 
-  # Toward the kernel: one image at a time, because a reduction over images
-  # and pixels at once leaves the cache.
+  # Toward the kernel: a few images at a time, because a reduction over all of
+  # them at once leaves the cache.
+  few = _few(padded.shape[0], padded[0].size)
+  split = [a.reshape(-1, few, *a.shape[1:]) for a in (padded, cotangent)]
+
   def add(
     total: jax.Array, pair: tuple[jax.Array, jax.Array]
   ) -> tuple[jax.Array, None]:
-    image, gradient = pair
-    taps = _shifts(image[None], side, stride, padding)
-    rows = [(tap[0] * gradient).sum((0, 1)) for tap in taps]
-    return total + jnp.stack(rows), None
+    images, gradients = pair
+    taps = _shifts(images, side, stride)
+    return total + jnp.stack([_summed(t * gradients) for t in taps]), None
 
-  start = jnp.zeros((side * side, x.shape[-1]), x.dtype)
-  total, _ = lax.scan(add, start, (x, cotangent))
+  start = jnp.zeros((side * side, padded.shape[-1]), padded.dtype)
+  total, _ = lax.scan(add, start, tuple(split))
   return to_x, total.reshape(kernel.shape)
 
 
@@ -237,15 +238,44 @@ def _taps(size: int, side: int, stride: int, padding: int) -> np.ndarray:
   return (taken[..., None] == np.arange(size)).astype(np.float32)
 
 
-def _shifts(
-  x: jax.Array, side: int, stride: int, padding: int
-) -> list[jax.Array]:
-  """The `side * side` shifted views of `x` that a kernel's taps multiply."""
-  height, width = (
-    (size + 2 * padding - side) // stride + 1 for size in x.shape[1:3]
-  )
+def _few(images: int, size: int) -> int:
+  """How many images of so many numbers are one part, which the cache holds."""
+  most = max(_PART // size, 1)
+  return next(n for n in range(min(most, images), 0, -1) if images % n == 0)
+
+
+def _summed(x: jax.Array) -> jax.Array:
+  """Over all pixels, `f32[B, H, W, C]` to `f32[C]`.
+
+  As a product with ones, which is twice as fast as a sum, but where there are
+  few channels.
+  """
+  if x.shape[-1] < _WIDE:
+    return x.sum((0, 1, 2))
+  flat = x.reshape(-1, x.shape[-1])
+  return jnp.ones((flat.shape[0],), x.dtype) @ flat
+
+
+def _padded(x: jax.Array, padding: int) -> jax.Array:
   edge = (padding, padding)
-  padded = jnp.pad(x, ((0, 0), edge, edge, (0, 0)))
+  return jnp.pad(x, ((0, 0), edge, edge, (0, 0)))
+
+
+def _sum_of_taps(
+  padded: jax.Array, kernel: jax.Array, stride: int
+) -> jax.Array:
+  side = kernel.shape[0]
+  taps = kernel.reshape(side * side, -1)
+  shifts = _shifts(padded, side, stride)
+  return sum(
+    (shift * tap for shift, tap in zip(shifts, taps, strict=True)),
+    start=jnp.zeros((), padded.dtype),
+  )
+
+
+def _shifts(padded: jax.Array, side: int, stride: int) -> list[jax.Array]:
+  """The `side * side` shifted views of images that a kernel's taps multiply."""
+  height, width = ((size - side) // stride + 1 for size in padded.shape[1:3])
   return [
     padded[
       :,

@@ -25,7 +25,24 @@ def batch_statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
   x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
   mean = x.mean((1, 2)).mean(0)
   square = (x * x).mean((1, 2)).mean(0)
-  return mean, jnp.maximum(square - mean * mean, 0.0)
+  mean, variance = once(mean, jnp.maximum(square - mean * mean, 0.0))
+  return mean, variance
+
+
+def once(*vectors: jax.Array) -> tuple[jax.Array, ...]:
+  """The same vectors, computed once, and so their gradients.
+
+  XLA for CPUs moves what is computed of a few channels into the loops over all
+  pixels that use it, square roots and divisions too, which can take as long as
+  the rest. It does not move products of matrices: with the identity here.
+
+  Args:
+    *vectors: `f32[C]` each.
+  """
+  if jax.default_backend() != "cpu":
+    return vectors
+  same = jnp.eye(len(vectors), dtype=vectors[0].dtype)
+  return tuple(same @ jnp.stack(vectors))
 
 
 def normalize(
@@ -38,7 +55,8 @@ def normalize(
 ) -> jax.Array:
   """`(x - mean) / sqrt(variance + epsilon) * scale + bias`."""
   factor = scale * lax.rsqrt(variance + epsilon)
-  return (x * factor + (bias - mean * factor)).astype(x.dtype)
+  factor, offset = once(factor, bias - mean * factor)
+  return (x * factor + offset).astype(x.dtype)
 
 
 def relu(x: jax.Array, derivative: bool = False) -> jax.Array:

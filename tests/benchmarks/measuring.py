@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from fbnax.jobs import heap
 from fbnax.training.files import to_json, write_atomically
 
 SCHEMA = 1
@@ -232,6 +233,7 @@ def main(
     parts: all parts that may be asked for by name; `given.parts` are those that
       were, or all.
   """
+  heap.keep()  # As jobs do; for peers in the same process too.
   title, _, description = doc.partition("\n")
   parser = argparse.ArgumentParser(
     description=description,
