@@ -13,7 +13,7 @@ import ctypes
 
 # Of mallopt, in malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-_LARGEST = 2**30  # Bytes; what is larger still comes from the system.
+_LARGEST = 2**31 - 1  # Bytes, the most it takes; larger ones are not kept.
 _NEVER = 2**31 - 1
 
 
