@@ -105,6 +105,7 @@ def _digits() -> config_dict.ConfigDict:
       erasing=0.0,
       clip_norm=0.0,
       accumulate=1,
+      precision="auto",
       distillation=0.8,
       checkpoint_every=7,
     ),

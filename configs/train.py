@@ -54,6 +54,7 @@ def get_config() -> config_dict.ConfigDict:
       erasing=0.0,
       clip_norm=0.0,
       accumulate=1,
+      precision="auto",
       distillation=0.8,
       checkpoint_every=5,
     ),

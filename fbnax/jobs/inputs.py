@@ -21,6 +21,7 @@ from fbnax.search import budgets as budgets_lib
 from fbnax.search import prices
 from fbnax.search.budgets import Budget
 from fbnax.spaces import Architecture, SearchSpace
+from fbnax.training import precision
 from fbnax.training.recipes import Settings
 
 # What `space` reads that configs of earlier versions lack.
@@ -264,6 +265,7 @@ def settings(
       **{name: given[name] for name in _NEWER if name in given},
       "flip": dataset.flip,
       "crop_padding": dataset.crop_padding,
+      "precision": precision.chosen(given.get("precision", "float32")),
       "mesh": devices.mesh(config, batch_name, batch),
       **changes,
     }

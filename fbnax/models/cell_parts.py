@@ -78,7 +78,7 @@ class Conv(nn.Module):
     elif x.dtype == jnp.float64:
       y = conv.conv(x, kernel, self.stride, self.kernel // 2)
     elif self.stride == 1:
-      y = branch_conv(x, kernel, (self.kernel // 2,) * 2)
+      y = branch_conv(x.astype(kernel.dtype), kernel, (self.kernel // 2,) * 2)
     else:
       y = conv.lax_conv(x, kernel, self.stride, self.kernel // 2)
     if self.use_bias:

@@ -2,6 +2,7 @@
 
 Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` kernel side.
 Kernels are HWIO; padding is symmetric, in pixels, as in the published networks.
+All is computed in the precision of the kernel.
 
 On a CPU XLA's grouped convolution is slow, and slower still under `vmap` over
 kernels, which makes every convolution a grouped one. There a pointwise
@@ -33,7 +34,7 @@ def lax_conv(
 ) -> jax.Array:
   """The reference form, `f32[B, H, W, C]` to `f32[B, H', W', O]`."""
   return lax.conv_general_dilated(
-    x,
+    x.astype(kernel.dtype),
     kernel,
     (stride, stride),
     [(padding, padding)] * 2,
@@ -58,6 +59,7 @@ def conv(
   """
   if jax.default_backend() != "cpu":
     return lax_conv(x, kernel, stride, padding)
+  x = x.astype(kernel.dtype)
   patches = jnp.concatenate(
     _shifts(_padded(x, padding), kernel.shape[0], stride), -1
   )
@@ -76,6 +78,7 @@ def pointwise(x: jax.Array, kernel: jax.Array, groups: int = 1) -> jax.Array:
     `f32[B, H, W, O]`.
   """
   channels, out = x.shape[-1], kernel.shape[-1]
+  x = x.astype(kernel.dtype)
   if groups == 1:
     flat = x.reshape(-1, channels) @ kernel.reshape(channels, out)
   else:
@@ -101,7 +104,7 @@ def depthwise(
   """
   if jax.default_backend() != "cpu":
     return lax_conv(x, kernel, stride, padding, groups=x.shape[-1])
-  return shifted_depthwise(x, kernel, stride, padding)
+  return shifted_depthwise(x.astype(kernel.dtype), kernel, stride, padding)
 
 
 @functools.partial(gradient_by_hand, nondiff_argnums=(2, 3))
@@ -145,9 +148,7 @@ def _backward(
   few = _few(padded.shape[0], padded[0].size)
   split = [a.reshape(-1, few, *a.shape[1:]) for a in (padded, cotangent)]
 
-  def add(
-    total: jax.Array, pair: tuple[jax.Array, jax.Array]
-  ) -> tuple[jax.Array, None]:
+  def add(total: jax.Array, pair: Any) -> tuple[jax.Array, None]:
     images, gradients = pair
     taps = _shifts(images, side, stride)
     return total + jnp.stack([_summed(t * gradients) for t in taps]), None

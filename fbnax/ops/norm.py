@@ -141,7 +141,12 @@ def _normalized_backward(
       to_factor = to_factor.sum(0, keepdims=True)
   count = x.size // x.shape[-1]
   to_x = inner - (to_bias + white * to_scale) / count
-  return to_x * (scale * inverse), to_scale, to_bias, to_factor, None
+  to_x = to_x * (scale * inverse)
+  found = (to_x, to_scale, to_bias, to_factor)
+  like = (x, scale, bias, factor)
+  # In the precision of each, whatever the network computes in.
+  cast = (f.astype(v.dtype) for f, v in zip(found, like, strict=True))
+  return (*cast, None)
 
 
 normalized.defvjp(_normalized, _normalized_backward)

@@ -31,6 +31,7 @@ from fbnax.search.dnas_state import (
 from fbnax.search.penalties import combine
 from fbnax.training import augment, gradients, losses, mesh, optimizers
 from fbnax.training.model import Member
+from fbnax.training.precision import lowered
 from fbnax.training.recipes import RecipeNumbers
 
 
@@ -120,13 +121,17 @@ def theta_step(
   epoch = state.step // problem.steps
   image_key, choice_key, drop_key = _keys(state)
   x = augment.prepare(augment.distort(image_key, images, settings), settings)
+  x = lowered(settings, x)
+  params = lowered(settings, state.variables["params"])
+  variables = {**state.variables, "params": params}
 
   def loss_of(theta: tuple[jax.Array, ...]) -> tuple[jax.Array, Any]:
     weights = choice_weights(
       plan, choice_key, theta, temperature(plan, epoch), len(labels)
     )
     member = _member(plan, weights, state.key)
-    logits, _ = problem.model.train_logits(state.variables, member, x, drop_key)
+    now = member._replace(choice=lowered(settings, member.choice))
+    logits, _ = problem.model.train_logits(variables, now, x, drop_key)
     logits = logits.astype(jnp.float32)
     targets = losses.smooth_labels(
       labels, logits.shape[-1], settings.label_smoothing

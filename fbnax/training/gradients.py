@@ -20,6 +20,7 @@ import jax.numpy as jnp
 
 from fbnax.training import augment, losses, mesh
 from fbnax.training.model import Member, Model
+from fbnax.training.precision import lowered
 from fbnax.training.recipes import Settings
 
 
@@ -144,10 +145,12 @@ def _of_part(
   progress: Any,
 ) -> Gradient:
   x = augment.mix(augment.prepare(images, settings), ratio)
+  x = lowered(settings, x)
+  member = member._replace(choice=lowered(settings, member.choice))
   taught = model.taught(teacher, settings, images, ratio)
 
   def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
-    now = {**variables, "params": params}
+    now = {**variables, "params": lowered(settings, params)}
     logits, batch_stats = model.train_logits(now, member, x, key)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     targets = augment.mix(

@@ -22,6 +22,7 @@ from fbnax.training.policy_tables import MAX_MAGNITUDE
 
 SCHEDULES = ("exponential", "cosine", "step")
 AUGMENTATIONS = ("none", *policies.NAMES)
+PRECISIONS = ("float32", "bfloat16")
 REFERENCE_BATCH = 256
 
 
@@ -84,6 +85,8 @@ class Settings:
       any.
     accumulate: parts that a batch is split into, one after the other; their
       gradients are averaged. See `fbnax.training.gradients`.
+    precision: what a network computes in, "float32" or "bfloat16"; see
+      `fbnax.training.precision`.
     mesh: the devices that share the work, see `fbnax.training.mesh`; None for
       one.
   """
@@ -111,6 +114,7 @@ class Settings:
   erasing: float = 0.0
   clip_norm: float = 0.0
   accumulate: int = 1
+  precision: str = "float32"
   mesh: Mesh | None = None
 
   def __post_init__(self) -> None:
@@ -149,6 +153,10 @@ class Settings:
       ),
       "erasing": (0 <= self.erasing <= 1, "from 0 to 1"),
       "clip_norm": (self.clip_norm >= 0, "at least 0"),
+      "precision": (
+        self.precision in PRECISIONS,
+        f"auto, {', '.join(PRECISIONS)}",
+      ),
       "accumulate": (
         self.accumulate >= 1 and self.batch_size % self.accumulate == 0,
         f"a divisor of batch_size, {self.batch_size}",

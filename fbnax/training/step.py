@@ -16,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 
 from fbnax.training import augment, gradients, losses, mesh, optimizers
 from fbnax.training.model import Member, Model
+from fbnax.training.precision import lowered
 from fbnax.training.recipes import RecipeNumbers, Settings
 
 
@@ -207,14 +208,16 @@ def evaluate(
   batch = measured_batch(count, settings)
   steps = -(-count // batch)
   missing = steps * batch - count
+  now = {**variables, "params": lowered(settings, variables["params"])}
   rows = jnp.pad(jnp.arange(count), (0, missing))
   valid = (jnp.arange(steps * batch) < count) & (labels[rows] >= 0)
 
   def body(_: None, part: tuple[jax.Array, jax.Array]) -> tuple[None, Metrics]:
     at, counts = part
     x = mesh.spread(settings.mesh, images[at], mesh.DATA)
-    x = augment.prepare(x, settings)
-    logits = model.logits(variables, choice, x).astype(jnp.float32)
+    x = lowered(settings, augment.prepare(x, settings))
+    logits = model.logits(now, lowered(settings, choice), x)
+    logits = logits.astype(jnp.float32)
     log_probs = jax.nn.log_softmax(logits)
     target = jnp.maximum(labels[at], 0)
     loss = -jnp.take_along_axis(log_probs, target[:, None], 1)[:, 0]
