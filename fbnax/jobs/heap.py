@@ -13,7 +13,8 @@ import ctypes
 
 # Of mallopt, in malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-_LARGEST = 2**31 - 1  # Bytes, the most it takes; larger ones are not kept.
+# Bytes; larger blocks are not kept. Before 2.35 glibc takes the second at most.
+_LARGEST = (2**31 - 1, 2**25)
 _NEVER = 2**31 - 1
 
 
@@ -27,10 +28,9 @@ def keep() -> bool:
     set_option = ctypes.CDLL(None).mallopt
   except (AttributeError, OSError, TypeError):
     return False
+  # First, since the others without it would make things worse.
+  if not any(set_option(_MMAP_THRESHOLD, most) == 1 for most in _LARGEST):
+    return False
   # One arena, since those of threads cannot hold blocks of this size.
-  options = (
-    (_ARENA_MAX, 1),
-    (_MMAP_THRESHOLD, _LARGEST),
-    (_TRIM_THRESHOLD, _NEVER),
-  )
+  options = ((_ARENA_MAX, 1), (_TRIM_THRESHOLD, _NEVER))
   return all([set_option(*option) == 1 for option in options])

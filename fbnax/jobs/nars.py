@@ -75,7 +75,9 @@ def design(
     drawn = draw_for(config, space, classes, budgets)
     within = drawn.macs_within(budgets) or within
   options = _options(config, budgets, within)
-  nbdt_members.is_tree(config)  # What is not legal is said before the search.
+  # What is not legal is said before the search.
+  nbdt_members.is_tree(config)
+  inputs.settings(config, dataset, 1)
   teacher = read_teacher(
     config.training.teacher, "config.training.teacher", dataset
   )

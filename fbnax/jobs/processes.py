@@ -12,13 +12,20 @@ import contextlib
 import io
 import os
 import re
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fbnax.training import stopping
 
 LEGAL = "auto, or HOST:PORT/INDEX/COUNT with the address of process 0"
 _ADDRESS = re.compile(r"([^/\s]+:\d+)/(\d+)/(\d+)")
+_MISSED = 30  # Seconds after which a process that ended is missed.
 # Of a work directory, what no restart reads, or the first process alone.
 _LEFT_OUT = ("lock", "tensorboard", "report.html", "checkpoints")
 
@@ -39,21 +46,30 @@ def join(address: str) -> None:
   match = _ADDRESS.fullmatch(address)
   if match is None and address != "auto":
     raise ValueError(f"--distributed={address}; legal: {LEGAL}")
+  found: dict[str, Any] = {}
+  if match is not None:
+    index, count = int(match[2]), int(match[3])
+    if not index < count:
+      raise ValueError(
+        f"--distributed={address}; legal: an index below {count}"
+      )
+    found = {
+      "coordinator_address": match[1],
+      "num_processes": count,
+      "process_id": index,
+    }
   import jax
 
-  if match is None:
-    try:
-      jax.distributed.initialize()
-    except ValueError as error:
-      raise ValueError(
-        f"--distributed=auto: no other processes are known ({error}); legal: "
-        f"{LEGAL}"
-      ) from error
-    return
-  index, count = int(match[2]), int(match[3])
-  if not index < count:
-    raise ValueError(f"--distributed={address}; legal: an index below {count}")
-  jax.distributed.initialize(match[1], count, index)
+  # It would take SIGTERM for itself; see `fbnax.training.stopping`.
+  jax.config.update("jax_enable_preemption_service", False)
+  sys.excepthook = _fail
+  try:
+    jax.distributed.initialize(heartbeat_timeout_seconds=_MISSED, **found)
+  except ValueError as error:
+    raise ValueError(
+      f"--distributed={address}: no other processes are known ({error}); legal:"
+      f" {LEGAL}"
+    ) from error
 
 
 @contextlib.contextmanager
@@ -74,9 +90,7 @@ def working(path: str) -> Iterator[str]:
     return
   from fbnax.training import agreeing
 
-  packed = agreeing.share(
-    _pack(Path(path)) if jax.process_index() == 0 else b""
-  )
+  _, found = agreeing.by_first(lambda: ({}, {"tar": _pack(Path(path))}))
   if jax.process_index() == 0:
     yield path
     return
@@ -86,15 +100,21 @@ def working(path: str) -> Iterator[str]:
     contextlib.redirect_stdout(nowhere),
     contextlib.redirect_stderr(nowhere),
   ):
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(found["tar"].tobytes())) as archive:
       archive.extractall(folder, filter="data")
     yield folder
 
 
-def _pack(path: Path) -> bytes:
+def _fail(kind: Any, error: Any, traceback: Any) -> None:
+  """Ends the process by its error; at exit it would wait for the others."""
+  sys.__excepthook__(kind, error, traceback)
+  stopping.leave(1)
+
+
+def _pack(path: Path) -> np.ndarray:
   buffer = io.BytesIO()
-  with tarfile.open(fileobj=buffer, mode="w") as archive:
+  with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
     for item in sorted(path.iterdir()) if path.is_dir() else ():
       if item.name not in _LEFT_OUT:
         archive.add(item, item.name)
-  return buffer.getvalue()
+  return np.frombuffer(buffer.getvalue(), np.uint8)

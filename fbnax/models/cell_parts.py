@@ -106,7 +106,13 @@ class Norm(nn.Module):
         x, running_mean.value, running_var.value, scale, bias, EPSILON
       )
     y, mean, variance = norm.normalized(
-      x, scale, bias, jnp.ones_like(scale), jnp.bool_(False), None, EPSILON
+      x,
+      scale,
+      bias,
+      jnp.ones_like(scale, x.dtype),
+      jnp.bool_(False),
+      None,
+      EPSILON,
     )
     if not self.is_initializing():
       for running, batch in ((running_mean, mean), (running_var, variance)):

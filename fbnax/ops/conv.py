@@ -151,11 +151,14 @@ def _backward(
   def add(total: jax.Array, pair: Any) -> tuple[jax.Array, None]:
     images, gradients = pair
     taps = _shifts(images, side, stride)
-    return total + jnp.stack([_summed(t * gradients) for t in taps]), None
+    rows = [_summed(tap * gradients) for tap in taps]
+    return total + jnp.stack(rows).astype(total.dtype), None
 
-  start = jnp.zeros((side * side, padded.shape[-1]), padded.dtype)
+  # At least float32, whatever the network computes in.
+  precise = jnp.promote_types(padded.dtype, jnp.float32)
+  start = jnp.zeros((side * side, padded.shape[-1]), precise)
   total, _ = lax.scan(add, start, tuple(split))
-  return to_x, total.reshape(kernel.shape)
+  return to_x, total.astype(kernel.dtype).reshape(kernel.shape)
 
 
 shifted_depthwise.defvjp(_forward, _backward)

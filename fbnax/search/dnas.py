@@ -157,15 +157,16 @@ def search(
       else:
         if every:
           end = min(end, (at // every + 1) * every)
-        state = _advance(
-          problem, kind, state, feeds[kind], streams[kind], end - at
+        state, taken = _advance(
+          problem, kind, state, feeds[kind], streams[kind], end - at, asked
         )
+        end = at + taken
       _check(problem, state, checkpointing)
       at = end
       ended = at % problem.steps == 0
       if ended:
         rows.append(_row(problem, state, epoch))
-      stop = checkpointing is not None and asked()
+      stop = checkpointing is not None and asked(0)
       if checkpointing is not None and (
         stop or ended or (every and at % every == 0)
       ):
@@ -224,25 +225,33 @@ def _advance(
   feed: Feed,
   stream: Any,
   count: int,
-) -> SearchState:
-  """The state after `count` more steps of a kind, within its part."""
-  if isinstance(feed, Examples) and not problem.looped:
-    for _ in range(count):
-      state = dnas_step.run_next(problem, kind, state, feed.images, feed.labels)
-    return state
-  if isinstance(feed, Examples):
+  asked: Callable[[int], bool],
+) -> tuple[SearchState, int]:
+  """Up to `count` more steps of a kind, within its part.
+
+  Returns:
+    The state after them, and how many there were: fewer where it is asked to
+    stop.
+  """
+  if isinstance(feed, Examples) and problem.looped:
     stop = state.step + count
-    return dnas_step.run_steps(
+    state = dnas_step.run_steps(
       problem, kind, state, feed.images, feed.labels, stop
     )
+    return state, count
   settings = problem.settings
-  for _ in range(count):
+  for taken in range(count):
+    if taken and asked(taken):
+      return state, taken
+    if isinstance(feed, Examples):
+      state = dnas_step.run_next(problem, kind, state, feed.images, feed.labels)
+      continue
     images, labels = (
       mesh.put_batch(settings.mesh, part, settings.batch_size)
       for part in next(stream)
     )
     state = dnas_step.run_step(problem, kind, state, images, labels)
-  return state
+  return state, count
 
 
 def _check(

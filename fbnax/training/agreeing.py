@@ -16,7 +16,8 @@ import numpy as np
 from fbnax.training.files import to_json
 
 _PART = 2**27  # Bytes that are sent at a time.
-_ERRORS: tuple[type[Exception], ...] = (ValueError, OSError)
+# As which an error is raised in the other processes.
+_ERRORS: tuple[type[Exception], ...] = (ValueError, OSError, RuntimeError)
 
 Found = tuple[Any, dict[str, np.ndarray]]
 
@@ -30,6 +31,7 @@ def by_first(function: Callable[[], Found]) -> Found:
   Raises:
     ValueError: the function raised it, of whatever kind.
     OSError: likewise.
+    RuntimeError: it raised another error, which the first process raises.
   """
   if jax.process_count() == 1:
     return function()
@@ -39,11 +41,12 @@ def by_first(function: Callable[[], Found]) -> Found:
   if jax.process_index() == 0:
     try:
       value, arrays = function()
-      kinds = {k: [str(a.dtype), list(a.shape)] for k, a in arrays.items()}
-      head = {"value": value, "arrays": kinds}
-    except _ERRORS as raised:
+      shapes = {k: [str(a.dtype), list(a.shape)] for k, a in arrays.items()}
+      head = {"value": value, "arrays": shapes}
+    except Exception as raised:
       error = raised
-      kind = next(k for k in _ERRORS if isinstance(raised, k))
+      kinds = (k for k in _ERRORS if isinstance(raised, k))
+      kind = next(kinds, RuntimeError)
       head = {"error": str(raised), "kind": kind.__name__}
   head = json.loads(share(to_json(head, sort=False).encode()))
   if error is not None:

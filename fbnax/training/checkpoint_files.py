@@ -65,7 +65,8 @@ def write(path: Path, index: str, arrays: dict[str, np.ndarray]) -> None:
     OSError: it cannot be written, or the disk is too full to begin.
   """
   needed = sum(a.nbytes for a in arrays.values()) + len(index) + _MARGIN
-  free = shutil.disk_usage(path).free
+  disk = shutil.disk_usage(path)
+  free = disk.free if disk.total else needed  # Some know no size.
   if free < needed:  # Orbax would say so in a hundred lines.
     reason = f"it takes {needed:,} bytes, and {free:,} are free"
     raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {reason}")

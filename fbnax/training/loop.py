@@ -136,7 +136,7 @@ def fit(
           model, settings, stacked, state, member, train, teacher
         )
       while stream is not None and (taken := len(done.steps)) < steps:
-        if checkpointing is not None and taken and asked():
+        if checkpointing is not None and taken and asked(taken):
           loop_saving.save(checkpointing, state, done, stream)
           stopping.stop()
         batch = _batch(settings, train, next(stream))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from fbnax.training import augment
+from fbnax.training.precision import lowered
 from fbnax.training.recipes import RecipeNumbers, Settings
 
 
@@ -150,5 +151,7 @@ class Model:
       std=self.teacher_std or settings.std,
     )
     x = augment.mix(augment.prepare(images, own), ratio)
-    logits = self.teacher.logits(variables, None, x)
+    params = lowered(settings, variables["params"])
+    now = {**variables, "params": params}
+    logits = self.teacher.logits(now, None, lowered(settings, x))
     return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))

@@ -27,10 +27,12 @@ def chosen(name: str) -> str:
   device = jax.devices()[0]
   if device.platform == "tpu":
     return "bfloat16"
-  capability = getattr(device, "compute_capability", None)
-  if device.platform == "gpu" and float(capability or 0) >= _AMPERE:
-    return "bfloat16"
-  return "float32"
+  try:
+    capability = float(getattr(device, "compute_capability", None) or 0)
+  except ValueError:  # Of AMD's, a name.
+    capability = 0.0
+  has = device.platform == "gpu" and capability >= _AMPERE
+  return "bfloat16" if has else "float32"
 
 
 def lowered(settings: Settings, tree: Any) -> Any:

@@ -10,14 +10,13 @@ it is raised again until something handles it, which cleaning up does: that is
 not disturbed.
 
 Of several processes, all are to stop after the same step, or the others would
-wait for the first: JAX's preemption service takes SIGTERM in their loops, which
-one of them gets or all, and tells after which.
+wait for the first: in such loops they ask each other. Elsewhere the one that is
+told stops, and the others end as soon as they miss it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
 import sys
@@ -25,13 +24,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 _AGAIN = 2.0  # Seconds.
+_TOGETHER = 10  # Steps between those after which processes ask each other.
 _STOPPED = 128  # Exit codes from here on are of signals, as shells have them.
 
 # What a handler of signals can be asked and can tell, of which a process has
 # one: whether a loop holds stopping back, and with what code it is to stop.
 _held = False
 _code: int | None = None
-_steps = itertools.count()
 
 
 def listen() -> None:
@@ -48,15 +47,16 @@ def heard() -> None:
 
 
 @contextlib.contextmanager
-def held(wanted: bool = True) -> Iterator[Callable[[], bool]]:
+def held(wanted: bool = True) -> Iterator[Callable[..., bool]]:
   """Holds stopping back in a loop that saves what it has done.
 
   Args:
     wanted: False: nothing is saved, so stopping is not held back.
 
   Yields:
-    A function that says whether to save and `stop`, asked after each step; of
-    several processes, as often by each.
+    A function that says whether to save and `stop`, to be asked after each step
+    with its number, or with none where steps are long. Several processes ask
+    each other after every tenth step.
 
   Raises:
     KeyboardInterrupt: at the end, if it was asked for and did not happen.
@@ -64,16 +64,19 @@ def held(wanted: bool = True) -> Iterator[Callable[[], bool]]:
   global _held
   before = _held
   _held = wanted
-  import jax  # Not when a program starts that only prints its flags.
+  several = wanted and _several()
 
-  several = wanted and jax.process_count() > 1
+  def asked(step: int = 0) -> bool:
+    global _code
+    if several and step % _TOGETHER:
+      return False
+    if several:
+      import numpy as np
+      from jax.experimental import multihost_utils
 
-  def asked() -> bool:
-    if not several:
-      return _code is not None
-    from jax.experimental import multihost_utils
-
-    return multihost_utils.reached_preemption_sync_point(next(_steps))
+      codes = multihost_utils.process_allgather(np.int32(_code or 0))
+      _code = int(codes.max()) or None
+    return _code is not None
 
   try:
     yield asked
@@ -92,14 +95,25 @@ def leave(code: int) -> NoReturn:
   """Ends the process; where it was stopped without taking XLA apart.
 
   A thread of XLA may be in the middle of a program, and ends in a segmentation
-  fault when Python frees what it works on.
+  fault when Python frees what it works on. Of several processes one that fails
+  must not wait for the others either, which wait for it.
   """
-  if code > _STOPPED:
+  if code > _STOPPED or (code and _several()):
     for stream in (sys.stdout, sys.stderr):
       with contextlib.suppress(OSError, ValueError):
         stream.flush()
     os._exit(code)
   sys.exit(code)
+
+
+def _several() -> bool:
+  """Whether there are other processes; JAX need not be imported for that."""
+  jax = sys.modules.get("jax")
+  return (
+    jax is not None
+    and jax.distributed.is_initialized()
+    and jax.process_count() > 1
+  )
 
 
 def _stop(number: int, _: Any) -> None:

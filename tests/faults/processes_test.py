@@ -5,7 +5,9 @@
 runs the searches as well, and kills (some 8 minutes on two cores).
 """
 
+import fcntl
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -69,15 +71,18 @@ def test_two_processes_train_as_one_device_does(jobs, undisturbed, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+  ("number", "which"), [(signal.SIGTERM, 1), (signal.SIGINT, 0)]
+)
 def test_told_to_stop_one_process_both_save_and_go_on(
-  jobs, undisturbed, tmp_path
+  number, which, jobs, undisturbed, tmp_path
 ):
-  """SIGTERM reaches the second process alone, as where one host is taken."""
+  """The signal reaches one process alone, as where one host is taken."""
   workdir = tmp_path / "stopped"
   flags = pairs.MESHES["train"]
   processes = pairs.start(jobs["train"], workdir, *flags)
-  codes, said = pairs.interrupt(processes, workdir, signal.SIGTERM, [1])
-  assert codes == [128 + signal.SIGTERM] * 2, "\n".join(s[-2000:] for s in said)
+  codes, said = pairs.interrupt(processes, workdir, number, [which])
+  assert codes == [128 + number] * 2, "\n".join(s[-2000:] for s in said)
   saved = checkpoints.steps(workdir / "checkpoints" / "tiny")
   assert saved and saved[-1] < 3
   pairs.together(jobs["train"], workdir, *flags)
@@ -117,6 +122,21 @@ def test_both_killed_and_started_again_end_the_same_to_the_last_bit(
       strict=True,
     ):
       np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_is_missed_by_the_other(jobs, tmp_path):
+  """The first may not work in the directory, which the second cannot know."""
+  (tmp_path / "lock").touch()
+  with (tmp_path / "lock").open("r+") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    begin = time.monotonic()
+    codes, said = pairs.finish(
+      pairs.start(jobs["train"], tmp_path, *pairs.MESHES["train"])
+    )
+  assert codes[0] == 2 and codes[1] != 0
+  assert "works here; wait for it" in said[0]
+  assert time.monotonic() - begin < 180
 
 
 def test_processes_that_do_not_exist_are_refused(jobs, tmp_path):

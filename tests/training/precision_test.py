@@ -123,6 +123,7 @@ def test_automatic_is_what_the_device_has(monkeypatch):
     (Device("tpu"), "bfloat16"),
     (Device("gpu", "7.5"), "float32"),
     (Device("gpu", "9.0"), "bfloat16"),
+    (Device("gpu", "gfx90a"), "float32"),
   ):
     monkeypatch.setattr(jax, "devices", lambda d=device: [d])
     assert precision.chosen("auto") == wanted
