@@ -19,8 +19,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fbnax.training import stopping
 
 LEGAL = "auto, or HOST:PORT/INDEX/COUNT with the address of process 0"
@@ -111,7 +109,10 @@ def _fail(kind: Any, error: Any, traceback: Any) -> None:
   stopping.leave(1)
 
 
-def _pack(path: Path) -> np.ndarray:
+def _pack(path: Path) -> Any:
+  """The work directory as bytes, `u8[n]`."""
+  import numpy as np  # Not where flags alone are printed.
+
   buffer = io.BytesIO()
   with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
     for item in sorted(path.iterdir()) if path.is_dir() else ():

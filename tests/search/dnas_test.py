@@ -111,7 +111,10 @@ def test_steps_in_programs_of_their_own_are_those_of_the_loop(problem):
   for form in (problem, alone):
     state = copied(start)
     for kind, feed, count in ((0, split, 5), (1, theta, 2), (0, split, 3)):
-      state = dnas._advance(form, kind, state, feed, None, count)
+      state, taken = dnas._advance(
+        form, kind, state, feed, None, count, lambda _: False
+      )
+      assert taken == count
     ends.append(tiny.numbers(state))
   for one, other in zip(*ends, strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
