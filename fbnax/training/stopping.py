@@ -96,9 +96,13 @@ def leave(code: int) -> NoReturn:
 
   A thread of XLA may be in the middle of a program, and ends in a segmentation
   fault when Python frees what it works on. Of several processes one that fails
-  must not wait for the others either, which wait for it.
+  must not wait for the others either, which wait for it; those that end well
+  wait for each other, and for no thread.
   """
-  if code > _STOPPED or (code and _several()):
+  several = _several()
+  if several and not code:
+    sys.modules["jax"].distributed.shutdown()
+  if code > _STOPPED or several:
     for stream in (sys.stdout, sys.stderr):
       with contextlib.suppress(OSError, ValueError):
         stream.flush()
