@@ -2,7 +2,8 @@
 
     python -m pytest -n 0 -m slow tests/faults/processes_test.py
 
-runs the searches as well, and kills (some 8 minutes on two cores).
+runs the searches as well, and kills: ten minutes on two idle cores. It wants
+them idle: a process that compiles half a minute longer than the other fails.
 """
 
 import fcntl
