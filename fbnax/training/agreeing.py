@@ -48,13 +48,13 @@ def by_first(function: Callable[[], Found]) -> Found:
       kinds = (k for k in _ERRORS if isinstance(raised, k))
       kind = next(kinds, RuntimeError)
       head = {"error": str(raised), "kind": kind.__name__}
-  head = json.loads(share(to_json(head, sort=False).encode()))
+  head = json.loads(_share(to_json(head, sort=False).encode()))
   if error is not None:
     raise error
   if "error" in head:
     kind = next(k for k in _ERRORS if k.__name__ == head["kind"])
     raise kind(head["error"])
-  content = share(b"".join(a.tobytes() for a in arrays.values()))
+  content = _share(b"".join(a.tobytes() for a in arrays.values()))
   found, start = {}, 0
   for name, (dtype, shape) in head["arrays"].items():
     count = int(np.prod(shape))
@@ -65,7 +65,7 @@ def by_first(function: Callable[[], Found]) -> Found:
   return head["value"], found
 
 
-def share(content: bytes) -> bytes:
+def _share(content: bytes) -> bytes:
   """The bytes that the first process has, in all."""
   from jax.experimental import multihost_utils
 

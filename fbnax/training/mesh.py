@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
-DATA, POPULATION = AXES = ("data", "population")
+DATA, POPULATION = "data", "population"
 
 
 def make(data: int = 1, population: int = 1) -> Mesh | None:

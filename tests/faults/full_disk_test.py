@@ -7,7 +7,6 @@ The small file system is one in memory, which root alone may mount.
 
 import os
 import subprocess
-import sys
 
 import pytest
 
@@ -40,35 +39,23 @@ def small(tmp_path):
 
 
 def _run(job, workdir):
-  file, flags = job
-  return subprocess.run(
-    [
-      sys.executable,
-      "-m",
-      "fbnax.main",
-      f"--config={kills.ROOT}/configs/{file}",
-      f"--workdir={workdir}",
-      *flags,
-    ],
-    cwd=kills.ROOT,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  """Exit code, and what it said."""
+  codes, said = pairs.finish([pairs.start_one(job, workdir, 1)])
+  return codes[0], said[0]
 
 
 @pytest.mark.slow
 def test_a_full_disk_is_told_and_costs_nothing(small, tmp_path):
   folder, enlarge = small
   job = pairs.jobs(tmp_path)["train"]
-  done = _run(job, folder / "run")
-  assert done.returncode == 2, done.stderr[-2000:]
-  last = done.stderr.strip().splitlines()[-1]
+  code, said = _run(job, folder / "run")
+  assert code == 2, said[-2000:]
+  last = said.strip().splitlines()[-1]
   assert last.startswith("error: "), last
   assert str(folder / "run") in last and "No space left" in last
-  assert "Traceback" not in done.stderr
+  assert "Traceback" not in said
   assert enlarge("64m").returncode == 0
-  done = _run(job, folder / "run")
-  assert done.returncode == 0, done.stderr[-2000:]
+  code, said = _run(job, folder / "run")
+  assert code == 0, said[-2000:]
   pairs.alone(job, tmp_path / "undisturbed", 1)
   assert kills.result(folder / "run") == kills.result(tmp_path / "undisturbed")

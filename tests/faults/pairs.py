@@ -52,7 +52,8 @@ MESHES = {
 }
 
 
-def _start(job, workdir, devices, *flags):
+def start_one(job, workdir, devices, *flags):
+  """Starts a job in one process of so many devices."""
   file, given = job
   environment = os.environ | {
     "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"
@@ -77,7 +78,7 @@ def _start(job, workdir, devices, *flags):
 
 def alone(job, workdir, devices, *flags):
   """Runs a job to its end in one process."""
-  process = _start(job, workdir, devices, *flags)
+  process = start_one(job, workdir, devices, *flags)
   said, _ = process.communicate(timeout=TIMEOUT)
   assert process.returncode == 0, said[-2000:]
 
@@ -88,7 +89,7 @@ def start(job, workdir, *flags):
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
   return [
-    _start(
+    start_one(
       job,
       workdir,
       DEVICES,

@@ -145,7 +145,7 @@ def test_processes_that_do_not_exist_are_refused(jobs, tmp_path):
     ("127.0.0.1", "legal: auto, or HOST:PORT/INDEX/COUNT"),
     ("127.0.0.1:1234/2/2", "legal: an index below 2"),
   ):
-    process = pairs._start(
+    process = pairs.start_one(
       jobs["train"], tmp_path, 1, f"--distributed={address}"
     )
     said, _ = process.communicate(timeout=pairs.TIMEOUT)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from fbnax import costs
-from fbnax.data import StreamedSplit
 from fbnax.search import dnas, dnas_state, dnas_step
 from fbnax.search.dnas_state import Plan
 from fbnax.search.penalties import Penalty
 from fbnax.training import augment, checkpoints, loop
+from tests.data.streams import streamed
 from tests.search import tiny_search as tiny
 
 EPOCH = 7  # 80 and 40 images in batches of 16: 5 and 2 steps.
@@ -268,18 +268,6 @@ def test_interrupted_at_every_step(monkeypatch, tmp_path, problem, undisturbed):
     )
     same(resumed.state, undisturbed.state)
     assert resumed.rows == undisturbed.rows
-
-
-def streamed(split):
-  """A split whose images are read one by one."""
-  return StreamedSplit(
-    labels=split.labels,
-    reader=split.images.__getitem__,
-    records=np.arange(len(split)),
-    channels=1,
-    describe=str,
-    size=split.size,
-  )
 
 
 def test_streamed_images_and_their_position(monkeypatch, tmp_path, problem):

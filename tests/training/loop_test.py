@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fbnax.data import Split, StreamedSplit
+from fbnax.data import Split
 from fbnax.spaces.recipe import Recipe
 from fbnax.training import (
   checkpoints,
@@ -24,6 +24,7 @@ from fbnax.training import (
 )
 from fbnax.training.recipes import Settings
 from fbnax.training.step import Member, Model
+from tests.data.streams import streamed
 
 K = 3
 
@@ -61,17 +62,6 @@ def _split(n, seed=0, side=4):
   return Split(images.astype(np.uint8), labels)
 
 
-def _streamed(split):
-  return StreamedSplit(
-    labels=split.labels,
-    reader=split.images.__getitem__,
-    records=np.arange(len(split)),
-    channels=1,
-    describe=str,
-    size=split.size,
-  )
-
-
 @functools.partial(jax.jit, static_argnums=1)
 def _init(key, side=4):
   images = jnp.zeros((1, side, side, 1))
@@ -83,7 +73,7 @@ def _member(recipe=RECIPE, seed=0):
 
 
 TRAIN, VALIDATION = _split(100), _split(40, seed=1)
-FEEDS = {"in memory": loop.place, "streamed": _streamed}
+FEEDS = {"in memory": loop.place, "streamed": streamed}
 
 
 def _fit(feed, epochs, seed=0, **more):
@@ -117,8 +107,8 @@ def test_images_in_memory_go_to_the_device_and_others_do_not():
   np.testing.assert_array_equal(placed.images, TRAIN.images)
   np.testing.assert_array_equal(placed.labels, TRAIN.labels)
   assert placed.images.dtype == np.uint8
-  streamed = _streamed(TRAIN)
-  assert loop.place(streamed) is streamed
+  one_by_one = streamed(TRAIN)
+  assert loop.place(one_by_one) is one_by_one
 
 
 def test_it_learns():
@@ -330,16 +320,16 @@ def test_measure_of_a_stream_is_that_of_its_central_crops():
   split = _split(37, side=16)
   variables = _init(jax.random.key(0), 14).variables
   settings = dataclasses.replace(SETTINGS, resolution=14)
-  streamed = loop.measure(MODEL, settings, variables, None, _streamed(split))
+  found = loop.measure(MODEL, settings, variables, None, streamed(split))
   central = Split(split.images[:, 1:15, 1:15], split.labels)
   placed = loop.measure(MODEL, settings, variables, None, loop.place(central))
-  np.testing.assert_allclose(streamed.loss, placed.loss, rtol=1e-6)
-  np.testing.assert_allclose(streamed.accuracy, placed.accuracy, rtol=1e-6)
+  np.testing.assert_allclose(found.loss, placed.loss, rtol=1e-6)
+  np.testing.assert_allclose(found.accuracy, placed.accuracy, rtol=1e-6)
 
 
 def test_a_population_is_measured_on_a_stream():
   fits = [_init(jax.random.key(i)).variables for i in range(2)]
-  validation = _streamed(VALIDATION)
+  validation = streamed(VALIDATION)
   found = loop.measure(
     MODEL, SETTINGS, _stack(*fits), None, validation, stacked=True
   )

@@ -18,11 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.data import Split, StreamedSplit
+from fbnax.data import Split
 from fbnax.models import Network, Supernet
 from fbnax.models.initial import initialize
 from fbnax.training import loop, mesh, population, programs, recipes, step
 from fbnax.training.step import Member, Model
+from tests.data.streams import streamed
 from tests.search import tiny_search
 from tests.training import population_test as small
 
@@ -40,17 +41,6 @@ def split(seed=0):
     rng.integers(0, 180, (COUNT, 4, 4, 1)) + 30 * labels[:, None, None, None]
   )
   return Split(np.minimum(images, 255).astype(np.uint8), labels)
-
-
-def streamed(of):
-  return StreamedSplit(
-    labels=of.labels,
-    reader=of.images.__getitem__,
-    records=np.arange(len(of)),
-    channels=1,
-    describe=str,
-    size=of.size,
-  )
 
 
 def network(feed, settings, devices, recipe=small.RECIPES[0]):
