@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fbnax.spaces import Architecture
+from fbnax.spaces import Architecture, Block
 
 _ACTIVATIONS = {"relu": nn.ReLU, "hswish": nn.Hardswish}
 
@@ -59,7 +59,7 @@ def make_step(
   """A step of SGD with momentum 0.9 on a batch; returns the loss before it.
 
   Args:
-    architecture: of inverted residuals without groups.
+    architecture: of inverted residuals without groups, and of skips.
     variables: of `fbnax.models.Network`.
     images: `f32[B, H, W, C]`.
     labels: `i32[B]`.
@@ -91,19 +91,14 @@ def _network(architecture: Architecture, params: Any) -> nn.Module:
   c_in = stem.channels
   names = architecture.block_names
   for name, block in zip(names, architecture.blocks, strict=True):
-    own = params[name.replace(".", "_")]
-    parts = []
-    if "expand" in own:
-      parts.append(_norm(own["expand"], epsilon, 1, block.activation))
-    parts.append(
-      _norm(own["depthwise"], epsilon, block.stride, block.activation, True)
-    )
-    if "squeeze_excite" in own:
-      parts.append(Gate(own["squeeze_excite"], block.activation))
-    parts.append(_norm(own["project"], epsilon, 1, None))
-    body = nn.Sequential(*parts)
     same = block.stride == 1 and block.channels == c_in
-    layers.append(Residual(body) if same else body)
+    # A skip that keeps the shape has no weights.
+    own = params.get(name.replace(".", "_"))
+    if block.op != "skip":
+      body = _inverted_residual(block, own, epsilon)
+      layers.append(Residual(body) if same else body)
+    elif not same:
+      layers.append(_norm(own["skip"], epsilon, block.stride, "relu"))
     c_in = block.channels
   own = params["head"]
   layers.append(_norm(own["expand"], epsilon, 1, head.activation))
@@ -117,14 +112,34 @@ def _network(architecture: Architecture, params: Any) -> nn.Module:
   return nn.Sequential(*layers, nn.Flatten(), classifier)
 
 
+def _inverted_residual(block: Block, own: Any, epsilon: float) -> nn.Sequential:
+  parts: list[nn.Module] = []
+  if "expand" in own:
+    parts.append(_norm(own["expand"], epsilon, 1, block.activation))
+  parts.append(
+    _norm(
+      own["depthwise"],
+      epsilon,
+      block.stride,
+      block.activation,
+      depthwise=True,
+      padding=block.padding,
+    )
+  )
+  if "squeeze_excite" in own:
+    parts.append(Gate(own["squeeze_excite"], block.activation))
+  parts.append(_norm(own["project"], epsilon, 1, None))
+  return nn.Sequential(*parts)
+
+
 def _norm(
   own: Any,
   epsilon: float,
   stride: int,
   activation: str | None,
-  depthwise: bool = False,
+  **options: Any,
 ) -> nn.Sequential:
-  convolution = _convolution(own["conv"], stride, depthwise)
+  convolution = _convolution(own["conv"], stride, **options)
   norm = nn.BatchNorm2d(convolution.out_channels, eps=epsilon)
   _fill(norm, own["norm"]["scale"], own["norm"]["bias"])
   parts = [convolution, norm]
@@ -133,7 +148,12 @@ def _norm(
   return nn.Sequential(*parts)
 
 
-def _convolution(own: Any, stride: int = 1, depthwise: bool = False) -> Any:
+def _convolution(
+  own: Any,
+  stride: int = 1,
+  depthwise: bool = False,
+  padding: int | None = None,
+) -> Any:
   kernel = np.asarray(own["kernel"])
   side, _, inputs, outputs = kernel.shape
   layer = nn.Conv2d(
@@ -141,7 +161,7 @@ def _convolution(own: Any, stride: int = 1, depthwise: bool = False) -> Any:
     outputs,
     side,
     stride,
-    side // 2,
+    side // 2 if padding is None else padding,
     groups=outputs if depthwise else 1,
     bias="bias" in own,
   )
