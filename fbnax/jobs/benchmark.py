@@ -21,7 +21,8 @@ from fbnax.jobs.benchmark_methods import ASSISTED, METHODS
 from fbnax.jobs.workdir import open_workdir
 from fbnax.search import tables
 from fbnax.search.baselines import Trajectory
-from fbnax.search.evaluators import Candidate, Evaluator
+from fbnax.search.candidates import Candidate
+from fbnax.search.evaluators import Evaluator
 from fbnax.training.files import to_json, write_atomically
 from fbnax.training.progress import open_progress
 

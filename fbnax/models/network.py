@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from fbnax.models import stacks
 from fbnax.models.forward import forward
 from fbnax.spaces.architecture import Architecture
-from fbnax.spaces.follow import Follow, expectation
+from fbnax.spaces.follow import Follow, expectation, smallest
 from fbnax.spaces.space import SearchSpace
 from fbnax.spaces.tables import blocks_of
 
@@ -194,14 +194,53 @@ def extract(space: SearchSpace, genotype: jax.Array, variables: Any) -> Any:
     else:
       for step in rest:
         leaf = leaf[step]
-    slices = [slice(0, size) for size in wanted.shape]
-    if len(wanted.shape) == 4:
-      for axis in (0, 1):  # Smaller kernels are the middle of larger ones.
-        start = (leaf.shape[axis] - wanted.shape[axis]) // 2
-        slices[axis] = slice(start, start + wanted.shape[axis])
-    return leaf[tuple(slices)]
+    return _middle(leaf, wanted.shape)
 
   return jax.tree_util.tree_map_with_path(cut, shapes)
+
+
+def narrow(part: SearchSpace, variables: Any) -> Any:
+  """Cuts what a part of a space needs out of the supernet's variables.
+
+  Args:
+    part: of the space; one of blocks whose types are not searched (see
+      `fbnax.spaces.hull`).
+    variables: of the whole space's `Supernet`.
+
+  Returns:
+    The variables of `Supernet(part, K)`; those of a genotype's own network are
+    in both.
+  """
+  classes = variables["params"]["head"]["classifier"]["bias"].shape[-1]
+  side = smallest(int, part.table.resolution)
+  choice = one_hot(part, jnp.zeros(len(part.decisions), jnp.int32))
+  shapes = jax.eval_shape(
+    lambda key: Supernet(part, classes).init(
+      key,
+      jnp.zeros((1, side, side, part.table.input_channels)),
+      choice,
+      train=False,
+    ),
+    jax.random.key(0),
+  )
+
+  def cut(path: Any, wanted: jax.ShapeDtypeStruct) -> Any:
+    leaf = variables
+    for step in path:
+      leaf = leaf[step.key]
+    return _middle(leaf, wanted.shape)
+
+  return jax.tree_util.tree_map_with_path(cut, shapes)
+
+
+def _middle(leaf: Any, shape: tuple[int, ...]) -> Any:
+  """A weight's leading channels; a smaller kernel is the middle of a larger."""
+  slices = [slice(0, size) for size in shape]
+  if len(shape) == 4:
+    for axis in (0, 1):
+      start = (leaf.shape[axis] - shape[axis]) // 2
+      slices[axis] = slice(start, start + shape[axis])
+  return leaf[tuple(slices)]
 
 
 def _chosen_alternatives(

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.search.evaluators import Candidate, Evaluator
+from fbnax.search.candidates import Candidate
+from fbnax.search.evaluators import Evaluator
 from fbnax.spaces import SearchSpace
 
 

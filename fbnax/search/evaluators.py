@@ -8,32 +8,22 @@ Symbols: `P` members of a population.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+import jax
 import numpy as np
 
 from fbnax.models.network import Supernet
+from fbnax.search import grouping
+from fbnax.search.candidates import Candidate
+from fbnax.search.grouping import Group, Plan
+from fbnax.spaces.hull import hull
 from fbnax.spaces.space import SearchSpace
 from fbnax.training import loop, population
 from fbnax.training.recipes import Settings
 from fbnax.training.step import Model
-
-
-class Candidate(NamedTuple):
-  """What is to be evaluated.
-
-  Attributes:
-    id: of the trial.
-    genotype: `int[D]`.
-    seed: of its training.
-  """
-
-  id: int
-  genotype: tuple[int, ...]
-  seed: int
 
 
 class Outcome(NamedTuple):
@@ -86,6 +76,7 @@ def by_training(
   train: loop.Feed,
   validation: loop.Feed,
   size: int,
+  plan: Plan | None = None,
 ) -> Evaluator:
   """An evaluator that trains candidates on this machine, `P` at a time.
 
@@ -96,15 +87,18 @@ def by_training(
     settings_at: training settings at a resolution.
     train: images to train on.
     validation: images to measure on.
-    size: `P`. Candidates of one resolution are trained together; a part that
-      is left over repeats its last candidate, so that nothing is compiled for
-      it.
+    size: `P` at most.
+    plan: which candidates share a program (`fbnax.search.grouping`); None for
+      groups by size where members are trained one after the other, on a CPU,
+      and for masks alone elsewhere.
 
   Returns:
     The evaluator. What it yields depends on a candidate's genotype, seed and
-    epochs alone, up to the rounding of `P`'s program.
+    epochs alone, up to the rounding of its group's program.
   """
-  model = Model(Supernet(space, num_classes))
+  if plan is None and jax.default_backend() == "cpu":
+    plan = grouping.by_size(size, num_classes, len(train.labels))
+  planned = plan or grouping.by_masks(size)
 
   def evaluate(
     candidates: Sequence[Candidate],
@@ -112,18 +106,20 @@ def by_training(
     progress: Callable[[float], None],
     ended: Collection[int] = (),
   ) -> Iterator[list[Outcome]]:
-    for side, part in parts(space, candidates, size):
-      if not all(c.id in ended for c in part):
-        yield _train(part, settings_at(side), epochs, progress)
+    for group in planned(space, candidates, epochs):
+      for part in group.parts():
+        if not all(c.id in ended for c in part):
+          yield _train(group, part, epochs, progress)
 
   def _train(
+    group: Group,
     part: list[Candidate],
-    settings: Settings,
     epochs: int,
     progress: Callable[[float], None],
   ) -> list[Outcome]:
     start = time.monotonic()
-    filled = part + [part[-1]] * (size - len(part))
+    # What is left over is filled, so that nothing is compiled for it.
+    filled = part + [part[-1]] * (group.size - len(part))
     genotypes = np.asarray([c.genotype for c in filled], np.int32)
     stacked = population.members(
       space,
@@ -131,10 +127,18 @@ def by_training(
       [space.recipe(g) for g in genotypes],
       [c.seed for c in filled],
     )
+    inner = None
+    if not group.whole:
+      inner, rows = hull(space, [c.genotype for c in group.candidates])
+    state = population.initial(space, num_classes, channels, stacked, inner)
+    if inner is not None:
+      places = [group.candidates.index(c) for c in filled]
+      choice = population.choices(inner, rows[places])
+      stacked = stacked._replace(choice=choice)
     fitted = loop.fit(
-      model,
-      settings,
-      population.initial(space, num_classes, channels, stacked),
+      Model(Supernet(inner or space, num_classes)),
+      settings_at(group.resolution),
+      state,
       stacked,
       train,
       epochs=epochs,
@@ -143,23 +147,11 @@ def by_training(
       seed=0,  # Of a stream's order: no candidate's, since all share it.
       on_epoch=lambda *_: progress(len(part)),
     )
-    curves = fitted.curves
     seconds = (time.monotonic() - start) / len(part)
-    outcomes = []
-    for i, candidate in enumerate(part):
-      losses = curves.train_loss[:, i], curves.log_loss[:, i]
-      finite = all(np.isfinite(values).all() for values in losses)
-      outcomes.append(
-        Outcome(
-          id=candidate.id,
-          curve=tuple(curves.accuracy[:, i].tolist()),
-          log_loss=float(curves.log_loss[-1, i]),
-          seconds=seconds,
-          error=None if finite else _diverged(*losses),
-          losses=tuple(curves.log_loss[:, i].tolist()),
-        )
-      )
-    return outcomes
+    return [
+      _outcome(candidate, fitted.curves, i, seconds)
+      for i, candidate in enumerate(part)
+    ]
 
   return evaluate
 
@@ -167,7 +159,7 @@ def by_training(
 def parts(
   space: SearchSpace, candidates: Sequence[Candidate], size: int
 ) -> Iterator[tuple[int, list[Candidate]]]:
-  """Cuts a round into what is trained side by side.
+  """Cuts a round into what can be trained side by side.
 
   Args:
     space: the space.
@@ -178,15 +170,25 @@ def parts(
     A resolution, and up to `P` candidates of it in the order of their ids; what
     they are depends on the candidates alone.
   """
+  for group in grouping.by_masks(size)(space, candidates, 0):
+    for part in group.parts():
+      yield group.resolution, part
 
-  def resolution(candidate: Candidate) -> int:
-    return space.architecture(np.asarray(candidate.genotype)).resolution
 
-  ordered = sorted(candidates, key=lambda c: (resolution(c), c.id))
-  for side, group in itertools.groupby(ordered, resolution):
-    alike = list(group)
-    for start in range(0, len(alike), size):
-      yield side, alike[start : start + size]
+def _outcome(
+  candidate: Candidate, curves: loop.Curves, place: int, seconds: float
+) -> Outcome:
+  """What came of the member at a place of a population."""
+  losses = curves.train_loss[:, place], curves.log_loss[:, place]
+  finite = all(np.isfinite(values).all() for values in losses)
+  return Outcome(
+    id=candidate.id,
+    curve=tuple(curves.accuracy[:, place].tolist()),
+    log_loss=float(curves.log_loss[-1, place]),
+    seconds=seconds,
+    error=None if finite else _diverged(*losses),
+    losses=tuple(curves.log_loss[:, place].tolist()),
+  )
 
 
 def _diverged(train_loss: np.ndarray, log_loss: np.ndarray) -> str:

@@ -24,7 +24,8 @@ import numpy as np
 
 from fbnax import costs
 from fbnax.search import predictor
-from fbnax.search.evaluators import Candidate, Evaluator, Outcome
+from fbnax.search.candidates import Candidate
+from fbnax.search.evaluators import Evaluator, Outcome
 from fbnax.search.free_labels import Scored, appended
 from fbnax.search.planning import Options, candidate_pool, plan_key, plan_round
 from fbnax.search.pretraining import COSTS, ProxyMetrics, pretrain

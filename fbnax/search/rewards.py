@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fbnax.search.evaluators import Candidate, Evaluator, Outcome
+from fbnax.search.candidates import Candidate
+from fbnax.search.evaluators import Evaluator, Outcome
 
 
 class Reward(Protocol):

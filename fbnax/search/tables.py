@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from fbnax import spaces
-from fbnax.search.evaluators import Candidate, Evaluator, Outcome
+from fbnax.search.candidates import Candidate
+from fbnax.search.evaluators import Evaluator, Outcome
 from fbnax.spaces import SearchSpace
 
 Columns = Mapping[str, Any]

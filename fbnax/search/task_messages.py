@@ -11,7 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fbnax.search.evaluators import Candidate, Outcome
+from fbnax.search.candidates import Candidate
+from fbnax.search.evaluators import Outcome
 
 
 def request(

@@ -20,7 +20,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 from absl import logging
 
 from fbnax.search import task_messages
-from fbnax.search.evaluators import Candidate, Evaluator, Outcome, parts
+from fbnax.search.candidates import Candidate
+from fbnax.search.evaluators import Evaluator, Outcome, parts
 from fbnax.spaces.space import SearchSpace
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fbnax.models.initial import initialize
-from fbnax.models.network import Supernet, one_hot
+from fbnax.models.network import Supernet, narrow, one_hot
 from fbnax.spaces.follow import smallest
 from fbnax.spaces.recipe import Recipe
 from fbnax.spaces.space import SearchSpace
@@ -44,13 +45,22 @@ def members(
   """
   return Member(
     recipe=recipes.stack(training_recipes),
-    choice=jax.vmap(functools.partial(one_hot, space))(jnp.asarray(genotypes)),
+    choice=choices(space, genotypes),
     key=jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32)),
   )
 
 
+def choices(space: SearchSpace, genotypes: Any) -> tuple[jax.Array, ...]:
+  """Choice weights of genotypes `i32[P, D]`: `f32[P, choices]` per decision."""
+  return jax.vmap(functools.partial(one_hot, space))(jnp.asarray(genotypes))
+
+
 def initial(
-  space: SearchSpace, num_classes: int, channels: int, population: Member
+  space: SearchSpace,
+  num_classes: int,
+  channels: int,
+  population: Member,
+  part: SearchSpace | None = None,
 ) -> TrainState:
   """The states of all members before training, stacked over `P`.
 
@@ -62,17 +72,26 @@ def initial(
     num_classes: outputs.
     channels: of the images.
     population: see `members`.
+    part: of the space, whose supernet is to be trained; the weights are those
+      that the members have in the space's. None for all of it.
   """
   each = [
     _initial(space, num_classes, channels, pick(population, i))
     for i in range(population.key.shape[0])
   ]
-  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+  if part is None:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+  # Cut on the host, where that needs no program.
+  cut = [narrow(part, jax.device_get(state.variables)) for state in each]
+  return _start(jax.tree.map(lambda *leaves: np.stack(leaves), *cut))
 
 
 def pick(population: Any, index: int) -> Any:
   """One member, or one member's state, of a stacked tree."""
   return jax.tree.map(lambda leaf: leaf[index], population)
+
+
+_start = jax.jit(jax.vmap(step.start))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

@@ -11,7 +11,9 @@ import pytest
 
 from fbnax import costs, spaces
 from fbnax.models import Network, Supernet, extract, initialize, one_hot
+from fbnax.models.network import narrow
 from fbnax.spaces import zoo
+from fbnax.spaces.hull import hull
 from fbnax.spaces.recipe import Recipe
 from fbnax.training import population, step
 from fbnax.training.model_files import number_of_parameters, variable_shapes
@@ -330,3 +332,30 @@ def test_a_supernet_of_cells_is_refused():
     Supernet(space, 10).init(
       jax.random.key(0), np.zeros((1, 32, 32, 3)), weights, train=False
     )
+
+
+def test_a_part_of_a_space_computes_what_the_space_does():
+  """Weights cut out for a few genotypes, with the choices of one of them."""
+  space = SPACE
+  genotypes = np.asarray(space.sobol(32, seed=5)[:3])
+  part, inside = hull(space, genotypes)
+  variables = _supernet(space)
+  small = narrow(part, variables)
+  images = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
+
+  def logits(space, variables, genotype):
+    choice = one_hot(space, jnp.asarray(genotype))
+    return jax.jit(
+      lambda v: Supernet(space, CLASSES).apply(v, images, choice, train=False)
+    )(variables)
+
+  for ours, theirs in zip(inside[:2], genotypes[:2], strict=True):
+    _assert_equal(
+      logits(part, small, ours), logits(space, variables, theirs), "logits"
+    )
+    chex.assert_trees_all_equal(
+      extract(part, ours, small), extract(space, theirs, variables)
+    )
+  # Something was there to cut.
+  sizes = [sum(x.size for x in jax.tree.leaves(v)) for v in (small, variables)]
+  assert sizes[0] < sizes[1]

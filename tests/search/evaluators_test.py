@@ -10,6 +10,7 @@ import pytest
 from fbnax import data
 from fbnax.data import StreamedSplit
 from fbnax.models import Supernet
+from fbnax.search import grouping
 from fbnax.search.evaluators import Candidate, by_training
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
 from fbnax.spaces.recipe import Recipe
@@ -76,9 +77,9 @@ def _examples(seed):
 
 
 @functools.cache
-def _evaluator():
+def _evaluator(plan=None):
   return by_training(
-    SPACE, K, 1, _settings, _examples(0), _examples(1), size=SIZE
+    SPACE, K, 1, _settings, _examples(0), _examples(1), size=SIZE, plan=plan
   )
 
 
@@ -104,7 +105,21 @@ MANY = (
 FOUR = tuple(c for c in MANY if c.genotype[0] == 0)
 
 
-def test_the_candidates_of_a_resolution_are_trained_together(monkeypatch):
+@pytest.mark.parametrize(
+  ("plan", "wanted", "sizes"),
+  [
+    # Short trainings: one group of each resolution, in parts of like size.
+    (None, [[2, 3], [5, 9], [1, 7]], [(4, 2), (4, 2), (6, 2)]),
+    (
+      grouping.by_masks(SIZE),
+      [[2, 3, 5], [9], [1, 7]],
+      [(4, SIZE), (4, SIZE), (6, SIZE)],
+    ),
+  ],
+)
+def test_the_candidates_of_a_resolution_are_trained_together(
+  plan, wanted, sizes, monkeypatch
+):
   def fit(model, settings, state, member, train, *, on_epoch, **_):
     trained.append((settings.resolution, member.key.shape[0]))
     for epoch in range(EPOCHS):
@@ -113,12 +128,13 @@ def test_the_candidates_of_a_resolution_are_trained_together(monkeypatch):
 
   trained, told = [], []
   monkeypatch.setattr(loop, "fit", fit)
-  parts = _parts(MANY, progress=told.append)
+  evaluator = _evaluator(plan)
+  parts = _parts(MANY, evaluator, progress=told.append)
   ids = [[outcome.id for outcome in part] for part in parts]
-  assert ids == [[2, 3, 5], [9], [1, 7]]
-  # All parts are of one size; progress does not count what fills them.
-  assert trained == [(4, SIZE), (4, SIZE), (6, SIZE)]
-  assert told == [3] * EPOCHS + [1] * EPOCHS + [2] * EPOCHS
+  assert ids == wanted
+  # Parts of a group are of one size; progress does not count what fills them.
+  assert trained == sizes
+  assert told == [len(part) for part in wanted for _ in range(EPOCHS)]
 
 
 def test_outcomes():
@@ -134,7 +150,7 @@ def test_outcomes():
 def test_outcomes_come_while_others_are_still_to_be_trained():
   told = []
   outcomes = _evaluator()(FOUR, EPOCHS, told.append)
-  assert [o.id for o in next(outcomes)] == [2, 3, 5]
+  assert [o.id for o in next(outcomes)] == [2, 3]
   assert len(told) == EPOCHS
 
 
@@ -142,7 +158,7 @@ def test_a_restart_evaluates_what_is_left_in_the_same_company():
   """A part of which anything is left is trained again, to the same bits."""
   whole = _outcomes(FOUR)
   (part,) = _evaluator()(FOUR, EPOCHS, lambda _: None, ended=(9, 3, 2))
-  assert [outcome.id for outcome in part] == [2, 3, 5]
+  assert [outcome.id for outcome in part] == [5, 9]
   for outcome in part:
     before = whole[outcome.id]
     assert outcome._replace(seconds=0.0) == before._replace(seconds=0.0)
@@ -189,6 +205,19 @@ def test_an_outcome_does_not_depend_on_the_company():
     found = outcomes[candidate.id]
     np.testing.assert_allclose(alone.curve, found.curve, atol=1e-5)
     np.testing.assert_allclose(alone.log_loss, found.log_loss, rtol=1e-5)
+
+
+def test_an_outcome_does_not_depend_on_the_plan():
+  """Masks for all, or a program for each network alone."""
+
+  def alone(space, candidates, epochs):
+    return [grouping.Group(4, (c,), 1, whole=False) for c in candidates]
+
+  masked = _outcomes(FOUR, evaluator=_evaluator(grouping.by_masks(SIZE)))
+  found = _outcomes(FOUR[:2], evaluator=_evaluator(alone))
+  for i, outcome in found.items():
+    np.testing.assert_allclose(outcome.curve, masked[i].curve, atol=1e-5)
+    np.testing.assert_allclose(outcome.losses, masked[i].losses, rtol=1e-4)
 
 
 def test_another_seed_is_another_training():

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.models import Supernet
+from fbnax.models import Supernet, extract
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
+from fbnax.spaces.hull import hull
 from fbnax.spaces.recipe import Recipe
 from fbnax.spaces.space import Decision, SearchSpace, follow
 from fbnax.training import loop, population, programs
@@ -129,6 +130,25 @@ def test_initial_states_do_not_depend_on_the_population():
   assert kernels.shape[0] == 3
   assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
   np.testing.assert_array_equal(together.step, [0, 0, 0])
+
+
+def test_a_part_of_the_space_starts_with_the_weights_of_the_space():
+  part, inside = hull(SPACE, GENOTYPES[[0, 2]])
+  members = _members([0, 2])
+  whole = _initial(members)
+  cut = jax.device_get(population.initial(SPACE, K, C, members, part))
+  for i, genotype in enumerate(GENOTYPES[[0, 2]]):
+    chex.assert_trees_all_equal(
+      extract(part, inside[i], population.pick(cut.variables, i)),
+      extract(SPACE, genotype, population.pick(whole.variables, i)),
+    )
+  # Stage 2, which neither has, is left out; averages start at the weights.
+  assert "stage2_block0" not in cut.variables["params"]
+  assert cut.ema.shape == (
+    2,
+    sum(leaf[0].size for leaf in jax.tree.leaves(cut.variables)),
+  )
+  np.testing.assert_array_equal(cut.step, [0, 0])
 
 
 def test_initial_states_follow_from_seed_and_architecture_alone():

@@ -1,0 +1,199 @@
+"""Which candidates share a program, and what of the space that program holds.
+
+Under masks one program trains any candidates, at the price of the largest
+network of the space; a network of its own costs its own price, and another
+compilation. Where members of a population are trained one after the other, as
+on a CPU, only compilation speaks for masks. So a round is cut into groups of
+candidates of like size, each with a program for the part of the space that they
+choose (`fbnax.spaces.hull`): few groups where trainings are short, one for each
+candidate where they are long.
+
+The plan follows from the candidates and from what they are trained on alone, so
+a search that is started again groups as it did before. What a candidate's
+training yields is the same in every group, up to rounding.
+
+Symbols: `n` candidates, `D` decisions, `P` members of a population.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax import costs
+from fbnax.search.candidates import Candidate
+from fbnax.spaces.follow import decisions_of
+from fbnax.spaces.hull import has_hulls
+from fbnax.spaces.space import SearchSpace
+from fbnax.spaces.tables import open_fields
+
+# What is weighed, as measured on two cores by `tests.benchmarks.population`.
+# They decide how candidates are grouped; what they yield depends on none.
+PROGRAM = 30.0  # Seconds to compile a program.
+SECOND = 2e9  # MACs of the forward pass that are trained in a second.
+MASKS = 1.25  # Price of masks beside that of the larger network.
+
+
+class Group(NamedTuple):
+  """Candidates of one resolution with a program of their own.
+
+  Attributes:
+    resolution: pixels.
+    candidates: whose program it is.
+    size: `P`; the last ones are repeated to fill it.
+    whole: whether its program is that of the whole space.
+  """
+
+  resolution: int
+  candidates: tuple[Candidate, ...]
+  size: int
+  whole: bool
+
+  def parts(self) -> Iterator[list[Candidate]]:
+    """What is trained at a time."""
+    for start in range(0, len(self.candidates), self.size):
+      yield list(self.candidates[start : start + self.size])
+
+
+Plan = Callable[[SearchSpace, Sequence[Candidate], int], list[Group]]
+
+
+def by_masks(size: int) -> Plan:
+  """One program for all candidates of a resolution, of the whole space.
+
+  Args:
+    size: `P`.
+
+  Returns:
+    A plan of a space, candidates and epochs.
+  """
+
+  def plan(
+    space: SearchSpace, candidates: Sequence[Candidate], epochs: int
+  ) -> list[Group]:
+    return [
+      Group(side, tuple(alike), size, whole=True)
+      for side, alike in by_resolution(space, candidates)
+    ]
+
+  return plan
+
+
+def by_size(size: int, num_classes: int, images: int) -> Plan:
+  """Groups whose programs and trainings are expected to end first.
+
+  Of all ways to cut the candidates of a resolution, in the order of their
+  MACs, into groups.
+
+  Args:
+    size: `P` at most.
+    num_classes: outputs.
+    images: of an epoch.
+
+  Returns:
+    A plan of a space, candidates and epochs; of a space without hulls that of
+    `by_masks`.
+  """
+
+  def plan(
+    space: SearchSpace, candidates: Sequence[Candidate], epochs: int
+  ) -> list[Group]:
+    if not has_hulls(space):
+      return by_masks(size)(space, candidates, epochs)
+    found = []
+    for side, alike in by_resolution(space, candidates):
+      for members in _cut(space, alike, num_classes, images * epochs):
+        parts = -(-len(members) // size)
+        each = -(-len(members) // parts)
+        found.append(Group(side, tuple(members), each, whole=False))
+    return found
+
+  return plan
+
+
+def by_resolution(
+  space: SearchSpace, candidates: Sequence[Candidate]
+) -> Iterator[tuple[int, list[Candidate]]]:
+  """Candidates in the order of their ids, by ascending resolution."""
+
+  def resolution(candidate: Candidate) -> int:
+    return space.architecture(np.asarray(candidate.genotype)).resolution
+
+  ordered = sorted(candidates, key=lambda c: (resolution(c), c.id))
+  for side, group in itertools.groupby(ordered, resolution):
+    yield side, list(group)
+
+
+def _cut(
+  space: SearchSpace, alike: list[Candidate], num_classes: int, images: int
+) -> list[list[Candidate]]:
+  """The groups of candidates of one resolution."""
+  genotypes = np.asarray([c.genotype for c in alike], np.int32)
+  macs = _macs(space, genotypes, num_classes)
+  order = sorted(range(len(alike)), key=lambda i: (macs[i], alike[i].id))
+  prices = _prices(space, genotypes[order], num_classes, images)
+  groups = [[order[i] for i in range(*ends)] for ends in cheapest_cuts(prices)]
+  return [
+    sorted((alike[i] for i in group), key=lambda c: c.id) for group in groups
+  ]
+
+
+def _prices(
+  space: SearchSpace, genotypes: np.ndarray, num_classes: int, images: int
+) -> np.ndarray:
+  """Seconds of a group from one place to before another, `f64[n, n + 1]`.
+
+  Infinite where the other place does not lie behind.
+  """
+  count = len(genotypes)
+  about = set(decisions_of(*open_fields(space.table)))
+  column = np.asarray([d.name in about for d in space.decisions])
+  rows = np.where(column, genotypes, 0)
+  starts, stops = np.triu_indices(count)
+  # Of all members from `i` on up to each, the largest choices.
+  tops = [np.maximum.accumulate(rows[i:], axis=0) for i in range(count)]
+  macs = _macs(space, np.concatenate(tops), num_classes)
+  members = stops + 1 - starts
+  work = macs * images * members / SECOND
+  prices = np.full((count, count + 1), np.inf)
+  prices[starts, stops + 1] = PROGRAM + work * np.where(members > 1, MASKS, 1.0)
+  return prices
+
+
+def cheapest_cuts(prices: np.ndarray) -> list[tuple[int, int]]:
+  """The way to cut a row of things into groups that costs the least.
+
+  Args:
+    prices: of a group from place `i` to before place `j`, `f64[n, n + 1]`.
+
+  Returns:
+    Both places of each group, in order.
+  """
+  count = len(prices)
+  paid, before = np.zeros(count + 1), np.zeros(count + 1, int)
+  for stop in range(1, count + 1):
+    sums = paid[:stop] + prices[:stop, stop]
+    before[stop] = int(sums.argmin())
+    paid[stop] = sums[before[stop]]
+  ends = [count]
+  while ends[-1] > 0:
+    ends.append(int(before[ends[-1]]))
+  return list(itertools.pairwise(reversed(ends)))
+
+
+def _macs(
+  space: SearchSpace, genotypes: np.ndarray, num_classes: int
+) -> np.ndarray:
+  """MACs of genotypes, `f64[n]`; programs are compiled for powers of two."""
+  count = len(genotypes)
+  padded = 1 << (count - 1).bit_length()
+  rows = np.concatenate(
+    [genotypes, np.repeat(genotypes[:1], padded - count, 0)]
+  )
+  found = costs.batch(space, jnp.asarray(rows), num_classes).macs
+  return np.asarray(jax.device_get(found), float)[:count]
