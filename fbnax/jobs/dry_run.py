@@ -19,7 +19,7 @@ import numpy as np
 
 from fbnax import costs
 from fbnax.data import Dataset
-from fbnax.jobs import estimates, inputs, nbdt_members, networks
+from fbnax.jobs import estimates, inputs, nbdt_members, networks, round_loads
 from fbnax.jobs.estimates import FORWARD, Measured, duration, size
 from fbnax.jobs.pool import Pool, draw_for, resolutions, shown
 from fbnax.search.budgets import Budget, cost_range
@@ -205,8 +205,7 @@ def _search(
   """Candidates: the supernet's step at the smallest and largest resolution."""
   search = config.search
   drawn = pool.genotypes[pool.searched(budgets, search.get("macs", ()))]
-  sides = resolutions(pool.space, drawn)
-  used = sorted(set(sides.tolist()))
+  used = sorted(set(resolutions(pool.space, drawn).tolist()))
   yield "measuring one step of the search (nothing is left of it) …"
   measured: list[Measured] = []
   population = np.resize(drawn, (search.population, drawn.shape[1]))
@@ -219,21 +218,20 @@ def _search(
     yield _measured_line(name, measured[-1], settings)
   running, compilation = 0.0, measured[0].start
   work = _steps(settings, train, validation)
-  for side in used:
+  loads = round_loads.of_rounds(
+    config, pool.space, drawn, dataset.num_classes, train, _rounds(config)
+  )
+  for side, load in loads.items():
     found = estimates.at_resolution(measured, side)
-    # A part of the population that is left over is trained as a whole one.
-    share = float((sides == side).mean())
-    trainings = sum(
-      math.ceil(count * share / search.population) for count in _rounds(config)
-    )
-    running += trainings * search.epochs * work * found.step
-    compilation += found.compilation * (1 + FORWARD)
+    running += load.populations * search.epochs * work * found.step
+    compilation += load.programs * found.compilation * (1 + FORWARD)
   row = len(pool.space.architecture(drawn[0]).to_json()) + _ROW
   trials = sum(_rounds(config))
   memory = max(m.memory for m in measured)
   parts.append(Part(running, compilation, memory, trials * row))
-  name = f"search on one machine, resolutions {used}, without early stop"
-  yield _part_line(name, parts[-1])
+  programs = sum(load.programs for load in loads.values())
+  name = f"search on one machine, {programs} programs, resolutions {used}"
+  yield _part_line(f"{name}, without early stop", parts[-1])
 
 
 def _members(

@@ -19,6 +19,7 @@ from fbnax.data import Dataset
 from fbnax.jobs import devices, inputs, parts
 from fbnax.jobs.config_values import all_numbers
 from fbnax.search.evaluators import Evaluator, by_training
+from fbnax.search.grouping import Plan, by_masks, by_size
 from fbnax.search.ray_cluster import Kind, connected
 from fbnax.search.tasks import by_tasks
 from fbnax.spaces import SearchSpace
@@ -124,7 +125,23 @@ def training(
     loop.place(train),
     loop.place(validation),
     config.search.population,
+    plan(config, classes, len(train)),
   )
+
+
+def plan(config: Any, num_classes: int, images: int) -> Plan:
+  """Which candidates of a round share a program; see `fbnax.search.grouping`.
+
+  Args:
+    config: of the run.
+    num_classes: outputs.
+    images: of an epoch.
+  """
+  size = config.search.population
+  # Where members run one after the other, and not on a device each.
+  if jax.default_backend() == "cpu" and config.mesh.population == 1:
+    return by_size(size, num_classes, images)
+  return by_masks(size)
 
 
 def ray_options(config: Any) -> Options:

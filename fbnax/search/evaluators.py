@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-import jax
 import numpy as np
 
 from fbnax.models.network import Supernet
@@ -89,15 +88,12 @@ def by_training(
     validation: images to measure on.
     size: `P` at most.
     plan: which candidates share a program (`fbnax.search.grouping`); None for
-      groups by size where members are trained one after the other, on a CPU,
-      and for masks alone elsewhere.
+      all of a resolution, under masks.
 
   Returns:
     The evaluator. What it yields depends on a candidate's genotype, seed and
     epochs alone, up to the rounding of its group's program.
   """
-  if plan is None and jax.default_backend() == "cpu":
-    plan = grouping.by_size(size, num_classes, len(train.labels))
   planned = plan or grouping.by_masks(size)
 
   def evaluate(

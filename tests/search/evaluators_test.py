@@ -108,12 +108,16 @@ FOUR = tuple(c for c in MANY if c.genotype[0] == 0)
 @pytest.mark.parametrize(
   ("plan", "wanted", "sizes"),
   [
-    # Short trainings: one group of each resolution, in parts of like size.
-    (None, [[2, 3], [5, 9], [1, 7]], [(4, 2), (4, 2), (6, 2)]),
     (
-      grouping.by_masks(SIZE),
+      None,
       [[2, 3, 5], [9], [1, 7]],
       [(4, SIZE), (4, SIZE), (6, SIZE)],
+    ),
+    # Short trainings: one group of each resolution, in parts of like size.
+    (
+      grouping.by_size(SIZE, K, 32),
+      [[2, 3], [5, 9], [1, 7]],
+      [(4, 2), (4, 2), (6, 2)],
     ),
   ],
 )
@@ -150,7 +154,7 @@ def test_outcomes():
 def test_outcomes_come_while_others_are_still_to_be_trained():
   told = []
   outcomes = _evaluator()(FOUR, EPOCHS, told.append)
-  assert [o.id for o in next(outcomes)] == [2, 3]
+  assert [o.id for o in next(outcomes)] == [2, 3, 5]
   assert len(told) == EPOCHS
 
 
@@ -158,7 +162,7 @@ def test_a_restart_evaluates_what_is_left_in_the_same_company():
   """A part of which anything is left is trained again, to the same bits."""
   whole = _outcomes(FOUR)
   (part,) = _evaluator()(FOUR, EPOCHS, lambda _: None, ended=(9, 3, 2))
-  assert [outcome.id for outcome in part] == [5, 9]
+  assert [outcome.id for outcome in part] == [2, 3, 5]
   for outcome in part:
     before = whole[outcome.id]
     assert outcome._replace(seconds=0.0) == before._replace(seconds=0.0)
@@ -213,11 +217,21 @@ def test_an_outcome_does_not_depend_on_the_plan():
   def alone(space, candidates, epochs):
     return [grouping.Group(4, (c,), 1, whole=False) for c in candidates]
 
-  masked = _outcomes(FOUR, evaluator=_evaluator(grouping.by_masks(SIZE)))
+  masked = _outcomes(FOUR)
   found = _outcomes(FOUR[:2], evaluator=_evaluator(alone))
   for i, outcome in found.items():
     np.testing.assert_allclose(outcome.curve, masked[i].curve, atol=1e-5)
     np.testing.assert_allclose(outcome.losses, masked[i].losses, rtol=1e-4)
+
+
+def test_a_group_by_size_goes_on_to_the_same_bits():
+  evaluator = _evaluator(grouping.by_size(SIZE, K, 32))
+  whole = _outcomes(FOUR, evaluator=evaluator)
+  (part,) = evaluator(FOUR, EPOCHS, lambda _: None, ended=(9, 3, 2))
+  assert [outcome.id for outcome in part] == [5, 9]
+  for outcome in part:
+    before = whole[outcome.id]
+    assert outcome._replace(seconds=0.0) == before._replace(seconds=0.0)
 
 
 def test_another_seed_is_another_training():

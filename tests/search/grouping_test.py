@@ -76,7 +76,7 @@ def test_epochs_count_as_images_do():
   assert few == many
 
 
-@pytest.mark.parametrize("images", [10_000, 300_000, 1_000_000])
+@pytest.mark.parametrize("images", [10_000, 60_000, 1_000_000])
 def test_groups_are_the_cheapest_by_the_largest_network_of_each(images):
   """Against hulls of all cuts, by exact counts."""
   candidates = [c for c in _candidates(12, seed=1) if c.genotype[0] == 0][:6]
@@ -102,7 +102,9 @@ def test_a_plan_does_not_depend_on_the_order():
   plan = grouping.by_size(4, K, images=500_000)
   wanted = plan(SPACE, candidates, 1)
   assert plan(SPACE, candidates[::-1], 1) == wanted
-  assert sorted(itertools.chain(*_ids(wanted))) == sorted(c.id for c in candidates)
+  assert sorted(itertools.chain(*_ids(wanted))) == sorted(
+    c.id for c in candidates
+  )
 
 
 def test_no_candidates_no_groups():
