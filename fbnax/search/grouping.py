@@ -5,8 +5,9 @@ network of the space; a network of its own costs its own price, and another
 compilation. Where members of a population are trained one after the other, as
 on a CPU, only compilation speaks for masks. So a round is cut into groups of
 candidates of like size, each with a program for the part of the space that they
-choose (`fbnax.spaces.hull`): few groups where trainings are short, one for each
-candidate where they are long.
+choose (`fbnax.spaces.hull`), where that saves more than compiling it takes: a
+program for each candidate where trainings are long, masks for all where they
+are short. The program of masks counts as there: all rounds share it.
 
 The plan follows from the candidates and from what they are trained on alone, so
 a search that is started again groups as it did before. What a candidate's
@@ -107,7 +108,10 @@ def by_size(size: int, num_classes: int, images: int) -> Plan:
       return by_masks(size)(space, candidates, epochs)
     found = []
     for side, alike in by_resolution(space, candidates):
-      for members in _cut(space, alike, num_classes, images * epochs):
+      masked, groups = _cut(space, alike, num_classes, images * epochs)
+      if masked:
+        found.append(Group(side, tuple(masked), size, whole=True))
+      for members in groups:
         parts = -(-len(members) // size)
         each = -(-len(members) // parts)
         found.append(Group(side, tuple(members), each, whole=False))
@@ -131,16 +135,22 @@ def by_resolution(
 
 def _cut(
   space: SearchSpace, alike: list[Candidate], num_classes: int, images: int
-) -> list[list[Candidate]]:
-  """The groups of candidates of one resolution."""
+) -> tuple[list[Candidate], list[list[Candidate]]]:
+  """Candidates of one resolution that are left to masks, and the groups."""
   genotypes = np.asarray([c.genotype for c in alike], np.int32)
   macs = _macs(space, genotypes, num_classes)
   order = sorted(range(len(alike)), key=lambda i: (macs[i], alike[i].id))
-  prices = _prices(space, genotypes[order], num_classes, images)
-  groups = [[order[i] for i in range(*ends)] for ends in cheapest_cuts(prices)]
-  return [
-    sorted((alike[i] for i in group), key=lambda c: c.id) for group in groups
-  ]
+  grouped = _prices(space, genotypes[order], num_classes, images)
+  masked = _masked_prices(space, genotypes, num_classes, images)
+  left: list[Candidate] = []
+  groups = []
+  for start, stop in cheapest_cuts(np.minimum(grouped, masked)):
+    members = [alike[i] for i in order[start:stop]]
+    if masked[start, stop] <= grouped[start, stop]:
+      left += members
+    else:
+      groups.append(sorted(members, key=lambda c: c.id))
+  return sorted(left, key=lambda c: c.id), groups
 
 
 def _prices(
@@ -163,6 +173,20 @@ def _prices(
   prices = np.full((count, count + 1), np.inf)
   prices[starts, stops + 1] = PROGRAM + work * np.where(members > 1, MASKS, 1.0)
   return prices
+
+
+def _masked_prices(
+  space: SearchSpace, genotypes: np.ndarray, num_classes: int, images: int
+) -> np.ndarray:
+  """Likewise under masks over the whole space, whose program is there."""
+  count = len(genotypes)
+  resolution = decisions_of(space.table.resolution)
+  kept = np.asarray([d.name in resolution for d in space.decisions])
+  largest = np.where(kept, genotypes[0], np.asarray(space.choices) - 1)
+  (macs,) = _macs(space, largest[None].astype(np.int32), num_classes)
+  members = np.arange(count + 1)[None] - np.arange(count)[:, None]
+  work = macs * images * members / SECOND * MASKS
+  return np.where(members > 0, work, np.inf)
 
 
 def cheapest_cuts(prices: np.ndarray) -> list[tuple[int, int]]:

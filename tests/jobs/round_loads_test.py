@@ -6,7 +6,8 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import costs, spaces
-from fbnax.jobs import round_loads
+from fbnax.jobs import evaluating, round_loads
+from fbnax.search.grouping import Group, by_resolution
 
 SPACE = spaces.get("small").fix(resolution=(8, 12))
 K = 10
@@ -61,7 +62,14 @@ def test_the_price_of_one_network_is_its_share_of_the_largest():
   assert load.populations == pytest.approx(share / 1.25, rel=0.05)
 
 
-def test_on_a_cluster_each_task_groups_its_own():
+def test_on_a_cluster_each_task_groups_its_own(monkeypatch):
+  def plan(*_):
+    return lambda space, candidates, epochs: [
+      Group(side, tuple(alike), 2, whole=False)
+      for side, alike in by_resolution(space, candidates)
+    ]
+
+  monkeypatch.setattr(evaluating, "plan", plan)
   here, there = (_loads(100, evaluator=name) for name in ("train", "ray"))
   assert sum(load.programs for load in here.values()) == 4
   assert sum(load.programs for load in there.values()) > 4

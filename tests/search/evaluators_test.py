@@ -105,6 +105,14 @@ MANY = (
 FOUR = tuple(c for c in MANY if c.genotype[0] == 0)
 
 
+def pairs(space, candidates, epochs):
+  """A plan: a program for those of each resolution, two at a time."""
+  return [
+    grouping.Group(side, tuple(alike), 2, whole=False)
+    for side, alike in grouping.by_resolution(space, candidates)
+  ]
+
+
 @pytest.mark.parametrize(
   ("plan", "wanted", "sizes"),
   [
@@ -113,11 +121,12 @@ FOUR = tuple(c for c in MANY if c.genotype[0] == 0)
       [[2, 3, 5], [9], [1, 7]],
       [(4, SIZE), (4, SIZE), (6, SIZE)],
     ),
-    # Short trainings: one group of each resolution, in parts of like size.
+    (pairs, [[2, 3], [5, 9], [1, 7]], [(4, 2), (4, 2), (6, 2)]),
+    # Short trainings are left to masks.
     (
       grouping.by_size(SIZE, K, 32),
-      [[2, 3], [5, 9], [1, 7]],
-      [(4, 2), (4, 2), (6, 2)],
+      [[2, 3, 5], [9], [1, 7]],
+      [(4, SIZE), (4, SIZE), (6, SIZE)],
     ),
   ],
 )
@@ -224,8 +233,8 @@ def test_an_outcome_does_not_depend_on_the_plan():
     np.testing.assert_allclose(outcome.losses, masked[i].losses, rtol=1e-4)
 
 
-def test_a_group_by_size_goes_on_to_the_same_bits():
-  evaluator = _evaluator(grouping.by_size(SIZE, K, 32))
+def test_a_group_with_its_own_program_goes_on_to_the_same_bits():
+  evaluator = _evaluator(pairs)
   whole = _outcomes(FOUR, evaluator=evaluator)
   (part,) = evaluator(FOUR, EPOCHS, lambda _: None, ended=(9, 3, 2))
   assert [outcome.id for outcome in part] == [5, 9]

@@ -48,23 +48,25 @@ def test_the_cuts_are_the_cheapest_of_all(seed):
 
 def test_short_trainings_share_a_program_and_long_ones_share_none():
   candidates = _candidates(8)
-  sides = [
-    SPACE.architecture(np.asarray(c.genotype)).resolution for c in candidates
-  ]
   short = grouping.by_size(3, K, images=10)(SPACE, candidates, 1)
-  assert [g.resolution for g in short] == [8, 12]
-  assert sorted(map(len, _ids(short))) == sorted(
-    sides.count(side) for side in (8, 12)
-  )
-  # Not three and one, of which the one is trained three times.
-  for group in short:
-    sizes = [len(part) for part in group.parts()]
-    assert max(sizes) == group.size <= 3
-    assert max(sizes) - min(sizes) <= 1
+  assert short == grouping.by_masks(3)(SPACE, candidates, 1)
+  assert [(g.resolution, g.size, g.whole) for g in short] == [
+    (8, 3, True),
+    (12, 3, True),
+  ]
   long = grouping.by_size(3, K, images=10**7)(SPACE, candidates, 1)
   assert [len(g.candidates) for g in long] == [1] * 8
   assert [g.size for g in long] == [1] * 8
-  assert not any(g.whole for g in (*short, *long))
+  assert not any(g.whole for g in long)
+
+
+def test_the_parts_of_a_group_are_of_like_size(monkeypatch):
+  """Not three and one, of which the one is trained three times."""
+  candidates = [c for c in _candidates(12) if c.genotype[0] == 0][:4]
+  monkeypatch.setattr(grouping, "_cut", lambda _, alike, *__: ([], [alike]))
+  (group,) = grouping.by_size(3, K, images=1)(SPACE, candidates, 1)
+  assert group.size == 2 and not group.whole
+  assert [len(part) for part in group.parts()] == [2, 2]
 
 
 def test_epochs_count_as_images_do():
@@ -76,7 +78,7 @@ def test_epochs_count_as_images_do():
   assert few == many
 
 
-@pytest.mark.parametrize("images", [10_000, 60_000, 1_000_000])
+@pytest.mark.parametrize("images", [20_000, 40_000, 60_000, 1_000_000])
 def test_groups_are_the_cheapest_by_the_largest_network_of_each(images):
   """Against hulls of all cuts, by exact counts."""
   candidates = [c for c in _candidates(12, seed=1) if c.genotype[0] == 0][:6]
@@ -85,16 +87,30 @@ def test_groups_are_the_cheapest_by_the_largest_network_of_each(images):
     for c in candidates
   }
   ordered = sorted(candidates, key=lambda c: (macs[c], c.id))
+  space = SPACE.fix(resolution=8)
+  whole = space.architecture(np.asarray(space.choices) - 1)
+  second = images / grouping.SECOND
+  each = costs.count(whole, K).macs * second * grouping.MASKS
   prices = np.full((len(ordered), len(ordered) + 1), np.inf)
+  masked = set()
   for i, j in itertools.combinations(range(len(ordered) + 1), 2):
     part, inside = hull(SPACE, [c.genotype for c in ordered[i:j]])
     top = costs.count(part.architecture(inside.max(0)), K).macs
     masks = grouping.MASKS if j - i > 1 else 1.0
-    work = (j - i) * top * images / grouping.SECOND * masks
-    prices[i, j] = grouping.PROGRAM + work
+    own = grouping.PROGRAM + (j - i) * top * second * masks
+    prices[i, j] = min(own, (j - i) * each)
+    if prices[i, j] < own:
+      masked.add((i, j))
+  cuts = _cheapest(prices)
+  left = sorted(c.id for i, j in cuts if (i, j) in masked for c in ordered[i:j])
+  wanted = [
+    sorted(c.id for c in ordered[i:j]) for i, j in cuts if (i, j) not in masked
+  ]
   groups = grouping.by_size(2, K, images)(SPACE, candidates, 1)
-  wanted = [sorted(c.id for c in ordered[i:j]) for i, j in _cheapest(prices)]
-  assert _ids(groups) == wanted
+  assert _ids(groups) == [left] * bool(left) + wanted
+  assert [g.whole for g in groups] == [True] * bool(left) + [False] * len(
+    wanted
+  )
 
 
 def test_a_plan_does_not_depend_on_the_order():
