@@ -219,7 +219,7 @@ def _search(
   running, compilation = 0.0, measured[0].start
   work = _steps(settings, train, validation)
   loads = round_loads.of_rounds(
-    config, pool.space, drawn, dataset.num_classes, train, _rounds(config)
+    config, pool.space, drawn, dataset, train, _rounds(config)
   )
   for side, load in loads.items():
     found = estimates.at_resolution(measured, side)

@@ -18,7 +18,8 @@ from fbnax import __version__, data
 from fbnax.data import Dataset
 from fbnax.jobs import devices, inputs, parts
 from fbnax.jobs.config_values import all_numbers
-from fbnax.search.evaluators import Evaluator, by_training
+from fbnax.search import evaluators
+from fbnax.search.evaluators import Evaluator, Trainer, planned
 from fbnax.search.grouping import Plan, by_masks, by_size
 from fbnax.search.ray_cluster import Kind, connected
 from fbnax.search.tasks import by_tasks
@@ -83,6 +84,7 @@ def opened(
         address=options.address,
         workers=options.workers,
       ),
+      plan=plan(config, dataset, _images(config, dataset, train)),
       attempts=options.attempts,
       more={
         "config": to_json(config.to_dict()),
@@ -108,6 +110,21 @@ def training(
   validation: data.AnySplit,
 ) -> Evaluator:
   """The evaluator that trains in this process."""
+  return planned(
+    space,
+    trainer(config, space, dataset, train, validation),
+    plan(config, dataset, _images(config, dataset, train)),
+  )
+
+
+def trainer(
+  config: Any,
+  space: SearchSpace,
+  dataset: Dataset,
+  train: data.AnySplit,
+  validation: data.AnySplit,
+) -> Trainer:
+  """What trains candidates in this process."""
   classes = dataset.num_classes
   if config.search.classes:
     both = (train, validation)
@@ -117,31 +134,42 @@ def training(
     )
     classes = config.search.classes
   _settings(config, dataset, 1)  # What is not legal is said now.
-  return by_training(
+  return evaluators.trainer(
     space,
     classes,
     dataset.channels,
     lambda side: _settings(config, dataset, side),
     loop.place(train),
     loop.place(validation),
-    config.search.population,
-    plan(config, classes, len(train)),
   )
 
 
-def plan(config: Any, num_classes: int, images: int) -> Plan:
+def plan(config: Any, dataset: Dataset, images: int) -> Plan:
   """Which candidates of a round share a program; see `fbnax.search.grouping`.
 
   Args:
     config: of the run.
-    num_classes: outputs.
+    dataset: for its classes.
     images: of an epoch.
   """
   size = config.search.population
   # Where members run one after the other, and not on a device each.
-  if jax.default_backend() == "cpu" and config.mesh.population == 1:
-    return by_size(size, num_classes, images)
+  if _trains_on_cpu(config) and config.mesh.population == 1:
+    return by_size(size, config.search.classes or dataset.num_classes, images)
   return by_masks(size)
+
+
+def _images(config: Any, dataset: Dataset, train: data.AnySplit) -> int:
+  """Of an epoch, about: classes have about as many images each."""
+  share = (config.search.classes or dataset.num_classes) / dataset.num_classes
+  return round(len(train) * share)
+
+
+def _trains_on_cpu(config: Any) -> bool:
+  """Whether candidates are trained on a CPU, here or by Ray's workers."""
+  if config.evaluator == "ray":
+    return not any(config.ray.gpus)
+  return jax.default_backend() == "cpu"
 
 
 def ray_options(config: Any) -> Options:

@@ -24,25 +24,26 @@ def evaluate(text: str) -> str:
   driver, which paths in the config start from, and `version` of fbnax.
   """
   compiling.prepare()
-  from fbnax.search import task_messages  # Imports JAX.
+  from fbnax.search import evaluators, task_messages  # They import JAX.
 
   request = json.loads(text)
   try:
-    evaluator = _evaluator(
+    space, trainer = _trainer(
       request["config"], request["directory"], request["version"]
     )
   except Exception as error:
     where = socket.gethostname()
     reason = f"on {where}: {type(error).__name__}: {error}"
     return task_messages.refusal(reason)
-  candidates = task_messages.candidates(request)
-  ended = evaluator(candidates, request["epochs"], lambda _: None)
+  part = task_messages.group(request)
+  evaluator = evaluators.planned(space, trainer, lambda *_: [part])
+  ended = evaluator(part.candidates, request["epochs"], lambda _: None)
   return task_messages.answer([o for outcomes in ended for o in outcomes])
 
 
 @functools.lru_cache(maxsize=1)
-def _evaluator(config_json: str, directory: str, version: str) -> Any:
-  """What trains here, built once in a process."""
+def _trainer(config_json: str, directory: str, version: str) -> Any:
+  """The space, and what trains here, built once in a process."""
   from ml_collections import config_dict
 
   from fbnax.jobs import evaluating, inputs
@@ -59,4 +60,4 @@ def _evaluator(config_json: str, directory: str, version: str) -> Any:
   dataset = inputs.dataset(config)
   train, validation = inputs.hold_out(config, dataset)
   space = inputs.space(config, dataset.channels)
-  return evaluating.training(config, space, dataset, train, validation)
+  return space, evaluating.trainer(config, space, dataset, train, validation)

@@ -5,15 +5,15 @@ Symbols: `n` points of a pool, `D` decisions, `P` candidates of a population.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fbnax import costs
+from fbnax.data import Dataset
 from fbnax.jobs import evaluating
 from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators import parts
 from fbnax.search.grouping import MASKS, Group
 from fbnax.spaces import SearchSpace
 from fbnax.spaces.hull import hull
@@ -36,7 +36,7 @@ def of_rounds(
   config: Any,
   space: SearchSpace,
   drawn: np.ndarray,
-  num_classes: int,
+  dataset: Dataset,
   images: int,
   rounds: Sequence[int],
 ) -> dict[int, Load]:
@@ -46,48 +46,32 @@ def of_rounds(
     config: of the run.
     space: the space.
     drawn: `i32[n, D]`, points that candidates may be.
-    num_classes: outputs.
+    dataset: for its classes.
     images: of an epoch.
     rounds: candidates of each.
   """
   found: dict[int, Load] = {}
   masked = set()
+  plan = evaluating.plan(config, dataset, images)
   rng = np.random.default_rng(0)
   for count in rounds:
     rows = drawn[rng.choice(len(drawn), count, replace=count > len(drawn))]
-    for group in _groups(config, space, rows, num_classes, images):
+    candidates = [
+      Candidate(i, tuple(row.tolist()), i) for i, row in enumerate(rows)
+    ]
+    for group in plan(space, candidates, config.search.epochs):
       before = found.get(group.resolution, Load())
-      new = not (group.whole and group.resolution in masked)
-      if group.whole:
+      new = not (group.holds is None and group.resolution in masked)
+      if group.holds is None:
         masked.add(group.resolution)
       found[group.resolution] = Load(
         before.programs + new,
         before.populations
         + _members(group)
         / config.search.population
-        * _price(space, group, num_classes),
+        * _price(space, group, dataset.num_classes),
       )
   return dict(sorted(found.items()))
-
-
-def _groups(
-  config: Any,
-  space: SearchSpace,
-  rows: np.ndarray,
-  num_classes: int,
-  images: int,
-) -> Iterator[Group]:
-  """The groups of a round; on a cluster each task groups its own candidates."""
-  plan = evaluating.plan(config, num_classes, images)
-  size, epochs = config.search.population, config.search.epochs
-  candidates = [
-    Candidate(i, tuple(row.tolist()), i) for i, row in enumerate(rows)
-  ]
-  if config.get("evaluator", "train") == "ray":
-    for _, part in parts(space, candidates, size):
-      yield from plan(space, part, epochs)
-  else:
-    yield from plan(space, candidates, epochs)
 
 
 def _members(group: Group) -> int:
@@ -97,9 +81,9 @@ def _members(group: Group) -> int:
 
 def _price(space: SearchSpace, group: Group, num_classes: int) -> float:
   """Of a step, as a share of that of the whole space under masks."""
-  if group.whole:
+  if group.holds is None:
     return 1.0
-  part, inside = hull(space, [c.genotype for c in group.candidates])
+  part, inside = hull(space, group.holds)
   largest = part.architecture(inside.max(0))
   whole = space.architecture(np.asarray(space.choices) - 1)
   share = (

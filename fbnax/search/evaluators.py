@@ -20,7 +20,7 @@ from fbnax.search.candidates import Candidate
 from fbnax.search.grouping import Group, Plan
 from fbnax.spaces.hull import hull
 from fbnax.spaces.space import SearchSpace
-from fbnax.training import loop, population
+from fbnax.training import loop, population, programs
 from fbnax.training.recipes import Settings
 from fbnax.training.step import Model
 
@@ -67,6 +67,15 @@ class Evaluator(Protocol):
     """
 
 
+class Trainer(Protocol):
+  """Trains candidates that share a program, `P` of them."""
+
+  def __call__(
+    self, part: Group, epochs: int, progress: Callable[[float], None]
+  ) -> list[Outcome]:
+    """Outcomes of a part of a group; the rest as an `Evaluator` has it."""
+
+
 def by_training(
   space: SearchSpace,
   num_classes: int,
@@ -94,7 +103,21 @@ def by_training(
     The evaluator. What it yields depends on a candidate's genotype, seed and
     epochs alone, up to the rounding of its group's program.
   """
-  planned = plan or grouping.by_masks(size)
+  return planned(
+    space,
+    trainer(space, num_classes, channels, settings_at, train, validation),
+    plan or grouping.by_masks(size),
+  )
+
+
+def planned(space: SearchSpace, trained: Trainer, plan: Plan) -> Evaluator:
+  """An evaluator of groups, one after the other.
+
+  Args:
+    space: the space.
+    trained: trains a part of a group.
+    plan: cuts a round into groups.
+  """
 
   def evaluate(
     candidates: Sequence[Candidate],
@@ -102,20 +125,33 @@ def by_training(
     progress: Callable[[float], None],
     ended: Collection[int] = (),
   ) -> Iterator[list[Outcome]]:
-    for group in planned(space, candidates, epochs):
+    for group in plan(space, candidates, epochs):
       for part in group.parts():
-        if not all(c.id in ended for c in part):
-          yield _train(group, part, epochs, progress)
+        if not all(c.id in ended for c in part.candidates):
+          yield trained(part, epochs, progress)
+      if group.holds is not None:
+        programs.forget()  # Nobody else has a use for them.
 
-  def _train(
-    group: Group,
-    part: list[Candidate],
-    epochs: int,
-    progress: Callable[[float], None],
+  return evaluate
+
+
+def trainer(
+  space: SearchSpace,
+  num_classes: int,
+  channels: int,
+  settings_at: Callable[[int], Settings],
+  train: loop.Feed,
+  validation: loop.Feed,
+) -> Trainer:
+  """What trains a part of a group on this machine; see `by_training`."""
+
+  def trained(
+    part: Group, epochs: int, progress: Callable[[float], None]
   ) -> list[Outcome]:
     start = time.monotonic()
+    count = len(part.candidates)
     # What is left over is filled, so that nothing is compiled for it.
-    filled = part + [part[-1]] * (group.size - len(part))
+    filled = part.candidates + part.candidates[-1:] * (part.size - count)
     genotypes = np.asarray([c.genotype for c in filled], np.int32)
     stacked = population.members(
       space,
@@ -124,16 +160,16 @@ def by_training(
       [c.seed for c in filled],
     )
     inner = None
-    if not group.whole:
-      inner, rows = hull(space, [c.genotype for c in group.candidates])
+    if part.holds is not None:
+      inner, rows = hull(space, part.holds)
     state = population.initial(space, num_classes, channels, stacked, inner)
-    if inner is not None:
-      places = [group.candidates.index(c) for c in filled]
+    if inner is not None and part.holds is not None:
+      places = [part.holds.index(c.genotype) for c in filled]
       choice = population.choices(inner, rows[places])
       stacked = stacked._replace(choice=choice)
     fitted = loop.fit(
       Model(Supernet(inner or space, num_classes)),
-      settings_at(group.resolution),
+      settings_at(part.resolution),
       state,
       stacked,
       train,
@@ -141,34 +177,15 @@ def by_training(
       validation=validation,
       stacked=True,
       seed=0,  # Of a stream's order: no candidate's, since all share it.
-      on_epoch=lambda *_: progress(len(part)),
+      on_epoch=lambda *_: progress(count),
     )
-    seconds = (time.monotonic() - start) / len(part)
+    seconds = (time.monotonic() - start) / count
     return [
       _outcome(candidate, fitted.curves, i, seconds)
-      for i, candidate in enumerate(part)
+      for i, candidate in enumerate(part.candidates)
     ]
 
-  return evaluate
-
-
-def parts(
-  space: SearchSpace, candidates: Sequence[Candidate], size: int
-) -> Iterator[tuple[int, list[Candidate]]]:
-  """Cuts a round into what can be trained side by side.
-
-  Args:
-    space: the space.
-    candidates: all of the round.
-    size: `P`.
-
-  Yields:
-    A resolution, and up to `P` candidates of it in the order of their ids; what
-    they are depends on the candidates alone.
-  """
-  for group in grouping.by_masks(size)(space, candidates, 0):
-    for part in group.parts():
-      yield group.resolution, part
+  return trained
 
 
 def _outcome(

@@ -47,18 +47,27 @@ class Group(NamedTuple):
     resolution: pixels.
     candidates: whose program it is.
     size: `P`; the last ones are repeated to fill it.
-    whole: whether its program is that of the whole space.
+    holds: genotypes that its program is for, None for the whole space.
   """
 
   resolution: int
   candidates: tuple[Candidate, ...]
   size: int
-  whole: bool
+  holds: tuple[tuple[int, ...], ...] | None = None
 
-  def parts(self) -> Iterator[list[Candidate]]:
+  def parts(self) -> Iterator[Group]:
     """What is trained at a time."""
     for start in range(0, len(self.candidates), self.size):
-      yield list(self.candidates[start : start + self.size])
+      some = self.candidates[start : start + self.size]
+      yield self._replace(candidates=some)
+
+
+def alone(resolution: int, candidates: Sequence[Candidate], size: int) -> Group:
+  """Candidates with a program for them and no others; `P` at most `size`."""
+  parts = -(-len(candidates) // size)
+  each = -(-len(candidates) // parts)
+  holds = tuple(c.genotype for c in candidates)
+  return Group(resolution, tuple(candidates), each, holds)
 
 
 Plan = Callable[[SearchSpace, Sequence[Candidate], int], list[Group]]
@@ -78,7 +87,7 @@ def by_masks(size: int) -> Plan:
     space: SearchSpace, candidates: Sequence[Candidate], epochs: int
   ) -> list[Group]:
     return [
-      Group(side, tuple(alike), size, whole=True)
+      Group(side, tuple(alike), size)
       for side, alike in by_resolution(space, candidates)
     ]
 
@@ -110,11 +119,8 @@ def by_size(size: int, num_classes: int, images: int) -> Plan:
     for side, alike in by_resolution(space, candidates):
       masked, groups = _cut(space, alike, num_classes, images * epochs)
       if masked:
-        found.append(Group(side, tuple(masked), size, whole=True))
-      for members in groups:
-        parts = -(-len(members) // size)
-        each = -(-len(members) // parts)
-        found.append(Group(side, tuple(members), each, whole=False))
+        found.append(Group(side, tuple(masked), size))
+      found += [alone(side, members, size) for members in groups]
     return found
 
   return plan

@@ -13,15 +13,14 @@ from typing import Any
 
 from fbnax.search.candidates import Candidate
 from fbnax.search.evaluators import Outcome
+from fbnax.search.grouping import Group
 
 
-def request(
-  candidates: Sequence[Candidate], epochs: int, more: Mapping[str, Any]
-) -> str:
+def request(part: Group, epochs: int, more: Mapping[str, Any]) -> str:
   """Asks for the outcomes of candidates.
 
   Args:
-    candidates: those that one task trains.
+    part: of a group, those that one task trains.
     epochs: of training.
     more: what else the worker needs to know, of what JSON can say.
   """
@@ -31,9 +30,16 @@ def request(
       "genotype": [int(index) for index in c.genotype],
       "seed": int(c.seed),
     }
-    for c in candidates
+    for c in part.candidates
   ]
-  return json.dumps({**more, "candidates": asked, "epochs": epochs})
+  program = {
+    "resolution": part.resolution,
+    "size": part.size,
+    "holds": part.holds and [list(map(int, g)) for g in part.holds],
+  }
+  return json.dumps(
+    {**more, "candidates": asked, "program": program, "epochs": epochs}
+  )
 
 
 def candidates(request: Mapping[str, Any]) -> list[Candidate]:
@@ -42,6 +48,18 @@ def candidates(request: Mapping[str, Any]) -> list[Candidate]:
     Candidate(c["id"], tuple(c["genotype"]), c["seed"])
     for c in request["candidates"]
   ]
+
+
+def group(request: Mapping[str, Any]) -> Group:
+  """The candidates of a request, and the program that they share."""
+  program = request["program"]
+  holds = program["holds"]
+  return Group(
+    program["resolution"],
+    tuple(candidates(request)),
+    program["size"],
+    holds and tuple(map(tuple, holds)),
+  )
 
 
 def answer(outcomes: Sequence[Outcome]) -> str:

@@ -1,11 +1,12 @@
 """Evaluation by tasks that run elsewhere, and are lost now and then.
 
-A round is cut into the parts that `by_training` trains side by side, and each
-part is a task. Outcomes come as tasks end, in whatever order. A task that is
-lost is run again: with its machine as it was, otherwise candidate by candidate,
-so that a crash is pinned on its culprit. A candidate whose task is lost too
-often is a failed outcome. What happened is counted here and not in the workers,
-so a driver that is started again counts from zero.
+A round is cut into the parts of groups that `by_training` trains at a time, and
+each part is a task. Outcomes come as tasks end, in whatever order. A task that
+is lost is run again: with its machine as it was, otherwise candidate by
+candidate, by the same program, so that a crash is pinned on its culprit. A
+candidate whose task is lost too often is a failed outcome. What happened is
+counted here and not in the workers, so a driver that is started again counts
+from zero.
 
 Symbols: `P` candidates trained side by side.
 """
@@ -21,7 +22,8 @@ from absl import logging
 
 from fbnax.search import task_messages
 from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators import Evaluator, Outcome, parts
+from fbnax.search.evaluators import Evaluator, Outcome
+from fbnax.search.grouping import Group, Plan, by_masks
 from fbnax.spaces.space import SearchSpace
 
 
@@ -59,7 +61,7 @@ class Workers(Protocol):
 
 
 class _Task(NamedTuple):
-  part: list[Candidate]
+  part: Group
   kind: int
 
 
@@ -69,6 +71,7 @@ def by_tasks(
   size: int,
   connect: Callable[[], AbstractContextManager[Workers]],
   *,
+  plan: Plan | None = None,
   attempts: int = 3,
   more: Mapping[str, Any] | None = None,
 ) -> Iterator[Evaluator]:
@@ -79,12 +82,14 @@ def by_tasks(
     size: `P`.
     connect: reaches the workers. Called when there is something to evaluate;
       left when this context is.
+    plan: which candidates share a program; None for all of a resolution.
     attempts: so often a candidate's task may be lost until it has failed.
     more: what the workers need to know besides, see `task_messages`.
 
   Yields:
     The evaluator. It raises ValueError where workers cannot begin.
   """
+  planned = plan or by_masks(size)
   with ExitStack() as stack:
     reached: list[Workers] = []
 
@@ -94,7 +99,8 @@ def by_tasks(
       progress: Callable[[float], None],
       ended: Collection[int] = (),
     ) -> Iterator[list[Outcome]]:
-      waiting = collections.deque(_unfinished(space, candidates, size, ended))
+      groups = planned(space, candidates, epochs)
+      waiting = collections.deque(_unfinished(groups, ended))
       if not waiting:
         return
       if not reached:
@@ -121,26 +127,24 @@ def by_tasks(
 
 
 def _unfinished(
-  space: SearchSpace,
-  candidates: Sequence[Candidate],
-  size: int,
-  ended: Collection[int],
-) -> Iterator[list[Candidate]]:
+  groups: Sequence[Group], ended: Collection[int]
+) -> Iterator[Group]:
   """The parts of a round that have not ended.
 
   Of a part that has ended in parts the candidates were being run one by one.
   """
-  for _, part in parts(space, candidates, size):
-    left = [c for c in part if c.id not in ended]
-    if len(left) == len(part):
-      yield part
-    else:
-      yield from ([c] for c in left)
+  for group in groups:
+    for part in group.parts():
+      left = [c for c in part.candidates if c.id not in ended]
+      if len(left) == len(part.candidates):
+        yield part
+      else:
+        yield from (part._replace(candidates=(c,)) for c in left)
 
 
 def _start(
   workers: Workers,
-  waiting: collections.deque[list[Candidate]],
+  waiting: collections.deque[Group],
   running: dict[Any, _Task],
   epochs: int,
   more: Mapping[str, Any],
@@ -152,7 +156,8 @@ def _start(
       return
     part = waiting.popleft()
     text = task_messages.request(part, epochs, more)
-    running[workers.submit(text, _name(part), kind)] = _Task(part, kind)
+    name = _name(part.candidates)
+    running[workers.submit(text, name, kind)] = _Task(part, kind)
 
 
 def _kind(workers: Workers, running: Mapping[Any, _Task]) -> int | None:
@@ -179,24 +184,24 @@ def _read(text: str | Lost) -> list[Outcome] | Lost:
 
 def _after(
   lost: Lost,
-  part: list[Candidate],
+  part: Group,
   losses: collections.Counter[int],
   attempts: int,
-) -> tuple[list[list[Candidate]], list[Outcome]]:
+) -> tuple[list[Group], list[Outcome]]:
   """The parts to run again, and the outcomes of those that have failed."""
-  losses.update(c.id for c in part)
-  spent = [c for c in part if losses[c.id] >= attempts]
+  losses.update(c.id for c in part.candidates)
+  spent = [c for c in part.candidates if losses[c.id] >= attempts]
   if spent and lost.blame == "worker":
     raise ValueError(
-      f"workers cannot begin with {_name(part)}, tried {attempts} times: "
-      f"{lost.error}"
+      f"workers cannot begin with {_name(part.candidates)}, tried {attempts} "
+      f"times: {lost.error}"
     )
-  left = [c for c in part if losses[c.id] < attempts]
-  again = [[c] for c in left] if lost.blame == "candidates" else [left]
-  count = max(losses[c.id] for c in part)
+  left = [c for c in part.candidates if losses[c.id] < attempts]
+  each = [(c,) for c in left] if lost.blame == "candidates" else [tuple(left)]
+  count = max(losses[c.id] for c in part.candidates)
   logging.warning(
     "%s: lost (%d of %d attempts): %s; %s",
-    _name(part),
+    _name(part.candidates),
     count,
     attempts,
     lost.error,
@@ -212,7 +217,7 @@ def _after(
     )
     for c in spent
   ]
-  return [p for p in again if p], failed
+  return [part._replace(candidates=some) for some in each if some], failed
 
 
 def _name(part: Sequence[Candidate]) -> str:

@@ -22,7 +22,7 @@ from fbnax.models.network import Supernet, narrow, one_hot
 from fbnax.spaces.follow import smallest
 from fbnax.spaces.recipe import Recipe
 from fbnax.spaces.space import SearchSpace
-from fbnax.training import recipes, step
+from fbnax.training import programs, recipes, step
 from fbnax.training.step import Member, TrainState
 
 
@@ -83,15 +83,12 @@ def initial(
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
   # Cut on the host, where that needs no program.
   cut = [narrow(part, jax.device_get(state.variables)) for state in each]
-  return _start(jax.tree.map(lambda *leaves: np.stack(leaves), *cut))
+  return programs.start(jax.tree.map(lambda *leaves: np.stack(leaves), *cut))
 
 
 def pick(population: Any, index: int) -> Any:
   """One member, or one member's state, of a stacked tree."""
   return jax.tree.map(lambda leaf: leaf[index], population)
-
-
-_start = jax.jit(jax.vmap(step.start))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

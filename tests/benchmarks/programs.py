@@ -22,28 +22,28 @@ from fbnax import costs, spaces
 from fbnax.jobs import compile_times
 from fbnax.search import Budget, dnas, dnas_step, evolve
 from fbnax.search.evaluators import Candidate
-from tests.benchmarks import measuring, population, sampling_step
+from tests.benchmarks import measuring, sampling_step, trainings
 
-SHAPE = population.SHAPES["digits"]._replace(timed=64)
+SHAPE = trainings.SHAPES["digits"]._replace(timed=64)
 
 
 def network() -> None:
   """The middle of `small`, trained by itself."""
-  space = population.searched(SHAPE)
+  space = trainings.searched(SHAPE)
   middle = tuple(int(n) // 2 for n in space.choices)
-  images = population.feed(SHAPE, SHAPE.timed, 0)
-  population.alone(space, SHAPE, Candidate(0, middle, 0), images)
+  images = trainings.feed(SHAPE, SHAPE.timed, 0)
+  trainings.alone(space, SHAPE, Candidate(0, middle, 0), images)
 
 
 def four() -> None:
   """Four candidates of `small`."""
-  space = population.searched(SHAPE)
+  space = trainings.searched(SHAPE)
   genotypes = np.asarray(space.sample(jax.random.key(0), 4))
   candidates = [
     Candidate(i, tuple(g.tolist()), i) for i, g in enumerate(genotypes)
   ]
-  images = population.feed(SHAPE, SHAPE.timed, 0)
-  population.together(space, SHAPE, candidates, images, 4)
+  images = trainings.feed(SHAPE, SHAPE.timed, 0)
+  trainings.together(space, SHAPE, candidates, images, 4)
 
 
 def search() -> None:

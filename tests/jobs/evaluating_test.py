@@ -12,7 +12,8 @@ from ml_collections import config_dict
 
 from fbnax.jobs import evaluating, inputs, ray_worker
 from fbnax.search import tasks
-from fbnax.search.evaluators import Candidate
+from fbnax.search.candidates import Candidate
+from fbnax.search.grouping import Group
 from fbnax.search.ray_cluster import Kind
 from fbnax.training import loop, population
 from tests.configs_test import load
@@ -60,9 +61,9 @@ def here(monkeypatch):
 
   asked = []
   monkeypatch.setattr(evaluating, "connected", connected)
-  ray_worker._evaluator.cache_clear()
+  ray_worker._trainer.cache_clear()
   yield asked
-  ray_worker._evaluator.cache_clear()
+  ray_worker._trainer.cache_clear()
 
 
 def _evaluated(config, candidates):
@@ -164,7 +165,8 @@ def _request(config, **changes):
     "directory": "/nowhere",
     "version": ray_worker.__version__,
   }
-  return tasks.task_messages.request([Candidate(0, (0,), 1)], 1, more | changes)
+  part = Group(8, (Candidate(0, (0,), 1),), 1)
+  return tasks.task_messages.request(part, 1, more | changes)
 
 
 @pytest.mark.parametrize(

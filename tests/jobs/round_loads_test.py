@@ -6,23 +6,27 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import costs, spaces
-from fbnax.jobs import evaluating, round_loads
-from fbnax.search.grouping import Group, by_resolution
+from fbnax.jobs import round_loads
 
 SPACE = spaces.get("small").fix(resolution=(8, 12))
 K = 10
 
 
-def _loads(images, *, mesh=1, evaluator="train", rounds=(6, 6)):
-  config = config_dict.ConfigDict(
-    {
-      "evaluator": evaluator,
-      "mesh": {"population": mesh},
-      "search": {"population": 2, "epochs": 3},
-    }
+class _Dataset:
+  num_classes = K
+
+
+def _config(population, epochs, mesh=1):
+  search = {"population": population, "epochs": epochs, "classes": 0}
+  return config_dict.ConfigDict(
+    {"evaluator": "train", "mesh": {"population": mesh}, "search": search}
   )
+
+
+def _loads(images, *, mesh=1, rounds=(6, 6)):
   drawn = np.asarray(SPACE.sample(jax.random.key(0), 40))
-  return round_loads.of_rounds(config, SPACE, drawn, K, images, rounds)
+  config = _config(2, 3, mesh)
+  return round_loads.of_rounds(config, SPACE, drawn, _Dataset(), images, rounds)
 
 
 def test_masks_compile_once_for_all_rounds():
@@ -44,14 +48,9 @@ def test_long_trainings_compile_for_each_and_cost_their_own_size():
 
 def test_the_price_of_one_network_is_its_share_of_the_largest():
   drawn = np.asarray(SPACE.sample(jax.random.key(0), 1))
-  config = config_dict.ConfigDict(
-    {
-      "mesh": {"population": 1},
-      "search": {"population": 1, "epochs": 1},
-    }
-  )
+  config = _config(1, 1)
   ((side, load),) = round_loads.of_rounds(
-    config, SPACE, drawn, K, 10**7, [1]
+    config, SPACE, drawn, _Dataset(), 10**7, [1]
   ).items()
   network = SPACE.architecture(drawn[0])
   largest = SPACE.fix(resolution=side)
@@ -60,16 +59,3 @@ def test_the_price_of_one_network_is_its_share_of_the_largest():
   assert side == network.resolution and load.programs == 1
   # Without masks; the head's MACs do not follow the pixels.
   assert load.populations == pytest.approx(share / 1.25, rel=0.05)
-
-
-def test_on_a_cluster_each_task_groups_its_own(monkeypatch):
-  def plan(*_):
-    return lambda space, candidates, epochs: [
-      Group(side, tuple(alike), 2, whole=False)
-      for side, alike in by_resolution(space, candidates)
-    ]
-
-  monkeypatch.setattr(evaluating, "plan", plan)
-  here, there = (_loads(100, evaluator=name) for name in ("train", "ray"))
-  assert sum(load.programs for load in here.values()) == 4
-  assert sum(load.programs for load in there.values()) > 4

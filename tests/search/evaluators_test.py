@@ -108,7 +108,7 @@ FOUR = tuple(c for c in MANY if c.genotype[0] == 0)
 def pairs(space, candidates, epochs):
   """A plan: a program for those of each resolution, two at a time."""
   return [
-    grouping.Group(side, tuple(alike), 2, whole=False)
+    grouping.alone(side, alike, 2)
     for side, alike in grouping.by_resolution(space, candidates)
   ]
 
@@ -224,7 +224,7 @@ def test_an_outcome_does_not_depend_on_the_plan():
   """Masks for all, or a program for each network alone."""
 
   def alone(space, candidates, epochs):
-    return [grouping.Group(4, (c,), 1, whole=False) for c in candidates]
+    return [grouping.alone(4, [c], 1) for c in candidates]
 
   masked = _outcomes(FOUR)
   found = _outcomes(FOUR[:2], evaluator=_evaluator(alone))

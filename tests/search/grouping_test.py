@@ -50,23 +50,26 @@ def test_short_trainings_share_a_program_and_long_ones_share_none():
   candidates = _candidates(8)
   short = grouping.by_size(3, K, images=10)(SPACE, candidates, 1)
   assert short == grouping.by_masks(3)(SPACE, candidates, 1)
-  assert [(g.resolution, g.size, g.whole) for g in short] == [
-    (8, 3, True),
-    (12, 3, True),
+  assert [(g.resolution, g.size, g.holds) for g in short] == [
+    (8, 3, None),
+    (12, 3, None),
   ]
   long = grouping.by_size(3, K, images=10**7)(SPACE, candidates, 1)
   assert [len(g.candidates) for g in long] == [1] * 8
   assert [g.size for g in long] == [1] * 8
-  assert not any(g.whole for g in long)
+  assert all(g.holds == (g.candidates[0].genotype,) for g in long)
 
 
-def test_the_parts_of_a_group_are_of_like_size(monkeypatch):
+def test_the_parts_of_a_group_are_of_like_size():
   """Not three and one, of which the one is trained three times."""
-  candidates = [c for c in _candidates(12) if c.genotype[0] == 0][:4]
-  monkeypatch.setattr(grouping, "_cut", lambda _, alike, *__: ([], [alike]))
-  (group,) = grouping.by_size(3, K, images=1)(SPACE, candidates, 1)
-  assert group.size == 2 and not group.whole
-  assert [len(part) for part in group.parts()] == [2, 2]
+  candidates = _candidates(4)
+  group = grouping.alone(8, candidates, 3)
+  assert group.size == 2
+  assert group.holds == tuple(c.genotype for c in candidates)
+  parts = list(group.parts())
+  assert [list(p.candidates) for p in parts] == [candidates[:2], candidates[2:]]
+  # Each is for the program of all.
+  assert all(p.holds == group.holds and p.size == 2 for p in parts)
 
 
 def test_epochs_count_as_images_do():
@@ -108,9 +111,8 @@ def test_groups_are_the_cheapest_by_the_largest_network_of_each(images):
   ]
   groups = grouping.by_size(2, K, images)(SPACE, candidates, 1)
   assert _ids(groups) == [left] * bool(left) + wanted
-  assert [g.whole for g in groups] == [True] * bool(left) + [False] * len(
-    wanted
-  )
+  masks = [g.holds is None for g in groups]
+  assert masks == [True] * bool(left) + [False] * len(wanted)
 
 
 def test_a_plan_does_not_depend_on_the_order():
@@ -135,4 +137,4 @@ def test_types_that_are_searched_are_trained_under_masks():
   ]
   groups = grouping.by_size(2, K, images=10**9)(space, candidates, 1)
   assert groups == grouping.by_masks(2)(space, candidates, 1)
-  assert all(g.whole and g.size == 2 for g in groups)
+  assert all(g.holds is None and g.size == 2 for g in groups)

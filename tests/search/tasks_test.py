@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from fbnax.search import task_messages
-from fbnax.search.evaluators import Candidate, Outcome, parts
+from fbnax.search import grouping, task_messages
+from fbnax.search.candidates import Candidate
+from fbnax.search.evaluators import Outcome
 from fbnax.search.tasks import Lost, by_tasks
 from tests.search.evaluators_test import MANY, SPACE
 
@@ -96,8 +97,6 @@ WANTED = {c.id: _outcome(c) for c in MANY}
 
 
 def test_a_round_is_cut_as_for_training_here():
-  found = [(side, [c.id for c in part]) for side, part in parts(SPACE, MANY, 3)]
-  assert found == [(4, [2, 3, 5]), (4, [9]), (6, [1, 7])]
   workers = FakeWorkers()
   outcomes, told = _evaluate(workers)
   assert _ids(workers) == WHOLE
@@ -111,10 +110,16 @@ def test_messages_are_read_as_they_were_meant():
   candidate = Candidate(
     np.int64(4), tuple(np.asarray([0, 2], np.int32)), 2**32 - 1
   )
-  text = task_messages.request([candidate], 3, {"more": [1]})
-  found = json.loads(text)
-  assert (found["epochs"], found["more"]) == (3, [1])
-  assert task_messages.candidates(found) == [Candidate(4, (0, 2), 2**32 - 1)]
+  plain = Candidate(4, (0, 2), 2**32 - 1)
+  for holds, read in (
+    (None, None),
+    ((candidate.genotype, (1, np.int32(1))), ((0, 2), (1, 1))),
+  ):
+    group = grouping.Group(8, (candidate,), 2, holds)
+    found = json.loads(task_messages.request(group, 3, {"more": [1]}))
+    assert (found["epochs"], found["more"]) == (3, [1])
+    assert task_messages.candidates(found) == [plain]
+    assert task_messages.group(found) == grouping.Group(8, (plain,), 2, read)
   diverged = Outcome(
     4, (0.1, 1 / 3), math.nan, 1e-3, "diverged", (2.0, math.inf)
   )
@@ -145,6 +150,32 @@ def test_a_crash_is_pinned_on_its_culprit():
   assert failed.curve == () and math.isnan(failed.log_loss)
   # Progress reaches its end all the same.
   assert sum(told) == len(MANY) * EPOCHS
+
+
+def test_what_is_lost_is_run_again_by_the_program_of_its_group():
+  def plan(space, candidates, epochs):
+    return [
+      grouping.alone(side, alike, 2)
+      for side, alike in grouping.by_resolution(space, candidates)
+    ]
+
+  class Listening(FakeWorkers):
+    def submit(self, text, name, kind):
+      asked.append(task_messages.group(json.loads(text)))
+      return super().submit(text, name, kind)
+
+  asked = []
+  lost = Lost("killed")
+  workers = Listening(lambda ids, _: lost if ids == [5, 9] else None)
+  with by_tasks(
+    SPACE, SIZE, workers.connect, plan=plan, more={"config": "{}"}
+  ) as evaluate:
+    list(evaluate(MANY, EPOCHS, lambda _: None))
+  assert _ids(workers) == [[2, 3], [5, 9], [1, 7], [5], [9]]
+  programs = {(g.resolution, g.size, g.holds) for g in asked}
+  assert len(programs) == 2
+  (four,) = (holds for side, _, holds in programs if side == 4)
+  assert four == tuple(c.genotype for c in sorted(MANY) if c.id in (2, 3, 5, 9))
 
 
 @pytest.mark.parametrize("attempts", (1, 2, 5))
