@@ -20,6 +20,7 @@ from jax import lax
 
 from fbnax.models.reading import keeps_shape, shuffle
 from fbnax.ops import conv as conv_ops
+from fbnax.ops import shifted
 from fbnax.spaces.architecture import Architecture
 from fbnax.spaces.resnet import ResNet
 
@@ -269,7 +270,7 @@ def _conv(step: Step, x: jax.Array) -> jax.Array:
     # XLA's grouped convolution is slow on a CPU (see `fbnax.ops.conv`).
     y = lax.platform_dependent(
       x,
-      cpu=lambda x: conv_ops.shifted_depthwise(x, kernel, stride, padding),
+      cpu=lambda x: shifted.depthwise(x, kernel, stride, padding),
       default=plain,
     )
   else:

@@ -7,14 +7,13 @@ All is computed in the precision of the kernel.
 On a CPU XLA's grouped convolution is slow, and slower still under `vmap` over
 kernels, which makes every convolution a grouped one. There a pointwise
 convolution is a matrix product, a depthwise one a sum of shifted products with
-a gradient of its own, and a full one a product of patches; a population of
-networks then vmaps into batched products. Elsewhere they are
-`lax.conv_general_dilated`, which is also the reference in the tests.
+a gradient of its own (`fbnax.ops.shifted`), and a full one a product of
+patches; a population of networks then vmaps into batched products. Elsewhere
+they are `lax.conv_general_dilated`, which is also the reference in the tests.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
@@ -22,11 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from fbnax.ops import shifted
 from fbnax.ops.hand_written import gradient_by_hand
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-_WIDE = 32  # Channels.
-_PART = 2**17  # Numbers of a part of a batch that is taken through a cache.
 
 
 def lax_conv(
@@ -60,9 +58,8 @@ def conv(
   if jax.default_backend() != "cpu":
     return lax_conv(x, kernel, stride, padding)
   x = x.astype(kernel.dtype)
-  patches = jnp.concatenate(
-    _shifts(_padded(x, padding), kernel.shape[0], stride), -1
-  )
+  padded = shifted.pad(x, padding)
+  patches = jnp.concatenate(shifted.views(padded, kernel.shape[0], stride), -1)
   return pointwise(patches, kernel.reshape(1, 1, -1, kernel.shape[-1]))
 
 
@@ -104,64 +101,7 @@ def depthwise(
   """
   if jax.default_backend() != "cpu":
     return lax_conv(x, kernel, stride, padding, groups=x.shape[-1])
-  return shifted_depthwise(x.astype(kernel.dtype), kernel, stride, padding)
-
-
-@functools.partial(gradient_by_hand, nondiff_argnums=(2, 3))
-def shifted_depthwise(
-  x: jax.Array, kernel: jax.Array, stride: int, padding: int
-) -> jax.Array:
-  """`depthwise` as a sum of shifted products, the form for CPUs."""
-  return _sum_of_taps(_padded(x, padding), kernel, stride)
-
-
-def _forward(
-  x: jax.Array, kernel: jax.Array, stride: int, padding: int
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-  # What is kept is what was made for the sum: to keep `x` as well would have
-  # it computed twice.
-  padded = _padded(x, padding)
-  return _sum_of_taps(padded, kernel, stride), (padded, kernel)
-
-
-def _backward(
-  stride: int,
-  padding: int,
-  saved: tuple[jax.Array, jax.Array],
-  cotangent: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-  padded, kernel = saved
-  side = kernel.shape[0]
-  # Toward the input: the same sum with the kernel turned around, over the
-  # cotangent with zeros between its pixels.
-  low = side - 1 - padding
-  spread = [
-    (low, size - padding - (1 + (cut - 1) * stride), stride - 1)
-    for size, cut in zip(padded.shape[1:3], cotangent.shape[1:3], strict=True)
-  ]
-  zero = jnp.zeros((), cotangent.dtype)
-  spaced = lax.pad(cotangent, zero, [(0, 0, 0), *spread, (0, 0, 0)])
-  to_x = shifted_depthwise(spaced, kernel[::-1, ::-1], 1, 0)
-
-  # Toward the kernel: a few images at a time, because a reduction over all of
-  # them at once leaves the cache.
-  few = _few(padded.shape[0], padded[0].size)
-  split = [a.reshape(-1, few, *a.shape[1:]) for a in (padded, cotangent)]
-
-  def add(total: jax.Array, pair: Any) -> tuple[jax.Array, None]:
-    images, gradients = pair
-    taps = _shifts(images, side, stride)
-    rows = [_summed(tap * gradients) for tap in taps]
-    return total + jnp.stack(rows).astype(total.dtype), None
-
-  # At least float32, whatever the network computes in.
-  precise = jnp.promote_types(padded.dtype, jnp.float32)
-  start = jnp.zeros((side * side, padded.shape[-1]), precise)
-  total, _ = lax.scan(add, start, tuple(split))
-  return to_x, total.astype(kernel.dtype).reshape(kernel.shape)
-
-
-shifted_depthwise.defvjp(_forward, _backward)
+  return shifted.depthwise(x.astype(kernel.dtype), kernel, stride, padding)
 
 
 def dense_kernel(
@@ -240,52 +180,3 @@ def _taps(size: int, side: int, stride: int, padding: int) -> np.ndarray:
   outputs = (size + 2 * padding - side) // stride + 1
   taken = np.arange(outputs)[None] * stride + np.arange(side)[:, None] - padding
   return (taken[..., None] == np.arange(size)).astype(np.float32)
-
-
-def _few(images: int, size: int) -> int:
-  """How many images of so many numbers are one part, which the cache holds."""
-  most = max(_PART // size, 1)
-  return next(n for n in range(min(most, images), 0, -1) if images % n == 0)
-
-
-def _summed(x: jax.Array) -> jax.Array:
-  """Over all pixels, `f32[B, H, W, C]` to `f32[C]`.
-
-  As a product with ones, which is twice as fast as a sum, but where there are
-  few channels.
-  """
-  if x.shape[-1] < _WIDE:
-    return x.sum((0, 1, 2))
-  flat = x.reshape(-1, x.shape[-1])
-  return jnp.ones((flat.shape[0],), x.dtype) @ flat
-
-
-def _padded(x: jax.Array, padding: int) -> jax.Array:
-  edge = (padding, padding)
-  return jnp.pad(x, ((0, 0), edge, edge, (0, 0)))
-
-
-def _sum_of_taps(
-  padded: jax.Array, kernel: jax.Array, stride: int
-) -> jax.Array:
-  side = kernel.shape[0]
-  taps = kernel.reshape(side * side, -1)
-  shifts = _shifts(padded, side, stride)
-  return sum(
-    (shift * tap for shift, tap in zip(shifts, taps, strict=True)),
-    start=jnp.zeros((), padded.dtype),
-  )
-
-
-def _shifts(padded: jax.Array, side: int, stride: int) -> list[jax.Array]:
-  """The `side * side` shifted views of images that a kernel's taps multiply."""
-  height, width = ((size - side) // stride + 1 for size in padded.shape[1:3])
-  return [
-    padded[
-      :,
-      row : row + (height - 1) * stride + 1 : stride,
-      column : column + (width - 1) * stride + 1 : stride,
-    ]
-    for row in range(side)
-    for column in range(side)
-  ]

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from fbnax.ops import conv
+from fbnax.ops import conv, shifted
 
 
 def _normal(seed, shape):
@@ -27,7 +27,7 @@ def test_depthwise_and_its_gradients(side, stride, padding, size):
     )(x, kernel)
 
   def ours(x, k):
-    return conv.shifted_depthwise(x, k, stride, padding)
+    return shifted.depthwise(x, k, stride, padding)
 
   def reference(x, k):
     return conv.lax_conv(x, k, stride, padding, groups=4)
@@ -35,6 +35,33 @@ def test_depthwise_and_its_gradients(side, stride, padding, size):
   chex.assert_trees_all_close(ours(x, kernel), want, atol=1e-5)
   chex.assert_trees_all_close(
     gradients(ours), gradients(reference), rtol=1e-5, atol=1e-5
+  )
+
+
+@pytest.mark.parametrize("side, stride", [(3, 1), (3, 2), (5, 2)])
+@pytest.mark.parametrize("images, rows, numbers", [(6, 16, 2), (4, 14, 4)])
+def test_depthwise_gradient_in_parts_and_blocks(
+  side, stride, images, rows, numbers, monkeypatch
+):
+  """Several parts of a batch, blocks of a part, and a population of kernels."""
+  shape = (2, images, rows, 6, 4)
+  padded = (rows + side - 1) * (6 + side - 1) * 4
+  monkeypatch.setattr(shifted, "_PART", numbers * padded)
+  x, kernels = _normal(0, shape), _normal(1, (2, side, side, 1, 4))
+
+  def loss(form, x, k):
+    y = form(x, k)
+    return (y * jnp.cos(jnp.arange(y.size).reshape(y.shape))).sum()
+
+  def gradients(form):
+    one = jax.grad(lambda x, k: loss(form, x, k), argnums=(0, 1))
+    return jax.jit(jax.vmap(one))(x, kernels)
+
+  chex.assert_trees_all_close(
+    gradients(lambda x, k: shifted.depthwise(x, k, stride, side // 2)),
+    gradients(lambda x, k: conv.lax_conv(x, k, stride, side // 2, 4)),
+    rtol=1e-5,
+    atol=1e-4,
   )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from fbnax.ops import conv, norm
+from fbnax.ops import conv, norm, shifted
 from fbnax.ops.branch_conv import branch_conv
 from fbnax.ops.branching import recomputed_switch
 from fbnax.ops.hand_written import forward_mode, gradient_by_hand
@@ -56,7 +56,7 @@ PAIRS = {
     FULL,
   ),
   "depthwise": (
-    lambda x, w: conv.shifted_depthwise(x, w, 2, 1),
+    lambda x, w: shifted.depthwise(x, w, 2, 1),
     lambda x, w: conv.lax_conv(x, w, 2, 1, groups=4),
     SINGLE,
   ),

@@ -1,0 +1,200 @@
+"""Depthwise convolutions as sums of shifted products, the form for CPUs.
+
+Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` kernel side.
+Padding is symmetric, in pixels.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fbnax.ops.hand_written import gradient_by_hand
+
+_WIDE = 32  # Channels.
+_PART = 2**17  # Numbers of a part of a batch that is taken through a cache.
+_READ = 16  # Blocks of a part that are summed up at once, see `_block`.
+
+
+@functools.partial(gradient_by_hand, nondiff_argnums=(2, 3))
+def depthwise(
+  x: jax.Array, kernel: jax.Array, stride: int, padding: int
+) -> jax.Array:
+  """A convolution of each channel by itself.
+
+  Args:
+    x: `f32[B, H, W, C]`.
+    kernel: `f32[K, K, 1, C]`.
+    stride: pixels.
+    padding: pixels on each side.
+
+  Returns:
+    `f32[B, H', W', C]`.
+  """
+  return _sum_of_taps(pad(x, padding), kernel, stride)
+
+
+def _forward(
+  x: jax.Array, kernel: jax.Array, stride: int, padding: int
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  # What is kept is what was made for the sum: to keep `x` as well would have
+  # it computed twice.
+  padded = pad(x, padding)
+  return _sum_of_taps(padded, kernel, stride), (padded, kernel)
+
+
+def _backward(
+  stride: int,
+  padding: int,
+  saved: tuple[jax.Array, jax.Array],
+  cotangent: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  padded, kernel = saved
+  side = kernel.shape[0]
+  # Toward the input: the same sum with the kernel turned around, over the
+  # cotangent with zeros between its pixels.
+  low = side - 1 - padding
+  spread = [
+    (low, size - padding - (1 + (cut - 1) * stride), stride - 1)
+    for size, cut in zip(padded.shape[1:3], cotangent.shape[1:3], strict=True)
+  ]
+  zero = jnp.zeros((), cotangent.dtype)
+  spaced = lax.pad(cotangent, zero, [(0, 0, 0), *spread, (0, 0, 0)])
+  to_x = depthwise(spaced, kernel[::-1, ::-1], 1, 0)
+
+  to_kernel = _kernel_gradient(padded, cotangent, side, stride)
+  return to_x, to_kernel.astype(kernel.dtype).reshape(kernel.shape)
+
+
+depthwise.defvjp(_forward, _backward)
+
+
+def _kernel_gradient(
+  padded: jax.Array, cotangent: jax.Array, side: int, stride: int
+) -> jax.Array:
+  """Of a depthwise convolution, `f32[K K, C]`.
+
+  A few images at a time, because a reduction over all of them at once leaves
+  the cache. They are cut out by their place: arrays that are split for a scan
+  would be computed, or copied, once more.
+
+  Args:
+    padded: its padded input, `f32[B, H, W, C]`.
+    cotangent: of its output, `f32[B, H', W', C]`.
+    side: `K`.
+    stride: pixels.
+  """
+  images, rows, columns, channels = cotangent.shape
+  few = _few(images, padded[0].size)
+  # At least float32, whatever the network computes in.
+  precise = jnp.promote_types(padded.dtype, jnp.float32)
+
+  def part(index: Any) -> tuple[list[jax.Array], jax.Array]:
+    own, gradients = (
+      lax.dynamic_slice_in_dim(a, index * few, few) for a in (padded, cotangent)
+    )
+    return views(own, side, stride), gradients
+
+  if side * side < 4 * stride * stride:
+    # Each number is read so seldom that a copy of the part does not pay.
+    def add(index: Any, total: jax.Array) -> jax.Array:
+      taps, gradients = part(index)
+      sums = [_summed(tap * gradients) for tap in taps]
+      return total + jnp.stack(sums).astype(precise)
+
+    start = jnp.zeros((side * side, channels), precise)
+    return lax.fori_loop(0, images // few, add, start)
+
+  deep, high = _block(few, rows)
+  blocks = [
+    (slice(image, image + deep), slice(row, row + high))
+    for image in range(0, few, deep)
+    for row in range(0, rows, high)
+  ]
+
+  def fold(index: Any, totals: list[jax.Array]) -> list[jax.Array]:
+    taps, gradients = part(index)
+    return [
+      sum((tap[b] * gradients[b] for b in blocks), start=total)
+      for tap, total in zip(taps, totals, strict=True)
+    ]
+
+  start = jnp.zeros((deep, high, columns, channels), precise)
+  totals = lax.fori_loop(0, images // few, fold, [start] * side**2)
+  return jnp.stack([_summed(total) for total in totals])
+
+
+def _block(images: int, rows: int) -> tuple[int, int]:
+  """How many images and rows a block has, of a part that is cut into blocks.
+
+  XLA moves the cutting of a part out of its array into every sum that reads the
+  part, and LLVM does not vectorise a sum over what begins anywhere: four times
+  as slow. It copies the part first if a sum reads it at more than 15 places.
+  """
+  numbers = [
+    (a, b)
+    for a in range(1, images + 1)
+    for b in range(1, rows + 1)
+    if images % a == rows % b == 0
+  ]
+
+  def badness(number: tuple[int, int]) -> tuple[bool, int]:
+    blocks = number[0] * number[1]
+    return blocks < _READ, abs(blocks - _READ)
+
+  a, b = min(numbers, key=badness)
+  return images // a, rows // b
+
+
+def _few(images: int, size: int) -> int:
+  """How many images of so many numbers are one part, which the cache holds."""
+  most = max(_PART // size, 1)
+  return next(n for n in range(min(most, images), 0, -1) if images % n == 0)
+
+
+def _summed(x: jax.Array) -> jax.Array:
+  """Over all pixels, `f32[B, H, W, C]` to `f32[C]`.
+
+  As a product with ones, which is twice as fast as a sum, but where there are
+  few channels.
+  """
+  if x.shape[-1] < _WIDE:
+    return x.sum((0, 1, 2))
+  flat = x.reshape(-1, x.shape[-1])
+  return jnp.ones((flat.shape[0],), x.dtype) @ flat
+
+
+def pad(x: jax.Array, padding: int) -> jax.Array:
+  """Zeros around each image."""
+  edge = (padding, padding)
+  return jnp.pad(x, ((0, 0), edge, edge, (0, 0)))
+
+
+def _sum_of_taps(
+  padded: jax.Array, kernel: jax.Array, stride: int
+) -> jax.Array:
+  side = kernel.shape[0]
+  taps = kernel.reshape(side * side, -1)
+  shifted = views(padded, side, stride)
+  return sum(
+    (view * tap for view, tap in zip(shifted, taps, strict=True)),
+    start=jnp.zeros((), padded.dtype),
+  )
+
+
+def views(padded: jax.Array, side: int, stride: int) -> list[jax.Array]:
+  """The `side * side` shifted views of images that a kernel's taps multiply."""
+  height, width = ((size - side) // stride + 1 for size in padded.shape[1:3])
+  return [
+    padded[
+      :,
+      row : row + (height - 1) * stride + 1 : stride,
+      column : column + (width - 1) * stride + 1 : stride,
+    ]
+    for row in range(side)
+    for column in range(side)
+  ]
