@@ -168,7 +168,7 @@ def _images(config: Any, dataset: Dataset, train: data.AnySplit) -> int:
 def _trains_on_cpu(config: Any) -> bool:
   """Whether candidates are trained on a CPU, here or by Ray's workers."""
   if config.evaluator == "ray":
-    return not any(config.ray.gpus)
+    return not any(all_numbers("config.ray.gpus", config.ray.gpus))
   return jax.default_backend() == "cpu"
 
 

@@ -14,7 +14,7 @@ from fbnax import costs
 from fbnax.data import Dataset
 from fbnax.jobs import evaluating
 from fbnax.search.candidates import Candidate
-from fbnax.search.grouping import MASKS, Group
+from fbnax.search.grouping import Group
 from fbnax.spaces import SearchSpace
 from fbnax.spaces.hull import hull
 
@@ -89,6 +89,5 @@ def _price(space: SearchSpace, group: Group, num_classes: int) -> float:
   share = (
     costs.count(largest, num_classes).macs
     / costs.count(whole, num_classes).macs
-    * (largest.resolution / whole.resolution) ** -2
   )
-  return share / (MASKS if len(group.candidates) == 1 else 1.0)
+  return share * (whole.resolution / largest.resolution) ** 2

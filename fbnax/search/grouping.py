@@ -33,11 +33,11 @@ from fbnax.spaces.hull import has_hulls
 from fbnax.spaces.space import SearchSpace
 from fbnax.spaces.tables import open_fields
 
-# What is weighed, as measured on two cores by `tests.benchmarks.population`.
-# They decide how candidates are grouped; what they yield depends on none.
+# What is weighed, as measured on two cores by `tests.benchmarks.population`;
+# masks cost what the larger network does. What candidates yield depends on
+# neither.
 PROGRAM = 30.0  # Seconds to compile a program.
 SECOND = 2e9  # MACs of the forward pass that are trained in a second.
-MASKS = 1.25  # Price of masks beside that of the larger network.
 
 
 class Group(NamedTuple):
@@ -177,7 +177,7 @@ def _prices(
   members = stops + 1 - starts
   work = macs * images * members / SECOND
   prices = np.full((count, count + 1), np.inf)
-  prices[starts, stops + 1] = PROGRAM + work * np.where(members > 1, MASKS, 1.0)
+  prices[starts, stops + 1] = PROGRAM + work
   return prices
 
 
@@ -191,7 +191,7 @@ def _masked_prices(
   largest = np.where(kept, genotypes[0], np.asarray(space.choices) - 1)
   (macs,) = _macs(space, largest[None].astype(np.int32), num_classes)
   members = np.arange(count + 1)[None] - np.arange(count)[:, None]
-  work = macs * images * members / SECOND * MASKS
+  work = macs * images * members / SECOND
   return np.where(members > 0, work, np.inf)
 
 

@@ -57,5 +57,5 @@ def test_the_price_of_one_network_is_its_share_of_the_largest():
   largest = largest.architecture(np.asarray(largest.choices) - 1)
   share = costs.count(network, K).macs / costs.count(largest, K).macs
   assert side == network.resolution and load.programs == 1
-  # Without masks; the head's MACs do not follow the pixels.
-  assert load.populations == pytest.approx(share / 1.25, rel=0.05)
+  # The head's MACs do not follow the pixels.
+  assert load.populations == pytest.approx(share, rel=0.05)
