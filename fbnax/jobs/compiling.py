@@ -22,11 +22,21 @@ _ATTRIBUTES = 256  # More bytes than any `pthread_attr_t` has.
 def prepare() -> None:
   """To be called before JAX is imported, which reads this."""
   cache = os.environ.get("FBNAX_CACHE") or os.path.expanduser("~/.cache/fbnax")
-  os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{cache}/xla")
+  # XLA cuts a program's loops for the cores it finds, and JAX's key of it does
+  # not name them: a program of one core would be found by all.
+  folder = f"{cache}/xla/{cores()}"
+  os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
   deepen()
   heap.keep()
+
+
+def cores() -> int:
+  """Cores that this process may use."""
+  if hasattr(os, "sched_getaffinity"):  # Not on macOS.
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
 
 
 def deepen(size: int = STACK) -> bool:

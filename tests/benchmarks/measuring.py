@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from fbnax.jobs import heap
+from fbnax.jobs.compiling import cores
 from fbnax.training.files import to_json, write_atomically
 
 SCHEMA = 1
@@ -194,11 +195,6 @@ def no_cache() -> None:
   import jax
 
   jax.config.update("jax_enable_compilation_cache", False)
-
-
-def cores() -> int:
-  """Cores that this process may use."""
-  return len(os.sched_getaffinity(0))
 
 
 def machine() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Stacks of new threads, read in a process of its own."""
 
+import os
 import subprocess
 import sys
 
@@ -36,3 +37,22 @@ def test_new_threads_have_a_deeper_stack():
     pytest.skip("the C library is not glibc")
   done, size = found.stdout.split()
   assert done == "True" and int(size) == 48 * 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone can do it")
+def test_programs_for_other_numbers_of_cores_are_kept_apart():
+  """A process with one core must not leave its programs to all."""
+  script = (
+    "import os; from fbnax.jobs import compiling; "
+    "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); "
+    "compiling.prepare(); print(os.environ['JAX_COMPILATION_CACHE_DIR'])"
+  )
+  environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX")}
+  done = subprocess.run(
+    [sys.executable, "-c", script],
+    env={**environment, "FBNAX_CACHE": "/cache"},
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert done.stdout == "/cache/xla/1\n"

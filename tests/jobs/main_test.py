@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from fbnax.jobs import compiling
+
 CONFIG = """
 import ml_collections
 
@@ -87,7 +89,8 @@ def run(place, *arguments):
 def test_runs_and_goes_on(place):
   code, out, err = run(place, "--config=config.py")
   assert (code, err) == (0, "")
-  assert out == "trial: starts in runs/trial\ncache /cache/xla\n"
+  cache = f"/cache/xla/{compiling.cores()}"
+  assert out == f"trial: starts in runs/trial\ncache {cache}\n"
   assert (place / "runs/trial/result.json").exists()
   code, out, err = run(place, "--config=config.py")
   assert (code, err) == (0, "")
