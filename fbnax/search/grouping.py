@@ -36,7 +36,7 @@ from fbnax.spaces.tables import open_fields
 # What is weighed, as measured on two cores by `tests.benchmarks.population`;
 # masks cost what the larger network does. What candidates yield depends on
 # neither.
-PROGRAM = 30.0  # Seconds to compile a program.
+PROGRAM = 40.0  # Seconds to compile a program.
 SECOND = 2e9  # MACs of the forward pass that are trained in a second.
 
 

@@ -18,7 +18,7 @@ candidate whose loss is not the same everywhere.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -127,6 +127,8 @@ def measure(given: Case, sizes: Any) -> Iterator[measuring.Row]:
       np.testing.assert_allclose(loss, expected, rtol=2e-3, atol=2e-3)
 
   space, shape = given.space, given.shape
+  if jax.default_backend() == "cpu":
+    yield from grouped(given, check)
   for size in sizes:
     chosen = given.candidates[: max(size, COMPARED)]
     found = together(space, shape, chosen, given.train, size)
@@ -147,15 +149,20 @@ def measure(given: Case, sizes: Any) -> Iterator[measuring.Row]:
   widest = space.architecture(np.asarray(space.choices) - 1)
   largest = max(costs.count(widest, CLASSES).macs, *own)
   yield useful(f"{given.what}: useful MACs, masks", own, [largest] * len(own))
-  if jax.default_backend() != "cpu":
-    return
+
+
+def grouped(
+  given: Case, check: Callable[[Trained], None]
+) -> Iterator[measuring.Row]:
+  """Groups by size, right after each candidate alone; none if left to masks."""
+  space, shape = given.space, given.shape
   chosen = given.candidates[:COMPARED]
   groups = plan(shape)(space, chosen, EPOCHS)
   if any(group.holds is None for group in groups):
-    return  # Left to masks: these trainings are short.
+    return
   found = in_groups(space, shape, chosen, given.train)
   check(found)
-  name = f"{len(groups)} groups of {COMPARED}"
+  name = f"{COMPARED} candidates in {len(groups)} groups"
   waited = found.compilation / COMPARED
   yield given.row(name, found, f"{waited:.0f} s of it to compile")
   yield given.price(name, found)
