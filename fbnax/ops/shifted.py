@@ -24,17 +24,7 @@ _READ = 16  # Blocks of a part that are summed up at once, see `_block`.
 def depthwise(
   x: jax.Array, kernel: jax.Array, stride: int, padding: int
 ) -> jax.Array:
-  """A convolution of each channel by itself.
-
-  Args:
-    x: `f32[B, H, W, C]`.
-    kernel: `f32[K, K, 1, C]`.
-    stride: pixels.
-    padding: pixels on each side.
-
-  Returns:
-    `f32[B, H', W', C]`.
-  """
+  """As `fbnax.ops.conv.depthwise`, which takes this form on a CPU."""
   return _sum_of_taps(pad(x, padding), kernel, stride)
 
 

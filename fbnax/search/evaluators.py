@@ -159,14 +159,13 @@ def trainer(
       [space.recipe(g) for g in genotypes],
       [c.seed for c in filled],
     )
-    inner = None
+    inner, choice = None, stacked.choice
     if part.holds is not None:
       inner, rows = hull(space, part.holds)
-    state = population.initial(space, num_classes, channels, stacked, inner)
-    if inner is not None and part.holds is not None:
       places = [part.holds.index(c.genotype) for c in filled]
       choice = population.choices(inner, rows[places])
-      stacked = stacked._replace(choice=choice)
+    state = population.initial(space, num_classes, channels, stacked, inner)
+    stacked = stacked._replace(choice=choice)
     fitted = loop.fit(
       Model(Supernet(inner or space, num_classes)),
       settings_at(part.resolution),

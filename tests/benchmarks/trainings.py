@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ import numpy as np
 from fbnax import models, spaces
 from fbnax.search import grouping
 from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators import by_training
+from fbnax.search.evaluators import Evaluator, by_training
 from fbnax.spaces import SearchSpace
 from fbnax.training import loop, recipes, step
 from fbnax.training.model import Model
@@ -145,15 +145,7 @@ def together(
   size: int,
 ) -> Trained:
   """Trains candidates in populations of a size."""
-  evaluate = by_training(
-    space,
-    CLASSES,
-    shape.channels,
-    lambda _: settings(shape),
-    train,
-    feed(shape, 64, 1),
-    size,
-  )
+  evaluate = _evaluator(space, shape, train, size)
   # Others than those that are timed, for which nothing may be compiled.
   strangers = np.asarray(space.sample(jax.random.key(9), size))
   first = [
@@ -187,16 +179,7 @@ def in_groups(
 
   What compilation each of them waits for is in its start.
   """
-  evaluate = by_training(
-    space,
-    CLASSES,
-    shape.channels,
-    lambda _: settings(shape),
-    train,
-    feed(shape, 64, 1),
-    COMPARED,
-    plan(shape),
-  )
+  evaluate = _evaluator(space, shape, train, COMPARED, plan(shape))
   parts, losses = _moments(evaluate, candidates)
   count = len(candidates)
   each = [sum(seconds) / count for seconds in zip(*parts, strict=True)]
@@ -205,8 +188,27 @@ def in_groups(
   return Trained(epochs, start, start * count, losses)
 
 
+def _evaluator(
+  space: SearchSpace,
+  shape: Shape,
+  train: loop.Examples,
+  size: int,
+  plan: grouping.Plan | None = None,
+) -> Evaluator:
+  return by_training(
+    space,
+    CLASSES,
+    shape.channels,
+    lambda _: settings(shape),
+    train,
+    feed(shape, 64, 1),
+    size,
+    plan,
+  )
+
+
 def _moments(
-  evaluate: Any, candidates: list[Candidate]
+  evaluate: Evaluator, candidates: list[Candidate]
 ) -> tuple[list[list[float]], dict[int, float]]:
   """Seconds of each epoch of each population, and losses by candidate."""
   parts, losses = [], {}
