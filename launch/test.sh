@@ -30,6 +30,8 @@ bin=.venv/bin
 "$bin/ruff" check .
 "$bin/ruff" format --check .
 "$bin/mypy"
-# A file stays in one process, which keeps what its tests share.
+# A file stays in one process, which keeps what its tests share. A process that
+# dies is not started again: xdist would wait for its file's other tests forever.
 workers=$(nproc)
-"$bin/python" -m pytest -n "$((workers < 8 ? workers : 8))" --dist loadfile "$@"
+"$bin/python" -m pytest -n "$((workers < 8 ? workers : 8))" --dist loadfile \
+  --max-worker-restart=0 "$@"
