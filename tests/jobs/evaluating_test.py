@@ -61,6 +61,9 @@ def here(monkeypatch):
 
   asked = []
   monkeypatch.setattr(evaluating, "connected", connected)
+  # A process of tests goes on: it keeps neither memory nor deep stacks, which
+  # all threads that it starts from then on would have.
+  monkeypatch.setattr(ray_worker.compiling, "prepare", lambda: None)
   ray_worker._trainer.cache_clear()
   yield asked
   ray_worker._trainer.cache_clear()
