@@ -86,23 +86,29 @@ def resize(
   Returns:
     u8[*size, C].
   """
-  from PIL import Image
-
   if image.shape[:2] == size and box is None:
     return image
   if box is not None:
     box = (box[1], box[0], box[3], box[2])
+  if image.shape[-1] == 3:
+    return _resize(image, size, box)
   # Channel by channel: Pillow has no two-channel image, and would weigh the
   # colours of a four-channel one by its last.
   planes = [
-    np.asarray(
-      Image.fromarray(np.ascontiguousarray(image[..., c])).resize(
-        (size[1], size[0]), Image.Resampling.BILINEAR, box=box
-      )
-    )
-    for c in range(image.shape[-1])
+    _resize(image[..., c], size, box) for c in range(image.shape[-1])
   ]
   return np.stack(planes, axis=-1)
+
+
+def _resize(
+  image: np.ndarray, size: tuple[int, int], box: tuple[float, ...] | None
+) -> np.ndarray:
+  """Of what Pillow has a mode for; `box` in its order."""
+  from PIL import Image
+
+  whole = Image.fromarray(np.ascontiguousarray(image))
+  bilinear = Image.Resampling.BILINEAR
+  return np.asarray(whole.resize((size[1], size[0]), bilinear, box=box))
 
 
 def _orientation(image: Any) -> int:

@@ -130,6 +130,16 @@ def test_resize_by_an_integer_agrees_with_a_triangle_filter(channels):
   np.testing.assert_allclose(found[1:-1, 1:-1], both, atol=1.01)
 
 
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_no_channel_sees_another_in_a_part_that_is_resized(channels):
+  image = RNG.integers(0, 256, (16, 24, channels), dtype=np.uint8)
+  box = (2.5, 3.0, 11.25, 20.0)
+  found = resize(image, (8, 12), box)
+  for c in range(channels):
+    alone = resize(image[..., c : c + 1], (8, 12), box)
+    np.testing.assert_array_equal(found[..., c : c + 1], alone)
+
+
 def test_resize_to_its_own_size_is_the_identity():
   assert resize(RGB, (5, 7)) is RGB
 
