@@ -94,9 +94,7 @@ def resize(
     return _resize(image, size, box)
   # Channel by channel: Pillow has no two-channel image, and would weigh the
   # colours of a four-channel one by its last.
-  planes = [
-    _resize(image[..., c], size, box) for c in range(image.shape[-1])
-  ]
+  planes = [_resize(image[..., c], size, box) for c in range(image.shape[-1])]
   return np.stack(planes, axis=-1)
 
 
