@@ -99,7 +99,9 @@ def resize(
 
 
 def _resize(
-  image: np.ndarray, size: tuple[int, int], box: tuple[float, ...] | None
+  image: np.ndarray,
+  size: tuple[int, int],
+  box: tuple[float, float, float, float] | None,
 ) -> np.ndarray:
   """Of what Pillow has a mode for; `box` in its order."""
   from PIL import Image
