@@ -112,7 +112,7 @@ def erase(
   put in before, so that a teacher who normalises or resizes otherwise sees the
   same picture. A rectangle is smaller than the image in both directions. As in
   `fbnax.training.policies`, a CPU takes the images one after the other and
-  draws noise for those alone that need it; the bits are the same.
+  draws noise for those alone that need it; both give the same, up to rounding.
 
   Args:
     key: random key.

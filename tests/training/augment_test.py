@@ -213,7 +213,7 @@ def test_erased_pixels_are_standard_normal_once_normalised():
   np.testing.assert_array_equal(x[rest], whole[rest])
 
 
-def test_erasing_has_two_forms_with_the_same_bits():
+def test_erasing_has_two_forms_that_are_the_same():
   images = jnp.asarray(_images()[:40])
   settings = dataclasses.replace(_settings(H), erasing=0.5)
   erase = jax.jit(
@@ -223,7 +223,9 @@ def test_erasing_has_two_forms_with_the_same_bits():
     erase(jax.random.key(1), images, settings, side_by_side=form)
     for form in (False, True)
   )
-  np.testing.assert_array_equal(one, other)
+  np.testing.assert_array_equal(one == images, other == images)
+  # Normal numbers, computed in loops of different shapes: up to rounding.
+  np.testing.assert_allclose(one, other, rtol=1e-5)
   assert not np.array_equal(one, images)
 
 

@@ -43,12 +43,16 @@ def split(seed=0):
   return Split(np.minimum(images, 255).astype(np.uint8), labels)
 
 
+def _started(module):
+  return jax.jit(
+    lambda key: initialize(module, key, jnp.zeros((1, 4, 4, 1)), train=False)
+  )(jax.random.key(0))
+
+
 def network(feed, settings, devices, recipe=small.RECIPES[0]):
   """The last state and the curves of one network."""
   module = Network(ARCHITECTURE, small.K)
-  variables = jax.jit(
-    lambda key: initialize(module, key, jnp.zeros((1, 4, 4, 1)), train=False)
-  )(jax.random.key(0))
+  variables = _started(module)
   return loop.fit(
     Model(module),
     dataclasses.replace(settings, mesh=devices),
@@ -109,9 +113,7 @@ def _numbers(tree):
 def collectives(devices):
   """How often a program of a step has devices sum, and gather."""
   module = Network(ARCHITECTURE, small.K)
-  variables = initialize(
-    module, jax.random.key(0), jnp.zeros((1, 4, 4, 1)), train=False
-  )
+  variables = _started(module)
   settings = dataclasses.replace(SETTINGS, mesh=devices)
   member = Member(recipes.as_numbers(small.RECIPES[1]), None, jax.random.key(1))
   state = step.start(variables)
