@@ -33,7 +33,14 @@ def prepare() -> None:
 
 
 def cores() -> int:
-  """Cores that this process may use."""
+  """Threads that XLA computes with on a CPU: cores that this process may use.
+
+  As XLA itself, this reads `PJRT_NPROC` and `NPROC`, by which Ray's workers are
+  given fewer than the machine has.
+  """
+  for name in ("PJRT_NPROC", "NPROC"):
+    if os.environ.get(name, "").isdecimal():
+      return int(os.environ[name])
   if hasattr(os, "sched_getaffinity"):  # Not on macOS.
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1

@@ -190,6 +190,16 @@ def counted_programs() -> Iterator[list[float]]:
     jax.monitoring.unregister_event_duration_listener(heard)
 
 
+def one_core() -> None:
+  """Leaves one core to the threads that are started from now on.
+
+  To be called before JAX has a backend. Where processor time is what counts,
+  as threads of the others would wait for each other and that counts too.
+  """
+  if hasattr(os, "sched_setaffinity"):  # Not on macOS.
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
 def no_cache() -> None:
   """Compiles everything anew, so that what compiling takes is seen."""
   import jax

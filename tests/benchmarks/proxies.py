@@ -6,9 +6,9 @@ Cells of NAS-Bench-201 in the size of the benchmark (16 channels, five cells a
 stage, batch 64, 32 x 32): ours one after the other through one compiled program
 of all cells, PyTorch's each built for its one cell, eagerly, with the same
 weights. Both give the same values: a wrong one fails, a slow one does not.
-Processor time is taken, the least of three runs each, so that other work on the
-machine counts little. Needs the extra `torch`; on more cores, run it under
-`taskset -c 0`. `--quick` has one cell, batch 8 and 8 x 8 pixels.
+Processor time on one core is taken, the least of three runs each, so that other
+work on the machine counts little. Needs the extra `torch`. `--quick` has one
+cell, batch 8 and 8 x 8 pixels.
 """
 
 from __future__ import annotations
@@ -323,6 +323,7 @@ def measure(
 
 def run(given: Any) -> Iterator[measuring.Row]:
   """All proxies, or those that are asked for."""
+  measuring.one_core()
   torch.set_num_threads(1)
   cells = tuple(spaces.CellNetwork.from_arch_str(text) for text in CELLS)
   sizes: Any = (cells[:1], 8, 8) if given.quick else (cells, BATCH, SIDE)

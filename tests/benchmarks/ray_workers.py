@@ -1,14 +1,14 @@
 """Candidates per hour: trained in one process, and by Ray's workers beside it.
 
-  python -m tests.benchmarks.ray_workers [--json=FILE] [--candidates=24]
+  python -m tests.benchmarks.ray_workers [--json=FILE] [--candidates=16]
     [--epochs=12] [--population=2] [--workers 1 2 4] [--quick]
 
 The candidates are Sobol points of the default job's space (scikit-learn's
 digits at 8 pixels). Each way to evaluate them is a process of its own: training
-in it with all cores and with one, and so many workers of one core. The first
-candidates, a task for each of the most workers, are the start: Ray's processes,
-data and compilation in each of them (programs of an earlier run come from the
-cache). The others are timed. What comes of the candidates has to be the same
+in it with all cores and with one, and so many workers of one core. All are
+evaluated twice. The first time is the start: Ray's processes, data, and the
+compilation of each group's program (those of an earlier run come from the
+cache). The second is timed. What comes of the candidates has to be the same
 to the last bit wherever they have one core; with more, XLA rounds otherwise.
 The peer of Ray's workers is the training in one process with all cores. Needs
 the extra `ray`.
@@ -50,22 +50,25 @@ def evaluated(options: argparse.Namespace, workers: int) -> dict[str, Any]:
   dataset = inputs.dataset(config)
   splits = inputs.hold_out(config, dataset)
   space = inputs.space(config, dataset.channels)
-  first = max(options.workers) * options.population
-  drawn = np.asarray(space.sobol(first + options.candidates))
+  drawn = np.asarray(space.sobol(options.candidates))
   candidates = [Candidate(i, tuple(g.tolist()), i) for i, g in enumerate(drawn)]
-  outcomes, times = [], []
+  found, times = [], []
   with evaluating.opened(config, space, dataset, *splits) as evaluate:
-    for some in (candidates[:first], candidates[first:]):
+    for _ in range(2):
       begin = time.monotonic()
-      for ended in evaluate(some, options.epochs, lambda _: None):
-        outcomes += [o._replace(seconds=0.0)._asdict() for o in ended]
+      ended = list(evaluate(candidates, options.epochs, lambda _: None))
       times.append(time.monotonic() - begin)
+      outcomes = [
+        o._replace(seconds=0.0)._asdict() for part in ended for o in part
+      ]
+      found.append(sorted(outcomes, key=lambda o: o["id"]))
+  assert found[0] == found[1], "other outcomes the second time"
   return {
     "start_s": times[0],
     "timed_s": times[1],
     "candidates": options.candidates,
     "per_hour": options.candidates / times[1] * 3600,
-    "outcomes": sorted(outcomes, key=lambda o: o["id"]),
+    "outcomes": found[1],
   }
 
 
@@ -108,7 +111,7 @@ def measured(given: Any, way: str, cores: int) -> dict[str, Any]:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
   """Of the command line."""
-  parser.add_argument("--candidates", type=int, default=24)
+  parser.add_argument("--candidates", type=int, default=16)
   parser.add_argument("--epochs", type=int, default=12)
   parser.add_argument("--population", type=int, default=2)
   parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])

@@ -40,7 +40,8 @@ def test_new_threads_have_a_deeper_stack():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone can do it")
-def test_programs_for_other_numbers_of_cores_are_kept_apart():
+@pytest.mark.parametrize("threads", ["", "1", "3"])
+def test_programs_for_other_numbers_of_cores_are_kept_apart(threads):
   """A process with one core must not leave its programs to all."""
   script = (
     "import os; from fbnax.jobs import compiling; "
@@ -48,6 +49,7 @@ def test_programs_for_other_numbers_of_cores_are_kept_apart():
     "compiling.prepare(); print(os.environ['JAX_COMPILATION_CACHE_DIR'])"
   )
   environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX")}
+  environment["PJRT_NPROC"] = threads  # As Ray's workers are given it.
   done = subprocess.run(
     [sys.executable, "-c", script],
     env={**environment, "FBNAX_CACHE": "/cache"},
@@ -55,4 +57,4 @@ def test_programs_for_other_numbers_of_cores_are_kept_apart():
     text=True,
     check=True,
   )
-  assert done.stdout == "/cache/xla/1\n"
+  assert done.stdout == f"/cache/xla/{threads or 1}\n"
