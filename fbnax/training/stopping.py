@@ -75,7 +75,11 @@ def held(wanted: bool = True) -> Iterator[Callable[..., bool]]:
       from jax.experimental import multihost_utils
 
       codes = multihost_utils.process_allgather(np.int32(_code or 0))
-      _code = int(codes.max()) or None
+      agreed = int(codes.max())
+      # What came while the others were waited for is told the next time: this
+      # process would stop alone.
+      _code = agreed or _code
+      return agreed > 0
     return _code is not None
 
   try:

@@ -1,0 +1,47 @@
+"""Being told to stop where several processes ask each other."""
+
+import signal
+
+import jax
+import numpy as np
+import pytest
+from jax.experimental import multihost_utils
+
+from fbnax.training import stopping
+
+TERMINATED = 128 + signal.SIGTERM
+
+
+@pytest.fixture
+def others(monkeypatch):
+  """What the other process says, and when this one is told."""
+  plan = {"says": [], "told at": None, "asked": 0}
+
+  def gather(own):
+    number = plan["asked"]
+    plan["asked"] += 1
+    if number == plan["told at"]:  # While it waits for the other.
+      stopping._stop(signal.SIGTERM, None)
+    return np.stack([own, np.int32(plan["says"][number])])
+
+  monkeypatch.setattr(stopping, "_several", lambda: True)
+  monkeypatch.setattr(stopping, "_code", None)
+  monkeypatch.setattr(multihost_utils, "process_allgather", gather)
+  assert jax.process_count() == 1
+  return plan
+
+
+def test_what_one_is_told_all_do(others):
+  others["says"] = [0, TERMINATED]
+  with pytest.raises(KeyboardInterrupt) as stop, stopping.held() as asked:
+    assert [asked(step) for step in (7, 10, 20)] == [False, False, True]
+  assert stop.value.args == (TERMINATED,)
+  assert others["asked"] == 2
+
+
+def test_what_is_told_while_they_ask_is_told_the_next_time(others):
+  """It must neither be lost, nor stop this process alone."""
+  others |= {"says": [0, 0], "told at": 0}
+  with pytest.raises(KeyboardInterrupt) as stop, stopping.held() as asked:
+    assert [asked(10), asked(20)] == [False, True]
+  assert stop.value.args == (TERMINATED,)
