@@ -4,9 +4,10 @@ A round is cut into the parts of groups that `by_training` trains at a time, and
 each part is a task. Outcomes come as tasks end, in whatever order. A task that
 is lost is run again: with its machine as it was, otherwise candidate by
 candidate, by the same program, so that a crash is pinned on its culprit. A
-candidate whose task is lost too often is a failed outcome. What happened is
-counted here and not in the workers, so a driver that is started again counts
-from zero.
+candidate whose task is lost too often is a failed outcome. Borrowed machines
+are taken away as a matter of course, so that only many of them count as a loss.
+What happened is counted here and not in the workers, so a driver that is
+started again counts from zero.
 
 Symbols: `P` candidates trained side by side.
 """
@@ -25,6 +26,8 @@ from fbnax.search.candidates import Candidate
 from fbnax.search.evaluators import Evaluator, Outcome
 from fbnax.search.grouping import Group, Plan, by_masks
 from fbnax.spaces.space import SearchSpace
+
+_MACHINES = 10  # Lost machines that count as one lost task.
 
 
 class Lost(NamedTuple):
@@ -83,7 +86,8 @@ def by_tasks(
     connect: reaches the workers. Called when there is something to evaluate;
       left when this context is.
     plan: which candidates share a program; None for all of a resolution.
-    attempts: so often a candidate's task may be lost until it has failed.
+    attempts: so often a candidate's task may be lost until it has failed, or
+      ten times as many machines.
     more: what the workers need to know besides, see `task_messages`.
 
   Yields:
@@ -189,20 +193,23 @@ def _after(
   attempts: int,
 ) -> tuple[list[Group], list[Outcome]]:
   """The parts to run again, and the outcomes of those that have failed."""
-  losses.update(c.id for c in part.candidates)
-  spent = [c for c in part.candidates if losses[c.id] >= attempts]
+  allowed = attempts * _MACHINES
+  weight = 1 if lost.blame == "machine" else _MACHINES
+  for c in part.candidates:
+    losses[c.id] += weight
+  spent = [c for c in part.candidates if losses[c.id] >= allowed]
   if spent and lost.blame == "worker":
     raise ValueError(
       f"workers cannot begin with {_name(part.candidates)}, tried {attempts} "
       f"times: {lost.error}"
     )
-  left = [c for c in part.candidates if losses[c.id] < attempts]
+  left = [c for c in part.candidates if losses[c.id] < allowed]
   each = [(c,) for c in left] if lost.blame == "candidates" else [tuple(left)]
-  count = max(losses[c.id] for c in part.candidates)
+  most = max(losses[c.id] for c in part.candidates)
   logging.warning(
-    "%s: lost (%d of %d attempts): %s; %s",
+    "%s: lost (%g of %d attempts): %s; %s",
     _name(part.candidates),
-    count,
+    most / _MACHINES,
     attempts,
     lost.error,
     "recorded as failed" if spent else "run again",

@@ -138,6 +138,21 @@ def test_what_is_lost_with_its_machine_is_run_again_as_it_was():
   assert sum(told) == len(MANY) * EPOCHS
 
 
+@pytest.mark.parametrize("machines", (29, 30))
+def test_a_candidate_fails_with_its_machine_only_after_many(machines):
+  """Borrowed machines are taken away, which is no candidate's fault."""
+  lost = Lost("NodeDiedError", "machine")
+  workers = FakeWorkers(
+    lambda ids, n: lost if 9 in ids and n <= machines else None
+  )
+  outcomes, _ = _evaluate(workers)
+  failed = {i: o.error for i, o in outcomes.items() if o.error}
+  if machines < 30:
+    assert outcomes == WANTED
+  else:
+    assert failed == {9: "lost 3 times, at last: NodeDiedError"}
+
+
 def test_a_crash_is_pinned_on_its_culprit():
   workers = FakeWorkers(lambda ids, _: Lost("killed") if 3 in ids else None)
   outcomes, told = _evaluate(workers)
