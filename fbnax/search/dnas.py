@@ -166,13 +166,14 @@ def search(
       ended = at % problem.steps == 0
       if ended:
         rows.append(_row(problem, state, epoch))
+        # Told before it is saved, as in `fbnax.training.loop`.
+        if on_epoch is not None:
+          on_epoch(rows[-1])
       stop = checkpointing is not None and asked(0)
       if checkpointing is not None and (
         stop or ended or (every and at % every == 0)
       ):
         save(checkpointing, at, state, rows, streams)
-      if ended and on_epoch is not None:
-        on_epoch(rows[-1])
       if stop:
         stopping.stop()
   return Searched(mesh.local(devices, state), rows)

@@ -6,8 +6,10 @@ the features, so that a predictor is never used on genotypes of another space.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import flax
@@ -17,6 +19,7 @@ import numpy as np
 from fbnax import spaces
 from fbnax.search.scoring import FittedPredictor
 from fbnax.spaces import SearchSpace
+from fbnax.training.files import write_atomically
 
 VERSION = 1
 
@@ -35,16 +38,15 @@ def save(path: str | os.PathLike[str], model: FittedPredictor) -> None:
     "label_mean": float(model.mean),
     "label_deviation": float(model.deviation),
   }
-  partial = f"{os.fspath(path)}.partial"
-  with open(partial, "wb") as file:
-    np.savez(
-      file,
-      metadata=np.asarray(json.dumps(metadata)),
-      mean=np.asarray(model.mean),
-      deviation=np.asarray(model.deviation),
-      **arrays,  # type: ignore[arg-type]  # NumPy types them as a flag.
-    )
-  os.replace(partial, path)
+  content = io.BytesIO()
+  np.savez(
+    content,
+    metadata=np.asarray(json.dumps(metadata)),
+    mean=np.asarray(model.mean),
+    deviation=np.asarray(model.deviation),
+    **arrays,  # type: ignore[arg-type]  # NumPy types them as a flag.
+  )
+  write_atomically(Path(path), content.getvalue())
 
 
 def load(

@@ -176,6 +176,16 @@ def steps(directory: str | Path) -> tuple[int, ...]:
   return tuple(by_first(find)[0])
 
 
+def newest(directory: str | Path) -> int:
+  """The step of the newest undamaged checkpoint, 0 where there is none."""
+
+  def find() -> Found:
+    there = (s for s, _, p in reversed(_found(Path(directory))) if is_whole(p))
+    return next(there, 0), {}
+
+  return int(by_first(find)[0])
+
+
 def best_step(directory: str | Path, best: str) -> int | None:
   """The step of the undamaged checkpoint with the greatest `metadata[best]`."""
 

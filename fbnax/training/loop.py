@@ -158,13 +158,15 @@ def fit(
         )
       trained = mesh.local(devices, trained)
       done = Done([*done.rows, _row(trained, found)], [])
+      # Told before it is saved: what is told twice can be dropped, but what was
+      # saved is not told again.
+      if on_epoch is not None:
+        on_epoch(epoch, trained, found)
       stop = checkpointing is not None and asked()
       if checkpointing is not None and (
         stop or epoch % checkpointing.every == 0 or epoch == epochs
       ):
         loop_saving.save(checkpointing, state, done, stream)
-      if on_epoch is not None:
-        on_epoch(epoch, trained, found)
       if stop:
         stopping.stop()
   columns = zip(*done.rows, strict=True)

@@ -179,6 +179,31 @@ def damages(file):
   yield "gone", None
 
 
+def test_the_newest_is_one_that_is_whole(tmp_path):
+  assert checkpoints.newest(tmp_path / "none") == 0
+  for step in (3, 5):
+    path = checkpoints.save(tmp_path, step, tree_of(step))
+  assert checkpoints.newest(tmp_path) == 5
+  (path / "index.json").write_text("{}")
+  assert checkpoints.newest(tmp_path) == 3
+
+
+def test_every_file_outlives_a_power_cut(tmp_path, monkeypatch):
+  """Orbax syncs some of its files, the manifest promises all of them."""
+  synced = set()
+  sync = os.fsync
+
+  def noted(descriptor):
+    synced.add(os.fstat(descriptor).st_ino)
+    sync(descriptor)
+
+  monkeypatch.setattr(os, "fsync", noted)
+  path = checkpoints.save(tmp_path, 1, tree_of(1))
+  items = [tmp_path, path, *path.rglob("*")]
+  assert len(items) > 5
+  assert [p for p in items if p.stat().st_ino not in synced] == []
+
+
 def test_any_damage_to_any_file_is_noticed(tmp_path, caplog):
   tree = {"x": jnp.arange(300.0), "y": jnp.ones(3)}
   checkpoints.save(tmp_path, 1, tree)

@@ -218,6 +218,22 @@ def test_checkpoints_every_so_often_and_at_the_end(
   assert checkpoints.steps(tmp_path) == saved
 
 
+def test_an_epoch_is_told_before_it_is_saved(tmp_path):
+  """A kill between the two must not lose the epoch's line of metrics."""
+  told = []
+
+  def on_epoch(epoch, *_):
+    told.append((epoch, checkpoints.newest(tmp_path)))
+
+  _fit(
+    "in memory",
+    3,
+    checkpointing=loop.Checkpointing(tmp_path),
+    on_epoch=on_epoch,
+  )
+  assert told == [(1, 0), (2, 1), (3, 2)]
+
+
 def test_epochs_are_told():
   told = []
   fitted = _fit("in memory", 2, on_epoch=lambda *row: told.append(row))
