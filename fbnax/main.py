@@ -49,6 +49,8 @@ def main(argv: list[str]) -> int:
     with processes.working(workdir) as directory:
       print(f"{job}: {describe(directory)}", flush=True)
       importlib.import_module(module).run(_CONFIG.value, directory)
+      if not _DRY_RUN.value:
+        importlib.import_module("fbnax.jobs.reporting").complete(job, directory)
   except KeyboardInterrupt as stop:
     stopping.heard()
     print("stopped; the same command goes on from here", file=sys.stderr)

@@ -49,6 +49,15 @@ _PAGES: dict[str | None, tuple[type, Callable[[Any], str]]] = {
   "zero_cost": (ZeroCostResult, zero_cost_page),
 }
 
+# Those of the other pages.
+_DESIGNS = ("nars", "train")
+_TREE = "nbdt"
+
+
+def has_page(job: str) -> bool:
+  """Whether a job of that name has a report."""
+  return job in (*_PAGES, *_DESIGNS, _TREE)
+
 
 def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
   """Writes `report.html` beside `result.json`: one file, no request, no script.
@@ -70,7 +79,7 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
   if job in _PAGES:
     schema, make = _PAGES[job]
     text = make(read_as(workdir, schema))
-  elif job == "nbdt":
+  elif job == _TREE:
     tree = read_as(workdir, NbdtResult)
     text = nbdt_page(tree, read_drawing(workdir, tree.pictures.drawing))
   else:

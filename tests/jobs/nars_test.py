@@ -141,6 +141,17 @@ def test_started_again_all_is_done(finished):
   assert time.monotonic() - start < 60
 
 
+def test_a_report_that_was_not_drawn_yet_is_drawn_then(finished):
+  """A kill may come between the result and the report."""
+  report = finished / "report.html"
+  before = report.read_bytes()
+  report.unlink()
+  done = _run(finished)
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert f"report: {report}\n" in done.stdout
+  assert report.read_bytes() == before
+
+
 def test_another_config_is_refused(finished):
   done = _run(finished, "--config.seed=1")
   assert done.returncode == 2
