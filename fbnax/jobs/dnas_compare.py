@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from fbnax.search import derivation
 from fbnax.search import verdicts as words
 from fbnax.search.prices import Price
 from fbnax.spaces import Recipe, SearchSpace
-from fbnax.training import loop
+from fbnax.training import agreeing, loop
 from fbnax.training.progress import Progress
 
 # How many random networks say what is usual at a cost; few are trained.
@@ -52,9 +53,17 @@ def random_networks(
   zeros = [np.zeros(k) for k in price.space.choices]
   wanted = derivation.band(cost, config.search.tolerance)
   # Another seed than the derivation's, whose draws they shall not repeat.
-  return derivation.draw(
-    config.seed + 1, price, zeros, wanted, _REFERENCE, [genotype]
+  draw = functools.partial(
+    derivation.draw,
+    config.seed + 1,
+    price,
+    zeros,
+    wanted,
+    _REFERENCE,
+    [genotype],
   )
+  _, found = agreeing.by_first(lambda: ({}, {"genotypes": np.asarray(draw())}))
+  return found["genotypes"]
 
 
 def train(

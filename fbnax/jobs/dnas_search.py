@@ -26,7 +26,7 @@ from fbnax.search.penalties import Penalty
 from fbnax.search.prices import Price, check_target, feasible
 from fbnax.spaces import Recipe, SearchSpace
 from fbnax.spaces.follow import largest
-from fbnax.training import files, loop, metrics
+from fbnax.training import agreeing, files, loop, metrics
 from fbnax.training.model import Model
 from fbnax.training.progress import Progress
 
@@ -170,6 +170,8 @@ def run(
     "rows": [row._asdict() for row in searched.rows],
     "candidates": candidates,
   }
+  # Another kind of machine among several may have derived another network.
+  found, _ = agreeing.by_first(lambda: (found, {}))
   files.write_atomically(end, files.to_json(found) + "\n")
   return json.loads(end.read_text("utf-8"))
 
@@ -204,7 +206,7 @@ def _search(
 
   folder = work.path / "checkpoints" / NAME
   problem = task.problem
-  taken = max(checkpoints.steps(folder), default=0)
+  taken = checkpoints.newest(folder)
   done = taken // problem.steps
   with (
     metrics.open_metrics(work.path, NAME, done + 1) as writer,

@@ -10,7 +10,7 @@ import numpy as np
 
 from fbnax import __version__, costs
 from fbnax.jobs import inputs, parts
-from fbnax.jobs.members import best_first, member_name
+from fbnax.jobs.members import best_first, member_names
 from fbnax.jobs.nars import PREDICTOR
 from fbnax.jobs.workdir import open_workdir, read_run
 from fbnax.search import evolution, predictor, predictor_files
@@ -47,8 +47,8 @@ def run(config: Any, workdir: str) -> None:
         table=inputs.latency_table(config),
       )
     candidates = []
-    for i, budget in enumerate(budgets):
-      name = member_name(space, budget)
+    names = member_names(space, budgets)
+    for i, (name, budget) in enumerate(zip(names, budgets, strict=True)):
       best: dict[Architecture, int] = {}
       for j in np.flatnonzero(np.asarray(found.valid[i])).tolist():
         # Many survivors differ in a shade of the recipe: one for each network.

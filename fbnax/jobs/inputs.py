@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from typing import Any
 
@@ -181,10 +182,20 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
         f"config.budgets.scaled has {inside[0]:g} MACs; legal: below {low:g} "
         f"or above {high:g}, beyond config.budgets.macs"
       )
+    if len(set(scaled)) < len(scaled):
+      raise ValueError(
+        f"config.budgets.scaled is {tuple(scaled)}; legal: each limit once"
+      )
   for budget in found:
     prices.check_budgets(
       budgets_lib.batched(budget), space, classes, latency_table(config)
     )
+  for one, other in itertools.pairwise(found):
+    if one == other:  # Members are known by their budgets.
+      limits = ", ".join(f"{name} {getattr(one, name)[1]:g}" for name in listed)
+      raise ValueError(
+        f"config.budgets has {limits} twice; legal: budgets that differ"
+      )
   return found
 
 

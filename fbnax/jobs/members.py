@@ -8,6 +8,7 @@ Beyond the range of the search, the smallest and the largest of them are scaled
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from fbnax.jobs.training import Teacher, train_network
 from fbnax.jobs.workdir import WorkDir
 from fbnax.search import evolution, nars, predictor
 from fbnax.search.budgets import Budget, stacked
+from fbnax.search.trials import TrialStore
 from fbnax.spaces import Architecture, Recipe, SearchSpace
 from fbnax.training import loop
 from fbnax.training.progress import Progress
@@ -57,8 +59,41 @@ def evolve(
   classes: int,
   budgets: Sequence[Budget],
   found: nars.Search,
+  store: TrialStore,
 ) -> list[Chosen]:
-  """The best predicted architecture and recipe under each budget."""
+  """The best predicted architecture and recipe under each budget.
+
+  They are settled once: what is trained is known by the name of its budget,
+  and a search that goes on elsewhere, where numbers round otherwise, might
+  choose another network of that name.
+  """
+  picks = store.settled(
+    "members",
+    functools.partial(_best, config, space, classes, budgets, found),
+  )
+  return [
+    Chosen(
+      name,
+      budget,
+      space.architecture(np.asarray(pick["genotype"])),
+      space.recipe(np.asarray(pick["genotype"])),
+      np.asarray(pick["genotype"]),
+      pick["predicted"],
+    )
+    for name, budget, pick in zip(
+      member_names(space, budgets), budgets, picks, strict=True
+    )
+  ]
+
+
+def _best(
+  config: Any,
+  space: SearchSpace,
+  classes: int,
+  budgets: Sequence[Budget],
+  found: nars.Search,
+) -> list[dict[str, Any]]:
+  """Genotype and prediction of the best under each budget, for JSON."""
   result = evolution.evolve(
     jax.random.fold_in(jax.random.key(config.seed), 3),
     predictor.scorer(found.model, config.search.caution),
@@ -68,21 +103,12 @@ def evolve(
     num_classes=classes,
     table=inputs.latency_table(config),
   )
-  chosen = []
-  for i, budget in enumerate(budgets):
-    genotype = np.asarray(result.genotypes[i, 0])
-    predicted = predictor.predict(found.model, genotype[None]).score[0]
-    chosen.append(
-      Chosen(
-        member_name(space, budget),
-        budget,
-        space.architecture(genotype),
-        space.recipe(genotype),
-        genotype,
-        float(predicted),
-      )
-    )
-  return chosen
+  genotypes = np.asarray(result.genotypes[:, 0])
+  scores = predictor.predict(found.model, genotypes).score
+  return [
+    {"genotype": genotype.tolist(), "predicted": float(score)}
+    for genotype, score in zip(genotypes, scores, strict=True)
+  ]
 
 
 def scaled(
@@ -95,7 +121,9 @@ def scaled(
       scaling reaches.
   """
   made = []
-  for limit in config.budgets.scaled:
+  limits = config.budgets.scaled
+  names = member_names(space, [Budget(macs=(0.0, float(x))) for x in limits])
+  for name, limit in zip(names, limits, strict=True):
     by_size = sorted(
       evolved, key=lambda c: costs.count(c.architecture, classes).macs
     )
@@ -117,11 +145,10 @@ def scaled(
       recipe = dataclasses.replace(
         recipe, stochastic_depth=config.budgets.scaled_stochastic_depth
       )
-    budget = Budget(macs=(0.0, float(limit)))
     made.append(
       Chosen(
-        member_name(space, budget) + "-scaled",
-        budget,
+        f"{name}-scaled",
+        Budget(macs=(0.0, float(limit))),
         architecture,
         recipe,
         scaled_from=source.name,
@@ -144,21 +171,31 @@ def best_first(trials: Sequence[dict[str, Any]]) -> np.ndarray:
   return np.asarray([t["genotype"] for t in good], np.int32)
 
 
-def member_name(space: SearchSpace, budget: Budget) -> str:
+def member_names(space: SearchSpace, budgets: Sequence[Budget]) -> list[str]:
+  """A name for each of different budgets, with digits that tell them apart."""
+  names: list[str] = []
+  for digits in (3, 6, 17):
+    names = [member_name(space, budget, digits) for budget in budgets]
+    if len(set(names)) == len(names):
+      break
+  return names
+
+
+def member_name(space: SearchSpace, budget: Budget, digits: int = 3) -> str:
   """`small-800k`; `small-800k-90kp-5ms-20ke` where all costs are limited."""
   parts = [space.name]
   units = {"macs": "", "params": "p", "latency": "ms", "memory": "e"}
   for (_, limit), unit in zip(budget, units.values(), strict=True):
     if math.isfinite(limit):
-      parts.append(_short(limit) + unit)
+      parts.append(_short(limit, digits) + unit)
   return "-".join(parts)
 
 
-def _short(number: float) -> str:
+def _short(number: float, digits: int = 3) -> str:
   for size, letter in ((1e9, "g"), (1e6, "m"), (1e3, "k")):
     if number >= size:
-      return f"{number / size:.3g}{letter}"
-  return f"{number:g}"
+      return f"{number / size:.{digits}g}{letter}"
+  return f"{number:.{max(digits, 6)}g}"
 
 
 def train(

@@ -97,7 +97,7 @@ def design(
     )
   predictor_files.save(work.path / PREDICTOR, found.model)
   with work.phase("evolution"), progress.phase("evolution"):
-    chosen = members.evolve(config, space, classes, budgets, found)
+    chosen = members.evolve(config, space, classes, budgets, found, store)
     chosen += members.scaled(config, chosen, space, classes)
   jax.clear_caches()  # Programs of the search; see `train_network`.
   entries = members.train(config, work, dataset, chosen, teacher, progress)

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 
 from fbnax import costs, data
 from fbnax.data import Dataset
@@ -20,6 +21,7 @@ from fbnax.models import initialize
 from fbnax.models.building import build
 from fbnax.spaces import Architecture, Recipe, ResNet
 from fbnax.training import loop, metrics, model_files, step
+from fbnax.training.checkpoint_files import DamagedError
 from fbnax.training.model import Objective
 from fbnax.training.progress import Progress
 from fbnax.training.recipes import Settings, as_numbers
@@ -121,8 +123,7 @@ def train_network(
   classes = dataset.num_classes
   module = build(architecture, classes)
   model_dir = directory / "members" / name
-  if (model_dir / model_files.CARD).exists():
-    saved = model_files.load(model_dir)
+  if (saved := _finished(model_dir, architecture, recipe)) is not None:
     return saved.card["entry"], Teacher(
       name, module, saved.variables, architecture.resolution
     )
@@ -229,7 +230,33 @@ def train_network(
   return entry, Teacher(name, module, variables, architecture.resolution)
 
 
+def _finished(
+  model_dir: Path, architecture: Architecture | ResNet, recipe: Recipe
+) -> model_files.SavedModel | None:
+  """The network that was trained before; None where it is not, or is lost.
+
+  Raises:
+    ValueError: another network of this name was trained, or with another
+      recipe.
+  """
+  card = model_dir / model_files.CARD
+  if not card.exists():
+    return None
+  try:
+    saved = model_files.load(model_dir)
+  except DamagedError as error:
+    logging.warning("%s; made again from the training's checkpoints", error)
+    return None
+  for name, wanted in (("architecture", architecture), ("recipe", recipe)):
+    if saved.card["entry"][name] != json.loads(wanted.to_json()):
+      raise ValueError(
+        f"{card}: trained with another {name} than is asked for; legal: the "
+        "same, or another work directory"
+      )
+  return saved
+
+
 def _epochs_done(directory: Path, name: str) -> int:
   from fbnax.training import checkpoints  # Orbax is slow to import.
 
-  return max(checkpoints.steps(directory / "checkpoints" / name), default=0)
+  return checkpoints.newest(directory / "checkpoints" / name)

@@ -12,6 +12,7 @@ stopped goes on as if it had not been.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -118,12 +119,12 @@ def search(
   rounds = []
   model = None
   for number in range(1, options.rounds + 1):
-    plan = store.decisions().get(plan_key(number))
-    if plan is None:
-      plan = store.decide(
-        plan_key(number),
-        plan_round(options, number, model, pool, pool_costs, store.all()),
-      )
+    plan = store.settled(
+      plan_key(number),
+      functools.partial(
+        plan_round, options, number, model, pool, pool_costs, store.all()
+      ),
+    )
     stop = store.decisions().get("early_stop")
     epochs = options.epochs if stop is None else stop["epoch"]
     with timed(f"round {number}"):
@@ -141,7 +142,8 @@ def search(
     # A restarted search has later trials too; it learns from them later.
     trials = [t for t in store.all() if t.round <= number]
     if stop is None:
-      stop = store.decide("early_stop", _early_stop(trials, options))
+      early = functools.partial(_early_stop, trials, options)
+      stop = store.settled("early_stop", early)
     with timed("predictor"), progress.phase(f"predictor after round {number}"):
       labels = labels_at(trials, stop["epoch"], options.signal)
       if np.isfinite(labels).sum() < 2:

@@ -18,11 +18,12 @@ import dataclasses
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fbnax.training.agreeing import by_first
 from fbnax.training.files import to_json
 
 VERSION = 2
@@ -177,6 +178,21 @@ class TrialStore:
         (key, text, _digest([key, text])),
       )
     return self.decisions()[key]
+
+  def settled(self, key: str, make: Callable[[], Any]) -> Any:
+    """What is decided, or else what `make` gives, which then is.
+
+    Of several processes the first one makes it: on another kind of machine the
+    same numbers may round otherwise, and decide otherwise.
+
+    Raises:
+      OSError: the file could not be written.
+    """
+    found = self.decisions()
+    if key in found:
+      return found[key]
+    value, _ = by_first(lambda: (make(), {}))
+    return self.decide(key, value)
 
   def decisions(self) -> dict[str, Any]:
     """All that is decided, in the order in which it was.

@@ -18,6 +18,7 @@ from fbnax import spaces
 from fbnax.models.building import build
 from fbnax.spaces import Architecture, ResNet
 from fbnax.training import files
+from fbnax.training.checkpoint_files import DamagedError
 from fbnax.training.recipes import Settings
 
 CARD = "model.json"
@@ -98,7 +99,8 @@ def load(directory: str | Path) -> SavedModel:
 
   Raises:
     ValueError: there is no model, or its card or weights are damaged or of
-      another version; the file is named.
+      another version; the file is named. `DamagedError` where it is the
+      weights.
   """
   from fbnax.training import checkpoints  # Orbax is slow to import.
 
@@ -135,7 +137,7 @@ def load(directory: str | Path) -> SavedModel:
   like = variable_shapes(module)
   found = checkpoints.restore_latest(directory / WEIGHTS, like)
   if found is None:
-    raise ValueError(f"{directory / WEIGHTS}: no weights that load")
+    raise DamagedError(f"{directory / WEIGHTS}: no weights that load")
   return SavedModel(module, found.tree, card)
 
 

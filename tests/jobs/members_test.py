@@ -17,6 +17,7 @@ from fbnax.costs.memory import part_memory
 from fbnax.jobs import inputs, members, nars, pool
 from fbnax.search.budgets import Budget
 from fbnax.search.prices import Price, feasible
+from fbnax.search.trials import open_store
 
 ROOT = pathlib.Path(__file__).parents[2]
 PARTS = ROOT / "tests" / "jobs" / "example_parts.py"
@@ -89,6 +90,49 @@ def test_scaled_members_lie_beyond_the_family():
   inside = _config(**{"budgets.scaled": (2.0 * smallest,)})
   with pytest.raises(ValueError, match=r"inside the family.*budgets\.macs"):
     members.scaled(inside, family, space, 10)
+
+
+def test_names_tell_budgets_apart():
+  space = spaces.get("small")
+
+  def named(*limits):
+    return members.member_names(space, [Budget(macs=(0.0, x)) for x in limits])
+
+  assert named(557.4e6, 800e3) == ["small-557m", "small-800k"]
+  assert named(800e3, 800_400.0) == ["small-800k", "small-800.4k"]
+  one, other = named(1e9, 1e9 + 1)
+  assert one != other
+  for key, limits in (("macs", (8e5, 8e5)), ("scaled", (5e5, 5e5))):
+    config = _config(**{"budgets.macs": (8e5,), f"budgets.{key}": limits})
+    words = "macs 800000 twice" if key == "macs" else r"scaled is \(500000"
+    with pytest.raises(ValueError, match=words):
+      inputs.budgets(config, space, 10)
+
+
+def test_members_are_chosen_once(tmp_path, monkeypatch):
+  """Elsewhere numbers may round otherwise, and choose another network."""
+  space = spaces.get("small")
+  budgets = [Budget(macs=(0.0, 800e3)), Budget(macs=(0.0, 900e3))]
+  low = [0] * len(space.decisions)
+  high = [n - 1 for n in space.choices]
+
+  def evolve(*genotypes):
+    picks = [{"genotype": g, "predicted": 0.1 + 0.2} for g in genotypes]
+    monkeypatch.setattr(members, "_best", lambda *_: picks)
+    with open_store(tmp_path / "trials.sqlite") as store:
+      return members.evolve(_config(), space, 10, budgets, None, store)
+
+  first = evolve(low, high)
+  assert [c.name for c in first] == ["small-800k", "small-900k"]
+  assert [c.architecture for c in first] == [
+    space.architecture(np.asarray(g)) for g in (low, high)
+  ]
+  for one, again in zip(first, evolve(high, low), strict=True):
+    assert dataclasses.replace(one, genotype=None) == dataclasses.replace(
+      again, genotype=None
+    )
+    assert one.genotype.tolist() == again.genotype.tolist()
+    assert one.predicted == 0.1 + 0.2
 
 
 def test_scaled_budgets_are_checked_before_the_search():

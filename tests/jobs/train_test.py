@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,11 @@ from fbnax import data, spaces
 from fbnax.training import model_files
 
 ROOT = pathlib.Path(__file__).parents[2]
+FLAGS = (
+  "--config.resolution=8",
+  "--config.training.epochs=8",
+  "--config.training.checkpoint_every=4",
+)
 
 
 def _run(config, workdir, *more):
@@ -41,9 +47,7 @@ def trained(tmp_path_factory):
     "train",
     folder / "run",
     f"--config.architecture={folder}/tiny.json",
-    "--config.resolution=8",
-    "--config.training.epochs=8",
-    "--config.training.checkpoint_every=4",
+    *FLAGS,
   )
   assert done.returncode == 0, done.stderr[-2000:]
   return folder / "run"
@@ -83,6 +87,36 @@ def test_saved_weights_give_the_measured_accuracy(trained):
   )
   accuracy = (np.argmax(logits, -1) == test.labels).mean()
   assert accuracy == pytest.approx(_entry(trained)["test_accuracy"], abs=1e-6)
+
+
+def test_damaged_weights_are_made_again(trained, tmp_path):
+  """From the training's checkpoints, of which the newest is damaged, too."""
+  run = shutil.copytree(trained, tmp_path / "run")
+  wanted = _entry(run)
+  architecture = f"--config.architecture={trained.parent}/tiny.json"
+  flags = [architecture, *FLAGS]
+  (run / "result.json").unlink()
+  card = run / "members" / "tiny" / "model.json"
+  for file in (run / "members" / "tiny" / "weights").rglob("index.json"):
+    file.write_text("{}")
+  (run / "checkpoints" / "tiny" / "00000008" / "index.json").write_text("{}")
+  done = _run("train", run, *flags)
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert "made again from the training's checkpoints" in done.stderr
+  found = _entry(run)
+  for entry in (found, wanted):
+    del entry["seconds"]
+  assert found == wanted
+  lines = (run / "metrics.jsonl").read_text().splitlines()
+  assert [json.loads(line)["step"] for line in lines] == list(range(1, 9))
+  # What was trained under this name must be what is asked for.
+  (run / "result.json").unlink()
+  content = json.loads(card.read_text())
+  content["entry"]["recipe"]["learning_rate"] *= 2
+  card.write_text(json.dumps(content))
+  done = _run("train", run, *flags)
+  assert done.returncode == 2
+  assert "trained with another recipe than is asked for" in done.stderr
 
 
 def test_eval_refuses_other_data(trained, tmp_path):

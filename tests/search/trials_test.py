@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from fbnax.search import trials as trials_lib
 from fbnax.search.trials import Trial, TrialStore, open_store
 
 
@@ -93,6 +94,28 @@ def test_the_first_decision_stands(tmp_path):
   with open_store(tmp_path / "trials.sqlite") as store:
     assert store.decide("early_stop", None) == {"epoch": 3, "below": 0.1 + 0.2}
     assert list(store.decisions()) == ["plan/round 2", "early_stop"]
+
+
+def test_what_is_settled_is_made_once(tmp_path):
+  made = []
+
+  def make():
+    made.append(len(made))
+    return {"number": made[-1]}
+
+  for _ in range(2):
+    with open_store(tmp_path / "trials.sqlite") as store:
+      assert store.settled("members", make) == {"number": 0}
+  assert made == [0]
+
+
+def test_the_first_process_settles_it_for_all(tmp_path, monkeypatch):
+  """Others may round otherwise: what they would make is not looked at."""
+  first = ({"number": 1}, {})
+  monkeypatch.setattr(trials_lib, "by_first", lambda _: first)
+  with open_store(tmp_path / "trials.sqlite") as store:
+    assert store.settled("members", lambda: {"number": 2}) == {"number": 1}
+    assert store.decisions() == {"members": {"number": 1}}
 
 
 def test_damage_is_noticed_or_harmless(tmp_path):
