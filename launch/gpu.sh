@@ -23,4 +23,7 @@ fi
 step ensure_venv cuda
 python=$root/.venv/bin/python
 step "$python" "$root/launch/devices.py" gpu
-step "$python" -m fbnax.main --config="$config" --workdir="$workdir" "$@"
+run=("$python" -m fbnax.main --config="$config" --workdir="$workdir" "$@")
+# In the place of this shell, so that a signal to it reaches the job.
+((dry_run)) || exec "${run[@]}"
+quoted "${run[@]}"

@@ -7,6 +7,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 
 workdir=${1:-$root/runs/digits}
 ensure_venv ""
-"$root/.venv/bin/python" -m fbnax.main --config="$root/configs/nars.py" \
+# In the place of this shell, so that a signal to it reaches the job.
+exec "$root/.venv/bin/python" -m fbnax.main --config="$root/configs/nars.py" \
   --workdir="$workdir"
-echo "report: $workdir/report.html"

@@ -42,6 +42,9 @@ for path in "$config" "$workdir"; do
     exit 2
   fi
 done
+while [[ $workdir == */ ]]; do
+  workdir=${workdir%/}
+done
 if ((!dry_run)) && ! command -v gcloud >/dev/null; then
   echo "error: there is no gcloud; see cloud.google.com/sdk" >&2
   exit 1
@@ -103,18 +106,30 @@ delete() {
   tpu delete "$name" --quiet
 }
 
+# Of the VM; ABSENT where there is none, UNKNOWN where gcloud cannot tell.
 state() {
-  gcloud compute tpus tpu-vm describe "$name" --zone="$TPU_ZONE" \
-    --format='value(state)' 2>/dev/null || echo ABSENT
+  local found
+  if found=$(gcloud compute tpus tpu-vm describe "$name" --zone="$TPU_ZONE" \
+    --format='value(state)' 2>"$archive.said"); then
+    echo "$found"
+  elif grep -q NOT_FOUND "$archive.said"; then
+    echo ABSENT
+  else
+    echo UNKNOWN
+    cat "$archive.said" >&2
+  fi
+  rm -f "$archive.said"
 }
 
 # Runs the job to its end, on as many VMs as it takes; its exit code.
 run() {
   local made=0 found code
-  start
+  start || return
   if ((dry_run)); then
     echo "# every $interval seconds, and in the end:"
     fetch
+    echo "# where the VM has restarted, and the job has not:"
+    start
     echo "# where the VM was taken away, up to $retries times:"
     delete
     create
@@ -127,13 +142,18 @@ run() {
     found=$(state)
     if [[ $found == READY ]]; then
       # A connection may fail of itself: the next fetch is as good.
-      if fetch && [[ -f $workdir/tpu.code ]] && fetch; then
+      fetch || continue
+      if [[ ! -f $workdir/tpu.code ]]; then
+        start || true
+      elif fetch; then
         code=$(<"$workdir/tpu.code")
         tail -n 20 "$workdir/tpu.log"
         return "$code"
       fi
       continue
     fi
+    # It may be there, and work.
+    [[ $found != UNKNOWN ]] || continue
     if ((made == retries)); then
       echo "error: the VM is $found, and $made others were made; the same" \
         "command goes on later" >&2
@@ -142,16 +162,19 @@ run() {
     made=$((made + 1))
     echo "the VM is $found; making another one ($made of $retries)"
     [[ $found == ABSENT ]] || delete || true
-    create && install && start || delete || true
+    if create; then
+      { install && start; } || delete || true
+    fi
   done
 }
 
 case $what in
   all)
     create
-    install
-    run
-    delete
+    code=0
+    { install && run; } || code=$?
+    delete # It costs as long as it is there, however the job has ended.
+    exit "$code"
     ;;
   create | install | run | fetch | delete) "$what" ;;
   *) usage "$0" ;;
