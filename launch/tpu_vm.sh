@@ -79,14 +79,17 @@ install() {
 }
 
 # The job lives on without the connection, and leaves its exit code; where it
-# runs already, which its lock says, it is not started again.
+# runs already it is not started again. Its lock says so only when it has loaded
+# and until it ends, ~/tpu.lock from the start to the exit code. `start again`
+# does nothing where there is an exit code.
 start() {
-  local job
+  local job first="rm -f $workdir/tpu.code"
+  [[ ${1:-} != again ]] || first="[[ ! -f $workdir/tpu.code ]]"
   job=$(quoted .venv/bin/python -m fbnax.main --config="$config" \
     --workdir="$workdir" "${arguments[@]}")
-  job+="; echo \$? >$workdir/tpu.code"
+  job="if $first; then $job; echo \$? >$workdir/tpu.code; fi"
   on_vm "cd fbnax && mkdir -p $workdir && if flock -n $workdir/lock true;\
- then rm -f $workdir/tpu.code; nohup setsid bash -c ${job@Q}\
+ then nohup setsid flock -n -o ~/tpu.lock bash -c ${job@Q}\
  >>$workdir/tpu.log 2>&1 </dev/null & fi"
 }
 
@@ -129,7 +132,7 @@ run() {
     echo "# every $interval seconds, and in the end:"
     fetch
     echo "# where the VM has restarted, and the job has not:"
-    start
+    start again
     echo "# where the VM was taken away, up to $retries times:"
     delete
     create
@@ -144,7 +147,7 @@ run() {
       # A connection may fail of itself: the next fetch is as good.
       fetch || continue
       if [[ ! -f $workdir/tpu.code ]]; then
-        start || true
+        start again || true
       elif fetch; then
         code=$(<"$workdir/tpu.code")
         tail -n 20 "$workdir/tpu.log"

@@ -49,12 +49,12 @@ echo "$4 $5" >>log
 verb=$4
 last=${{@: -1}}
 case $verb in
-  create) mkdir home; echo READY >state ;;
+  create) mkdir home && echo READY >state ;;
   delete) rm -rf home state ;;
   describe)
     if [[ -f broken ]]; then
+      cat broken >&2
       rm broken
-      echo "ERROR: 503 try again" >&2
       exit 1
     fi
     cat state 2>/dev/null && exit
@@ -88,6 +88,11 @@ PREEMPTED = f"{KILLED}; echo PREEMPTED >state"
 JOB_PROGRAM = """
 import fcntl, json, os, pathlib, sqlite3, sys, time
 work = pathlib.Path(sys.argv[4].split("=")[1])
+with pathlib.Path.home().parent.joinpath("starts").open("a") as starts:
+  starts.write("start\\n")
+if "--config.slow=1" in sys.argv:
+  pathlib.Path.home().joinpath("pid").write_text(str(os.getppid()))
+  time.sleep(2)
 lock = open(work / "lock", "w")
 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 table = sqlite3.connect(work / "trials.sqlite", isolation_level=None)
@@ -182,11 +187,39 @@ def test_tpu_vm_starts_the_job_where_the_vm_restarted(places):
   assert trials(places[0])[0] == "first"
 
 
-def test_tpu_vm_leaves_a_vm_alone_that_it_cannot_ask_about(places):
-  _, done = run_job(places, "touch broken", *JOB)
+def starts(places):
+  """How often the job was started."""
+  return len((places[1] / "starts").read_text().splitlines())
+
+
+def test_tpu_vm_does_not_start_a_job_again_that_ended_meanwhile(places):
+  """It ends while its work is on the way, and its code is not in it."""
+  ended = "touch taken; until [[ -s home/fbnax/runs/x/tpu.code ]];"
+  ended += " do sleep 0.05; done"
+  run_job(places, ended, *JOB[:2], "--config.wrong=1", code=3)
+  assert starts(places) == 1
+
+
+def test_tpu_vm_does_not_start_a_job_again_that_is_loading(places):
+  """It takes its own lock late, and another one would end with an error."""
+  run_job(places, ":", *JOB[:2], "--config.slow=1")
+  assert starts(places) == 1
+
+
+@pytest.mark.parametrize(
+  "said, verbs",
+  [
+    ("ERROR: 503 try again", ["create", "delete"]),
+    # The VM is there all the same, so that no other one can be made.
+    ("ERROR: NOT_FOUND: no VM", ["create", "create", "delete"]),
+  ],
+)
+def test_tpu_vm_leaves_a_vm_alone_that_it_did_not_make(places, said, verbs):
+  _, done = run_job(places, f"echo {said} >broken", *JOB)
   assert not (places[1] / "broken").exists()
-  assert done == ["create", "delete"]
-  assert len(trials(places[0])) == 40
+  assert done == verbs
+  assert set(trials(places[0])) <= {"first", "second"}
+  assert starts(places) == 1
 
 
 def test_tpu_vm_deletes_the_vm_of_a_job_that_fails(places):
@@ -207,6 +240,8 @@ def test_a_snapshot_has_what_came_while_something_vanished(
 
   for step in ("1", "2"):
     save(step)
+  # Of a snapshot that was killed.
+  (tmp_path / ".work.snapshot" / "left").mkdir(parents=True)
   link = os.link
 
   def linked(file, to):
