@@ -109,6 +109,21 @@ delete() {
   tpu delete "$name" --quiet
 }
 
+# A VM costs as long as it is there; that it could not be deleted is told, and
+# does not take the place of the job's exit code.
+delete_surely() {
+  local tries=3
+  until delete; do
+    [[ $(state) != ABSENT ]] || return 0
+    tries=$((tries - 1))
+    if ((tries == 0)); then
+      echo "error: the VM $name may still be there, and cost; delete it" >&2
+      return 0
+    fi
+    sleep "$interval"
+  done
+}
+
 # Of the VM; ABSENT where there is none, UNKNOWN where gcloud cannot tell.
 state() {
   local found
@@ -166,7 +181,7 @@ run() {
     echo "the VM is $found; making another one ($made of $retries)"
     [[ $found == ABSENT ]] || delete || true
     if create; then
-      { install && start; } || delete || true
+      { install && start; } || delete_surely
     fi
   done
 }
@@ -176,7 +191,7 @@ case $what in
     create
     code=0
     { install && run; } || code=$?
-    delete # It costs as long as it is there, however the job has ended.
+    delete_surely # However the job has ended.
     exit "$code"
     ;;
   create | install | run | fetch | delete) "$what" ;;

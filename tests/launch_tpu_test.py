@@ -50,7 +50,12 @@ verb=$4
 last=${{@: -1}}
 case $verb in
   create) mkdir home && echo READY >state ;;
-  delete) rm -rf home state ;;
+  delete)
+    if [[ -f stuck ]]; then
+      rm stuck
+      exit 1
+    fi
+    rm -rf home state ;;
   describe)
     if [[ -f broken ]]; then
       cat broken >&2
@@ -220,6 +225,11 @@ def test_tpu_vm_leaves_a_vm_alone_that_it_did_not_make(places, said, verbs):
   assert done == verbs
   assert set(trials(places[0])) <= {"first", "second"}
   assert starts(places) == 1
+
+
+def test_tpu_vm_deletes_a_vm_that_could_not_be_deleted_at_first(places):
+  _, done = run_job(places, "touch stuck", *JOB[:2], "--config.wrong=1", code=3)
+  assert done == ["create", "delete", "delete"]
 
 
 def test_tpu_vm_deletes_the_vm_of_a_job_that_fails(places):
