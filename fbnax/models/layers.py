@@ -262,10 +262,11 @@ def drop_path(
     when: 1 where it applies, 0 where `x` passes as it is; of the same shapes.
   """
   keep = 1.0 - rate * when
-  return x * ((uniform[:, None, None, None] < keep) / keep)
+  factor = (uniform[:, None, None, None] < keep) / keep
+  return x * factor.astype(x.dtype)
 
 
 def dropout(x: jax.Array, rate: Any, key: jax.Array) -> jax.Array:
   """Drops elements with probability `rate`, which may be traced."""
   kept = jax.random.bernoulli(key, 1.0 - rate, x.shape)
-  return x * (kept / (1.0 - rate))
+  return x * (kept / (1.0 - rate)).astype(x.dtype)

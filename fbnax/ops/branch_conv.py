@@ -74,7 +74,7 @@ def _of_pairs(kernel: jax.Array) -> jax.Array:
     [[2 * d + q - p + 1 for p in range(2)] for q in range(2)]
     for d in (-1, 0, 1)
   ]
-  taken = (np.asarray(tap)[..., None] == np.arange(3)).astype(np.float32)
+  taken = jnp.asarray(np.asarray(tap)[..., None] == np.arange(3), kernel.dtype)
   wide = jnp.einsum("dqpt,ktco->kdqcpo", taken, kernel)
   rows, _, channels, out = kernel.shape
   return wide.reshape(rows, 3, 2 * channels, 2 * out)
@@ -134,9 +134,16 @@ def _narrow_toward_kernel(
       -1,
     )
     flat = image.reshape(-1, channels).T
-    return total + flat @ patches.reshape(height * width, -1), None
+    product = jnp.dot(
+      flat,
+      patches.reshape(height * width, -1),
+      preferred_element_type=total.dtype,
+    )
+    return total + product, None
 
-  start = jnp.zeros((channels, rows * columns * out), x.dtype)
+  # A sum over many images in 16 bits would lose most of the later ones.
+  wide = jnp.promote_types(x.dtype, jnp.float32)
+  start = jnp.zeros((channels, rows * columns * out), wide)
   total, _ = lax.scan(add, start, (x, cotangent))
   turned = total.reshape(channels, rows, columns, out)[:, ::-1, ::-1]
-  return turned.transpose(1, 2, 0, 3)
+  return turned.transpose(1, 2, 0, 3).astype(x.dtype)

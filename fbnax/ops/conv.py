@@ -158,18 +158,21 @@ def _dense_backward(saved: Any, cotangent: jax.Array) -> Any:
   to_x = dense_depthwise(cotangent, dense.swapaxes(0, 1))
   # A few images in each pass over the matrix.
   few = next(n for n in range(8, 0, -1) if x.shape[0] % n == 0)
+  # Sums over images are of 32 bits at least.
+  wide = jnp.promote_types(x.dtype, jnp.float32)
 
   def add(total: jax.Array, pair: Any) -> tuple[jax.Array, None]:
     images, gradients = pair
+    gradients = gradients.astype(wide)
     terms = (gradients[i][:, None] * images[i][None] for i in range(few))
-    return total + sum(terms, start=jnp.zeros((), x.dtype)), None
+    return total + sum(terms, start=jnp.zeros((), wide)), None
 
   split = [a.reshape(-1, few, *a.shape[1:]) for a in (x, cotangent)]
   if split[0].shape[0] == 1:
-    total, _ = add(jnp.zeros((), x.dtype), [a[0] for a in split])
+    total, _ = add(jnp.zeros((), wide), [a[0] for a in split])
   else:
-    total, _ = lax.scan(add, jnp.zeros_like(dense), split)
-  return to_x, total
+    total, _ = lax.scan(add, jnp.zeros(dense.shape, wide), split)
+  return to_x, total.astype(dense.dtype)
 
 
 dense_depthwise.defvjp(_dense_forward, _dense_backward)

@@ -129,8 +129,6 @@ def planned(space: SearchSpace, trained: Trainer, plan: Plan) -> Evaluator:
       for part in group.parts():
         if not all(c.id in ended for c in part.candidates):
           yield trained(part, epochs, progress)
-      if group.holds is not None:
-        programs.forget()  # Nobody else has a use for them.
 
   return evaluate
 
@@ -143,12 +141,21 @@ def trainer(
   train: loop.Feed,
   validation: loop.Feed,
 ) -> Trainer:
-  """What trains a part of a group on this machine; see `by_training`."""
+  """What trains a part of a group on this machine; see `by_training`.
+
+  A group's own programs are dropped when the next group comes: nobody else has
+  a use for them.
+  """
+  held: tuple[tuple[int, ...], ...] | None = None  # By the programs there are.
 
   def trained(
     part: Group, epochs: int, progress: Callable[[float], None]
   ) -> list[Outcome]:
     start = time.monotonic()
+    nonlocal held
+    if held not in (None, part.holds):
+      programs.forget()
+    held = part.holds
     count = len(part.candidates)
     # What is left over is filled, so that nothing is compiled for it.
     filled = part.candidates + part.candidates[-1:] * (part.size - count)

@@ -7,7 +7,8 @@ on a CPU, only compilation speaks for masks. So a round is cut into groups of
 candidates of like size, each with a program for the part of the space that they
 choose (`fbnax.spaces.hull`), where that saves more than compiling it takes: a
 program for each candidate where trainings are long, masks for all where they
-are short. The program of masks counts as there: all rounds share it.
+are short. The program of masks counts as there: all rounds share it, though
+after a group's own it is read from the cache again.
 
 The plan follows from the candidates and from what they are trained on alone, so
 a search that is started again groups as it did before. What a candidate's
@@ -18,6 +19,7 @@ Symbols: `n` candidates, `D` decisions, `P` members of a population.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -117,7 +119,7 @@ def by_size(size: int, num_classes: int, images: int) -> Plan:
       return by_masks(size)(space, candidates, epochs)
     found = []
     for side, alike in by_resolution(space, candidates):
-      masked, groups = _cut(space, alike, num_classes, images * epochs)
+      masked, groups = _cut(space, alike, size, num_classes, images * epochs)
       if masked:
         found.append(Group(side, tuple(masked), size))
       found += [alone(side, members, size) for members in groups]
@@ -140,27 +142,46 @@ def by_resolution(
 
 
 def _cut(
-  space: SearchSpace, alike: list[Candidate], num_classes: int, images: int
+  space: SearchSpace,
+  alike: list[Candidate],
+  size: int,
+  num_classes: int,
+  images: int,
 ) -> tuple[list[Candidate], list[list[Candidate]]]:
   """Candidates of one resolution that are left to masks, and the groups."""
   genotypes = np.asarray([c.genotype for c in alike], np.int32)
   macs = _macs(space, genotypes, num_classes)
   order = sorted(range(len(alike)), key=lambda i: (macs[i], alike[i].id))
-  grouped = _prices(space, genotypes[order], num_classes, images)
+  ordered = [alike[i] for i in order]
+  grouped = _prices(space, genotypes[order], size, num_classes, images)
   masked = _masked_prices(space, genotypes, num_classes, images)
   left: list[Candidate] = []
   groups = []
   for start, stop in cheapest_cuts(np.minimum(grouped, masked)):
-    members = [alike[i] for i in order[start:stop]]
+    members = ordered[start:stop]
     if masked[start, stop] <= grouped[start, stop]:
       left += members
     else:
-      groups.append(sorted(members, key=lambda c: c.id))
-  return sorted(left, key=lambda c: c.id), groups
+      groups.append(members)
+  # Populations under masks are filled up, which the sums above leave out.
+  filled = -(-len(left) // size) * size
+  if len(left) < filled:
+    rows = np.asarray([c.genotype for c in left], np.int32)
+    apart = _prices(space, rows, size, num_classes, images)
+    cuts = cheapest_cuts(apart)
+    if sum(apart[cut] for cut in cuts) < masked[0, 1] * filled:
+      groups += [left[start:stop] for start, stop in cuts]
+      left = []
+  by_id = functools.partial(sorted, key=lambda c: c.id)
+  return by_id(left), [by_id(members) for members in groups]
 
 
 def _prices(
-  space: SearchSpace, genotypes: np.ndarray, num_classes: int, images: int
+  space: SearchSpace,
+  genotypes: np.ndarray,
+  size: int,
+  num_classes: int,
+  images: int,
 ) -> np.ndarray:
   """Seconds of a group from one place to before another, `f64[n, n + 1]`.
 
@@ -175,7 +196,9 @@ def _prices(
   tops = [np.maximum.accumulate(rows[i:], axis=0) for i in range(count)]
   macs = _macs(space, np.concatenate(tops), num_classes)
   members = stops + 1 - starts
-  work = macs * images * members / SECOND
+  parts = -(-members // size)
+  trained = -(-members // parts) * parts  # As `alone` has them, some repeated.
+  work = macs * images * trained / SECOND
   prices = np.full((count, count + 1), np.inf)
   prices[starts, stops + 1] = PROGRAM + work
   return prices

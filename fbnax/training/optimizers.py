@@ -98,14 +98,19 @@ def update(
 
 
 def _decayed(params: Any) -> jax.Array:
-  """Weights, and 0 for biases and BN, which are vectors; `f32[n]`.
+  """Weights, and 0 for biases and BN; `f32[n]`.
 
-  A mask would be a constant as large as the network in every program.
+  Those are vectors, or stacks of vectors where blocks are searched. A mask
+  would be a constant as large as the network in every program.
   """
-  weights = jax.tree.map(
-    lambda leaf: leaf if leaf.ndim > 1 else jnp.zeros_like(leaf), params
-  )
-  return ravel_pytree(weights)[0]
+
+  def kept(path: Any, leaf: jax.Array) -> jax.Array:
+    name = jax.tree_util.keystr(path[-1:], simple=True)
+    if leaf.ndim > 1 and name not in ("scale", "bias"):
+      return leaf
+    return jnp.zeros_like(leaf)
+
+  return ravel_pytree(jax.tree_util.tree_map_with_path(kept, params))[0]
 
 
 def learning_rate(
@@ -133,9 +138,11 @@ def schedule(settings: Settings, steps_per_epoch: int) -> optax.Schedule:
     steps = [rest // 3, 2 * rest // 3]
     if settings.milestones:
       steps = [round(share * rest) for share in settings.milestones]
-    decay = optax.piecewise_constant_schedule(
-      1.0, dict.fromkeys(steps, settings.decay)
-    )
+    factors: dict[int, float] = {}
+    for at in steps:
+      at = max(at, 1)  # The first step has the whole rate.
+      factors[at] = factors.get(at, 1.0) * settings.decay
+    decay = optax.piecewise_constant_schedule(1.0, factors)
   else:
     decay = optax.exponential_decay(1.0, steps_per_epoch, settings.decay)
   if not warmup:

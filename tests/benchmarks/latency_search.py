@@ -101,6 +101,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: Any) -> Iterator[measuring.Row]:
   """Searches for all devices, and what each found takes on each."""
+  if len(set(given.devices)) < 2:
+    raise ValueError(
+      f"devices are {given.devices}; legal: two or more, which are compared"
+    )
   compiling.deepen()
   given.workdir.mkdir(parents=True, exist_ok=True)
   space = spaces.get("fbnet_cifar")

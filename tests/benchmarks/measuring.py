@@ -259,6 +259,7 @@ def main(
       parser.error(f"{unknown[0]!r}; legal: {', '.join(map(str, parts))}")
     given.parts = given.parts or list(parts)
   load, start = os.getloadavg()[0], time.perf_counter()
+  there = cores()  # A benchmark may leave itself one.
   print(title, flush=True)
   rows = []
   for row in run(given):
@@ -272,7 +273,7 @@ def main(
     "seconds": time.perf_counter() - start,
     "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     "load": [load, os.getloadavg()[0]],
-    "machine": machine(),
+    "machine": machine() | {"cores": there},
     "rows": [as_dict(row) for row in rows],
   }
   print(foot(report))

@@ -248,11 +248,6 @@ def synflow(net, x, y):
   )
 
 
-def theirs_score(name, nets, x, y):
-  """The score of the next of some equal networks."""
-  return globals()[name](next(nets), x, y)
-
-
 @functools.cache
 def problem(
   cells: tuple[Any, ...], batch: int, side: int
@@ -316,7 +311,7 @@ def measure(
     "networks/CPU s",
     peer="PyTorch",
     peer_value=len(cells) / sum(theirs),
-    notes=f"first call {first:.1f} s",
+    notes=f"on one core, first call {first:.1f} s",
     main=True,
   )
 

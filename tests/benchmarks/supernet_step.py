@@ -7,7 +7,7 @@ options in each layer, 17 layers of 8 block types and a skip: Gumbel softmax,
 forward, backward and SGD. The peer is a plain PyTorch module of the same layers
 that computes each type by itself; it is left out where PyTorch is not
 installed (extra `torch`). Both take all cores. The compilation cache is off, so
-what compiling takes is seen. `--quick` has the first four layers, 32 pixels and
+what compiling takes is seen. `--quick` has the first two layers, 32 pixels and
 batch 2.
 """
 

@@ -9,6 +9,31 @@ from fbnax.ops import conv
 from fbnax.ops.branch_conv import branch_conv
 
 
+@pytest.mark.parametrize("width", [7, 8])
+def test_in_16_bits_images_are_summed_in_32(width):
+  """A sum of 256 images in bfloat16 was off by a tenth; `lax`'s is not."""
+  shapes = (256, 8, width, 8), (3, 3, 8, 8), (256, 8, width, 8)
+  x, kernel, cotangent = (
+    jnp.asarray(np.random.default_rng(i).normal(size=shape), jnp.bfloat16)
+    for i, shape in enumerate(shapes)
+  )
+
+  def gradients(function, dtype):
+    given = (a.astype(dtype) for a in (x, kernel))
+    y, back = jax.vjp(function, *given)
+    assert y.dtype == dtype
+    return back(cotangent.astype(dtype))
+
+  ours = gradients(lambda x, k: branch_conv(x, k, (1, 1)), jnp.bfloat16)
+  exact = gradients(lambda x, k: conv.lax_conv(x, k, 1, 1), jnp.float32)
+  for found, wanted in zip(ours, exact, strict=True):
+    assert found.dtype == jnp.bfloat16
+    largest = float(jnp.abs(wanted).max())
+    np.testing.assert_allclose(
+      found.astype(jnp.float32), wanted, atol=0.015 * largest
+    )
+
+
 @pytest.mark.parametrize(("width", "channels"), [(5, 4), (6, 4), (6, 40)])
 def test_a_convolution_for_branches_has_lax_gradients_of_both_orders(
   width, channels

@@ -15,7 +15,7 @@ from fbnax.search.evaluators import Candidate, by_training
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
 from fbnax.spaces.recipe import Recipe
 from fbnax.spaces.space import Decision, SearchSpace, follow
-from fbnax.training import loop, population
+from fbnax.training import loop, population, programs
 from fbnax.training.recipes import Settings
 from fbnax.training.step import Model
 
@@ -148,6 +148,29 @@ def test_the_candidates_of_a_resolution_are_trained_together(
   # Parts of a group are of one size; progress does not count what fills them.
   assert trained == sizes
   assert told == [len(part) for part in wanted for _ in range(EPOCHS)]
+
+
+def test_programs_are_dropped_when_another_group_comes(monkeypatch):
+  """And not between the parts of one, nor those of masks before."""
+
+  def fit(model, settings, state, member, train, **_):
+    done.append("fit")
+    return loop.Fitted(state, loop.Curves(*np.ones((3, EPOCHS, SIZE))))
+
+  def plan(space, candidates, epochs):
+    masked, grouped = candidates[:3], candidates[3:]
+    (some,) = grouping.by_masks(3)(space, masked, epochs)
+    return [some, grouping.alone(4, grouped, 1)]
+
+  done = []
+  monkeypatch.setattr(loop, "fit", fit)
+  monkeypatch.setattr(programs, "forget", lambda: done.append("drop"))
+  evaluator = _evaluator(plan)
+  four = tuple(sorted(FOUR))
+  five = (*four, four[0]._replace(id=11))
+  for _ in range(2):
+    list(evaluator(five, EPOCHS, lambda _: None))
+  assert done == ["fit"] * 3 + ["drop"] + ["fit"] * 3
 
 
 def test_outcomes():

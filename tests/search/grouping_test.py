@@ -82,7 +82,8 @@ def test_epochs_count_as_images_do():
 
 
 @pytest.mark.parametrize("images", [20_000, 60_000, 100_000, 150_000])
-def test_groups_are_the_cheapest_by_the_largest_network_of_each(images):
+@pytest.mark.parametrize("size", [2, 4])
+def test_groups_are_the_cheapest_by_the_largest_network_of_each(size, images):
   """Against hulls of all cuts, by exact counts."""
   candidates = [c for c in _candidates(12, seed=1) if c.genotype[0] == 0][:6]
   macs = {
@@ -94,24 +95,47 @@ def test_groups_are_the_cheapest_by_the_largest_network_of_each(images):
   whole = space.architecture(np.asarray(space.choices) - 1)
   second = images / grouping.SECOND
   each = costs.count(whole, K).macs * second
-  prices = np.full((len(ordered), len(ordered) + 1), np.inf)
-  masked = set()
-  for i, j in itertools.combinations(range(len(ordered) + 1), 2):
-    part, inside = hull(SPACE, [c.genotype for c in ordered[i:j]])
+
+  def own(members):
+    part, inside = hull(SPACE, [c.genotype for c in members])
     top = costs.count(part.architecture(inside.max(0)), K).macs
-    own = grouping.PROGRAM + (j - i) * top * second
-    prices[i, j] = min(own, (j - i) * each)
-    if prices[i, j] < own:
-      masked.add((i, j))
-  cuts = _cheapest(prices)
-  left = sorted(c.id for i, j in cuts if (i, j) in masked for c in ordered[i:j])
-  wanted = [
-    sorted(c.id for c in ordered[i:j]) for i, j in cuts if (i, j) not in masked
-  ]
-  groups = grouping.by_size(2, K, images)(SPACE, candidates, 1)
-  assert _ids(groups) == [left] * bool(left) + wanted
-  masks = [g.holds is None for g in groups]
+    group = grouping.alone(8, members, size)
+    trained = len(list(group.parts())) * group.size
+    return grouping.PROGRAM + trained * top * second
+
+  def cheapest(members, price):
+    prices = np.full((len(members), len(members) + 1), np.inf)
+    for i, j in itertools.combinations(range(len(members) + 1), 2):
+      prices[i, j] = price(members[i:j])
+    cuts = _cheapest(prices)
+    return [members[i:j] for i, j in cuts], sum(prices[c] for c in cuts)
+
+  parts, _ = cheapest(ordered, lambda some: min(own(some), len(some) * each))
+  left, groups = [], []
+  for part in parts:
+    if len(part) * each <= own(part):
+      left += part
+    else:
+      groups.append(part)
+  if left:
+    apart, price = cheapest(left, own)
+    (masked,) = grouping.by_masks(size)(SPACE, left, 1)
+    if price < len(list(masked.parts())) * size * each:
+      left, groups = [], groups + apart
+  wanted = [sorted(c.id for c in part) for part in groups]
+  found = grouping.by_size(size, K, images)(SPACE, candidates, 1)
+  assert _ids(found) == [sorted(c.id for c in left)] * bool(left) + wanted
+  masks = [g.holds is None for g in found]
   assert masks == [True] * bool(left) + [False] * len(wanted)
+
+
+def test_nobody_is_trained_under_masks_to_fill_a_large_population():
+  """One of sixteen under masks costs what sixteen do."""
+  (candidate,) = _candidates(1)
+  for size, alone in ((1, False), (16, True)):
+    plan = grouping.by_size(size, K, images=30_000)
+    (group,) = plan(SPACE, [candidate], 1)
+    assert (group.holds is not None) == alone
 
 
 def test_a_plan_does_not_depend_on_the_order():

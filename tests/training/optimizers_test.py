@@ -38,12 +38,14 @@ def _tree(rng):
   return {
     "conv": {"kernel": normal(3, 3, 2, 4), "bias": normal(4)},
     "bn": {"scale": normal(4), "bias": normal(4)},
+    # Of blocks whose type is searched, which are stacked.
+    "types": {"scale": normal(3, 4), "bias": normal(3, 4)},
     "dense": {"kernel": normal(4, 3), "bias": normal(3)},
   }
 
 
 def _decays(params):
-  return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+  return {k: {n: n == "kernel" for n in v} for k, v in params.items()}
 
 
 def _optax(kind, settings):
@@ -199,6 +201,15 @@ def test_milestones_are_shares_of_the_training():
     np.testing.assert_allclose(
       factor(jnp.int32(epoch * SPE + 1)), expected, rtol=1e-5
     )
+
+
+def test_the_first_step_of_the_shortest_training_has_the_whole_rate():
+  """Milestones of few steps fall on one of them, and all of them count."""
+  for epochs, expected in ((1, [1.0]), (2, [1.0, 0.01]), (3, [1.0, 0.1, 0.01])):
+    settings = _settings(epochs=epochs, schedule="step", decay=0.1)
+    factor = optimizers.schedule(settings, 1)
+    found = [float(factor(jnp.int32(step))) for step in range(epochs)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_the_published_decay_is_per_epoch():

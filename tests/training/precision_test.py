@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fbnax.models import Network, Supernet, initialize
+from fbnax.models import Network, Supernet, initialize, layers
 from fbnax.models.network import one_hot
 from fbnax.training import gradients, loop, precision, recipes, step
 from fbnax.training.step import Member, Model
@@ -97,6 +97,19 @@ def test_the_gradient_is_that_of_32_bits_but_for_rounding(name):
   cosine = a @ b / jnp.linalg.norm(a) / jnp.linalg.norm(b)
   assert cosine > 0.98
   assert float(jnp.abs(a - b).max()) > 0  # It is another computation.
+
+
+def test_what_is_dropped_stays_of_16_bits():
+  """The rates are traced numbers of 32 bits."""
+  x = jnp.ones((2, 4, 4, 3), jnp.bfloat16)
+  rate = jnp.float32(0.5)
+  uniform = jnp.asarray([0.1, 0.9])
+  for found in (
+    layers.drop_path(x, rate, uniform),
+    layers.dropout(x, rate, jax.random.key(0)),
+  ):
+    assert found.dtype == jnp.bfloat16
+    assert set(np.unique(found.astype(jnp.float32)).tolist()) == {0.0, 2.0}
 
 
 def test_what_is_of_bn_and_whole_numbers_stay():
