@@ -4,7 +4,7 @@ The reference is read as its readers do: a section for each file of `configs/`
 (a line that begins with its name) with a table of key, unit, and meaning with
 the default in parentheses at the end. "has `data` and `training` as above"
 takes the rows of these groups from the section of `configs/nars.py`, where the
-section's own table has no row for a key.
+section's own table has no row for a key, but those that follow as "without".
 """
 
 import importlib.util
@@ -31,7 +31,10 @@ def flat(tree, prefix=""):
 
 
 def read_reference(text):
-  """For each file its rows {key: default as printed} and inherited groups."""
+  """For each file its rows {key: default as printed}, and what it inherits.
+
+  That is the names of groups, and the keys that it has not of them.
+  """
   part = text.split(f"\n{HEADING}\n")[1].split("\n## ")[0]
   rows, groups = {}, {}
   current = None
@@ -42,7 +45,11 @@ def read_reference(text):
       assert current not in rows, f"two sections of {current}"
       rows[current] = {}
       above = re.search(r"has ((?:`\w+`(?:, | and )?)+) as above", block)
-      groups[current] = re.findall(r"`(\w+)`", above[1]) if above else []
+      without = re.search(r"as above, without\s+(.*),\s+and:", block, re.S)
+      groups[current] = [
+        re.findall(r"`([\w.]+)`", found[1]) if found else []
+        for found in (above, without)
+      ]
     if current is None or not block.strip().startswith("|"):
       continue
     _, line, *lines = block.strip().splitlines()
@@ -99,8 +106,8 @@ def variants(module):
 
 def gaps(file, config, others, rows, groups):
   """What the reference of one file lacks, says twice, or says wrongly."""
-  rows, groups = rows.get(file, {}), (groups.get(file, []), rows.get(BASE, {}))
-  inherited, base = groups
+  (inherited, without), base = groups.get(file, ([], [])), rows.get(BASE, {})
+  rows = rows.get(file, {})
   values = flat(config)
   known = set(values).union(*map(flat, others))
   found = []
@@ -116,6 +123,12 @@ def gaps(file, config, others, rows, groups):
     f"{file}: no row for {key}" for key in known - set(values) - {*rows}
   ]
   found += [f"{file}: no such key: {key}" for key in set(rows) - known]
+  told = {key for key in base if key.split(".")[0] in inherited}
+  lacking = told - known - set(rows)
+  found += [
+    f"{file}: {key} is told as above or without it, and is the other"
+    for key in lacking ^ set(without)
+  ]
   return found
 
 
@@ -179,7 +192,14 @@ def test_reading_can_fail():
     "train.py", {"epochs": 20, "data": {"path": ""}}, [], rows, groups
   )
   assert gaps("train.py", {}, [], rows, groups) == [
-    "train.py: no such key: epochs"
+    "train.py: no such key: epochs",
+    "train.py: data.name is told as above or without it, and is the other",
+  ]
+  less = SAMPLE.replace("as above, and", "as above, without `data.name`, and")
+  rows, groups = read_reference(less)
+  assert gaps("train.py", {"epochs": 20}, [], rows, groups) == []
+  assert gaps("train.py", train, [], rows, groups) == [
+    "train.py: data.name is told as above or without it, and is the other",
   ]
   assert gaps("nars.py", nars, [{"more": 1}], rows, groups) == [
     "nars.py: no row for more"
