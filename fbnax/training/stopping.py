@@ -101,8 +101,10 @@ def leave(code: int) -> NoReturn:
   A thread of XLA may be in the middle of a program, and ends in a segmentation
   fault when Python frees what it works on. Of several processes one that fails
   must not wait for the others either, which wait for it; those that end well
-  wait for each other, and for no thread.
+  wait for each other, and for no thread. A signal that was forgotten until the
+  job's end must not end Python while it cleans up.
   """
+  signal.setitimer(signal.ITIMER_REAL, 0)
   several = _several()
   if several and not code:
     sys.modules["jax"].distributed.shutdown()

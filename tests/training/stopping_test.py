@@ -31,6 +31,22 @@ def others(monkeypatch):
   return plan
 
 
+def test_a_signal_that_was_forgotten_does_not_end_what_has_ended():
+  """It is raised again every two seconds, but not while Python cleans up."""
+  before = signal.getsignal(signal.SIGALRM)
+  try:
+    with pytest.raises(KeyboardInterrupt):
+      stopping._stop(signal.SIGTERM, None)
+    assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    with pytest.raises(SystemExit) as end:
+      stopping.leave(0)
+    assert end.value.code == 0
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+  finally:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
 def test_what_one_is_told_all_do(others):
   others["says"] = [0, TERMINATED]
   with pytest.raises(KeyboardInterrupt) as stop, stopping.held() as asked:
