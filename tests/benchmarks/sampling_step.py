@@ -1,4 +1,4 @@
-"""Steps per CPU-second of a search by how choice weights are drawn.
+"""Steps per second of one core of a search by how choice weights are drawn.
 
   python -m tests.benchmarks.sampling_step [MODE ...] [--json=FILE] [--quick]
 
@@ -90,6 +90,7 @@ def measure(mode: str, steps: int, runs: int) -> Iterator[measuring.Row]:
 
 def run(given: Any) -> Iterator[measuring.Row]:
   """All modes, or those that are asked for."""
+  measuring.one_core()
   for mode in given.parts[:1] if given.quick else given.parts:
     yield from measure(mode, *((1, 1) if given.quick else (STEPS, RUNS)))
 
