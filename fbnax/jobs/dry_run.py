@@ -113,11 +113,10 @@ def _train(
   config: Any, dataset: Dataset, train: int, validation: int
 ) -> Iterator[str]:
   architecture = dataclasses.replace(
-    networks.read_architecture(config.architecture),
+    networks.at_resolution(
+      networks.read_architecture(config.architecture), config.resolution
+    ),
     input_channels=dataset.channels,
-  )
-  architecture = dataclasses.replace(
-    architecture, resolution=config.resolution or architecture.resolution
   )
   counted = costs.count(architecture, dataset.num_classes)
   settings = inputs.settings(config, dataset, architecture.resolution)

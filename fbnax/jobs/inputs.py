@@ -105,8 +105,8 @@ def space(config: Any, channels: int) -> SearchSpace:
     )
   if config.architecture:
     given = networks.read_architecture(config.architecture)
-    side = config.resolution or given.resolution
-    found = found.with_architecture(dataclasses.replace(given, resolution=side))
+    given = networks.at_resolution(given, config.resolution)
+    found = found.with_architecture(given)
   if config.recipe_file:
     found = found.with_recipe(networks.read_recipe_file(config.recipe_file))
   found = dataclasses.replace(

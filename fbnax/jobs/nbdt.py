@@ -29,7 +29,12 @@ from fbnax.jobs import (
 )
 from fbnax.jobs.nbdt_analyses import Seen
 from fbnax.jobs.nbdt_unseen import Unseen
-from fbnax.jobs.networks import AnyNetwork, read_network, read_recipe
+from fbnax.jobs.networks import (
+  AnyNetwork,
+  at_resolution,
+  read_network,
+  read_recipe,
+)
 from fbnax.jobs.training import Supervised, train_network
 from fbnax.jobs.workdir import WorkDir, open_workdir
 from fbnax.models.classifier import final_weights
@@ -205,10 +210,9 @@ def _network(config: Any, dataset: Dataset) -> tuple[AnyNetwork, Settings]:
     )
     return network, settings
   network = dataclasses.replace(
-    read_network(config.architecture), input_channels=dataset.channels
+    at_resolution(read_network(config.architecture), config.resolution),
+    input_channels=dataset.channels,
   )
-  if config.resolution:
-    network = dataclasses.replace(network, resolution=config.resolution)
   return network, inputs.settings(config, dataset, network.resolution)
 
 

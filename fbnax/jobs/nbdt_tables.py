@@ -29,7 +29,12 @@ from fbnax.jobs import (
 from fbnax.jobs.nbdt_cells import Cell
 from fbnax.jobs.nbdt_summary import summarize
 from fbnax.jobs.nbdt_unseen import Unseen
-from fbnax.jobs.networks import AnyNetwork, read_network, read_recipe
+from fbnax.jobs.networks import (
+  AnyNetwork,
+  at_resolution,
+  read_network,
+  read_recipe,
+)
 from fbnax.jobs.training import train_network
 from fbnax.jobs.workdir import WorkDir, open_workdir
 from fbnax.models.classifier import final_weights
@@ -90,10 +95,9 @@ def tabulate(
     nothing = dataset.train.take(np.arange(0))
     facts = inputs.facts(dataset, dataset.train, nothing)
     network = dataclasses.replace(
-      read_network(config.architecture), input_channels=dataset.channels
+      at_resolution(read_network(config.architecture), config.resolution),
+      input_channels=dataset.channels,
     )
-    if config.resolution:
-      network = dataclasses.replace(network, resolution=config.resolution)
     seen = None
     if config.unseen.classes:
       seen = _place(*nbdt_unseen.hold_classes_out(config.unseen, dataset))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
@@ -14,11 +15,30 @@ from fbnax.jobs import parts
 from fbnax.jobs.training import Teacher
 from fbnax.models import load_weights
 from fbnax.spaces import Architecture, Recipe, ResNet, resnet, zoo
+from fbnax.spaces.architecture import validate
 from fbnax.spaces.exchange import parsed
 from fbnax.training import model_files
 
 # What a job can train for itself; no point of a space.
 AnyNetwork = Architecture | ResNet
+Network = TypeVar("Network", bound=AnyNetwork)
+
+
+def at_resolution(network: Network, resolution: int) -> Network:
+  """The network at `config.resolution`; 0 keeps its own.
+
+  Raises:
+    ValueError: no pixel of the image would be left somewhere.
+  """
+  if not resolution:
+    return network
+  network = dataclasses.replace(network, resolution=resolution)
+  if isinstance(network, Architecture):
+    try:
+      validate(network)
+    except ValueError as error:
+      raise ValueError(f"config.resolution is {resolution}: {error}") from error
+  return network
 
 
 def read_network(name: str) -> AnyNetwork:

@@ -9,6 +9,7 @@ from typing import Any
 from fbnax import __version__, report
 from fbnax.jobs import inputs
 from fbnax.jobs.networks import (
+  at_resolution,
   read_architecture,
   read_recipe,
   read_teacher,
@@ -31,11 +32,9 @@ def run(config: Any, workdir: str) -> None:
       dataset = inputs.dataset(config)
       train, validation = inputs.hold_out(config, dataset)
       facts = inputs.facts(dataset, train, validation)
-    architecture = read_architecture(config.architecture)
     architecture = dataclasses.replace(
-      architecture,
+      at_resolution(read_architecture(config.architecture), config.resolution),
       input_channels=dataset.channels,
-      resolution=config.resolution or architecture.resolution,
     )
     recipe = read_recipe(config)
     teacher = read_teacher(config.teacher, "config.teacher", dataset)

@@ -172,8 +172,9 @@ class BatchNorm(nn.Module):
 class ConvNorm(nn.Module):
   """Convolution, BN, activation, mask.
 
+  The first of its attributes are those of `Conv`.
+
   Attributes:
-    conv: arguments of `Conv`, as pairs.
     activation: "relu", "hswish" or None.
     epsilon: of the BN.
   """

@@ -9,7 +9,8 @@ kernels, which makes every convolution a grouped one. There a pointwise
 convolution is a matrix product, a depthwise one a sum of shifted products with
 a gradient of its own (`fbnax.ops.shifted`), and a full one a product of
 patches; a population of networks then vmaps into batched products. Elsewhere
-they are `lax.conv_general_dilated`, which is also the reference in the tests.
+all but the pointwise one are `lax.conv_general_dilated`, which is also the
+reference in the tests.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ def _kernel_gradient(
     # Each number is read so seldom that a copy of the part does not pay.
     def add(index: Any, total: jax.Array) -> jax.Array:
       taps, gradients = part(index)
-      sums = [_summed(tap * gradients) for tap in taps]
-      return total + jnp.stack(sums).astype(precise)
+      sums = [_summed((tap * gradients).astype(precise)) for tap in taps]
+      return total + jnp.stack(sums)
 
     start = jnp.zeros((side * side, channels), precise)
     return lax.fori_loop(0, images // few, add, start)

@@ -17,6 +17,8 @@ Symbols: `R` rows, `n` values of a row.
 
 from __future__ import annotations
 
+import numbers
+
 import jax
 import jax.numpy as jnp
 
@@ -45,7 +47,7 @@ def soft_rank(
   values = jnp.asarray(values)
   if values.ndim < 1:
     raise ValueError("values is a scalar; legal: arrays of one axis or more")
-  if isinstance(strength, (int, float)) and not strength > 0:
+  if isinstance(strength, numbers.Real) and not strength > 0:
     raise ValueError(f"strength is {strength!r}; legal: above 0")
   scaled = values / strength
   if values.size == 0:

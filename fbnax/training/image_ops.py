@@ -132,8 +132,10 @@ def color(image: jax.Array, factor: Magnitude) -> jax.Array:
 def contrast(image: jax.Array, factor: Magnitude) -> jax.Array:
   """Distance of `u8[H, W, C]` from its mean luminance: 1 changes nothing."""
   gray = _luminance(image)
-  # The mean plus a half, rounded down.
-  mean = (2 * gray.sum() + gray.size) // (2 * gray.size)
+  # The mean plus a half, rounded down, without the sum's double, which 32 bits
+  # hold for half as many pixels.
+  whole, rest = jnp.divmod(gray.sum(dtype=jnp.uint32), gray.size)
+  mean = (whole + (rest >= (gray.size + 1) // 2)).astype(gray.dtype)
   return _blend(mean, image, factor)
 
 

@@ -65,7 +65,9 @@ def measure(name: str, side: int, batch: int, runs: int) -> measuring.Row:
     touched |= np.asarray((found != images).any((1, 2, 3)))
 
   timing, _ = measuring.timed(lambda i: program(keys[i], images), runs, look)
-  assert touched.all() == (name != "identity"), f"{name}: {touched.mean()}"
+  # Erasing leaves three images of four as they are.
+  done = touched.any() if name == "erasing" else touched.all()
+  assert done == (name != "identity"), f"{name}: {touched.mean()}"
   return measuring.rate(
     f"augmentation {name}, {side} x {side}, batch {batch}",
     timing,

@@ -207,6 +207,7 @@ def _macs(space: SearchSpace, candidates: Iterable[Candidate]) -> list[float]:
 
 def run(given: Any) -> Iterator[measuring.Row]:
   """All shapes, or those that are asked for."""
+  measuring.no_cache()
   sizes = SIZES if jax.default_backend() == "cpu" else ACCELERATED
   for name in given.parts[:1] if given.quick else given.parts:
     shape = SHAPES[name]

@@ -204,8 +204,8 @@ def grasp(net, x, y):
 
 def jacob_cov(net, x, y):
   x = x.clone().requires_grad_(True)
-  net(x).sum().backward()
-  rows = x.grad.reshape(len(x), -1).numpy()
+  (found,) = torch.autograd.grad(net(x).sum(), x)  # None toward the weights.
+  rows = found.reshape(len(x), -1).numpy()
   values = np.linalg.eigvalsh(np.corrcoef(rows))
   values = np.maximum(values, 0.0) + 1e-5
   return -np.sum(np.log(values) + 1.0 / values)

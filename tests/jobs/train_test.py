@@ -142,6 +142,7 @@ def test_eval_refuses_other_data(trained, tmp_path):
   [
     ("--config.architecture=fbnetv3_q", "fbnetv3_"),
     ("--config.architecture=nowhere.json", "no such file"),
+    ("--config.architecture=fbnetv3_a", "resolution is 32: stage5.block0"),
     ("--config.recipe.optimizer=adam", "adamw"),
     ("--config.training.schedule=linear", "cosine"),
     ("--config.teacher=nowhere", "nowhere"),

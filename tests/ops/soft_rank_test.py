@@ -119,3 +119,9 @@ def test_what_it_refuses():
     ops.soft_rank(jnp.ones(3), 0)
   with pytest.raises(ValueError, match="values is a scalar"):
     ops.soft_rank(jnp.ones(()))
+
+
+@pytest.mark.parametrize("strength", [0, -1.0, np.float32(0.0), np.int64(0)])
+def test_a_strength_not_above_0_is_refused(strength):
+  with pytest.raises(ValueError, match=r"strength is .*; legal: above 0"):
+    ops.soft_rank(jnp.arange(3.0), strength)

@@ -194,3 +194,8 @@ def test_luminance_is_of_gray_or_rgb(name):
   images = jnp.zeros((4, 4, 2), jnp.uint8)
   with pytest.raises(ValueError, match="2 channels; legal: 1 or 3"):
     getattr(image_ops, name)(images, 0.5)
+
+
+def test_contrast_of_images_whose_sum_takes_more_than_31_bits():
+  white = jnp.full((2100, 2100, 3), 255, jnp.uint8)
+  assert (jax.jit(image_ops.contrast)(white, 0.5) == 255).all()
