@@ -105,8 +105,9 @@ def space(config: Any, channels: int) -> SearchSpace:
     )
   if config.architecture:
     given = networks.read_architecture(config.architecture)
-    given = networks.at_resolution(given, config.resolution)
-    found = found.with_architecture(given)
+    found = found.with_architecture(
+      networks.at_resolution(given, config.resolution)
+    )
   if config.recipe_file:
     found = found.with_recipe(networks.read_recipe_file(config.recipe_file))
   found = dataclasses.replace(
@@ -183,19 +184,14 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
         f"or above {high:g}, beyond config.budgets.macs"
       )
     if len(set(scaled)) < len(scaled):
-      raise ValueError(
-        f"config.budgets.scaled is {tuple(scaled)}; legal: each limit once"
-      )
+      raise ValueError(f"config.budgets.scaled is {scaled}; legal: each once")
   for budget in found:
     prices.check_budgets(
       budgets_lib.batched(budget), space, classes, latency_table(config)
     )
-  for one, other in itertools.pairwise(found):
-    if one == other:  # Members are known by their budgets.
-      limits = ", ".join(f"{name} {getattr(one, name)[1]:g}" for name in listed)
-      raise ValueError(
-        f"config.budgets has {limits} twice; legal: budgets that differ"
-      )
+  # Members are known by their budgets.
+  if any(one == other for one, other in itertools.pairwise(found)):
+    raise ValueError(f"config.budgets has {listed}; legal: each budget once")
   return found
 
 
