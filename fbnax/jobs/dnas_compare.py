@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,18 +51,18 @@ def random_networks(
   """Random networks that cost what the derived one does, `i32[n, D]`."""
   zeros = [np.zeros(k) for k in price.space.choices]
   wanted = derivation.band(cost, config.search.tolerance)
-  # Another seed than the derivation's, whose draws they shall not repeat.
-  draw = functools.partial(
-    derivation.draw,
-    config.seed + 1,
-    price,
-    zeros,
-    wanted,
-    _REFERENCE,
-    [genotype],
-  )
-  _, found = agreeing.by_first(lambda: ({}, {"genotypes": np.asarray(draw())}))
-  return found["genotypes"]
+
+  def draw() -> agreeing.Found:
+    # Another seed than the derivation's, whose draws they shall not repeat.
+    seed = config.seed + 1
+    return {}, {
+      "drawn": derivation.draw(
+        seed, price, zeros, wanted, _REFERENCE, [genotype]
+      )
+    }
+
+  # Of several processes another may round costs otherwise.
+  return agreeing.by_first(draw)[1]["drawn"]
 
 
 def train(

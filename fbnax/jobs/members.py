@@ -71,19 +71,21 @@ def evolve(
     "members",
     functools.partial(_best, config, space, classes, budgets, found),
   )
-  return [
-    Chosen(
-      name,
-      budget,
-      space.architecture(np.asarray(pick["genotype"])),
-      space.recipe(np.asarray(pick["genotype"])),
-      np.asarray(pick["genotype"]),
-      pick["predicted"],
+  names = member_names(space, budgets)
+  chosen = []
+  for name, budget, pick in zip(names, budgets, picks, strict=True):
+    genotype = np.asarray(pick["genotype"])
+    chosen.append(
+      Chosen(
+        name,
+        budget,
+        space.architecture(genotype),
+        space.recipe(genotype),
+        genotype,
+        pick["predicted"],
+      )
     )
-    for name, budget, pick in zip(
-      member_names(space, budgets), budgets, picks, strict=True
-    )
-  ]
+  return chosen
 
 
 def _best(
@@ -121,9 +123,10 @@ def scaled(
       scaling reaches.
   """
   made = []
-  limits = config.budgets.scaled
-  names = member_names(space, [Budget(macs=(0.0, float(x))) for x in limits])
-  for name, limit in zip(names, limits, strict=True):
+  budgets = [Budget(macs=(0.0, float(x))) for x in config.budgets.scaled]
+  names = member_names(space, budgets)
+  for name, budget in zip(names, budgets, strict=True):
+    limit = budget.macs[1]
     by_size = sorted(
       evolved, key=lambda c: costs.count(c.architecture, classes).macs
     )
@@ -148,7 +151,7 @@ def scaled(
     made.append(
       Chosen(
         f"{name}-scaled",
-        Budget(macs=(0.0, float(limit))),
+        budget,
         architecture,
         recipe,
         scaled_from=source.name,

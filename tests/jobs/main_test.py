@@ -1,10 +1,13 @@
+import importlib.util
 import os
+import pathlib
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from fbnax import jobs, report
 from fbnax.jobs import compiling
 
 CONFIG = """
@@ -56,6 +59,13 @@ from fbnax import jobs, main
 jobs.JOBS["trial"] = "trial_job"
 main.stopping.leave(main.main(["main", *sys.argv[1:]]))
 """
+
+
+def test_a_job_that_writes_a_report_is_known_to_have_one():
+  """One that is killed before it does gets it at the next start."""
+  for job, module in jobs.JOBS.items():
+    source = pathlib.Path(importlib.util.find_spec(module).origin).read_text()
+    assert report.has_page(job) == ("report.write(" in source), job
 
 
 @pytest.fixture
