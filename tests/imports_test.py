@@ -12,30 +12,31 @@ ROOT = Path(fbnax.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 # What each room may import of the others. A new room gets a line here.
-_LOWER = {"spaces", "ops", "costs", "models", "data", "training"}
+_LOWER = {"base", "spaces", "ops", "costs", "models", "data", "training"}
 ALLOWED = {
-  "spaces": set(),
-  "ops": set(),
-  "costs": {"spaces", "ops"},
-  "models": {"spaces", "ops", "costs"},
-  "data": set(),
-  "training": {"spaces", "ops", "costs", "models", "data"},
-  "nbdt": {"ops"},
-  "proxies": {"ops"},
+  "base": set(),
+  "spaces": {"base"},
+  "ops": {"base"},
+  "costs": {"base", "spaces", "ops"},
+  "models": {"base", "spaces", "ops", "costs"},
+  "data": {"base"},
+  "training": {*_LOWER} - {"training"},
+  "nbdt": {"base", "ops"},
+  "proxies": {"base", "ops"},
   "search": {*_LOWER, "proxies"},
-  "report": {"spaces"},
+  "report": {"base", "spaces"},
   "jobs": {*_LOWER, "nbdt", "proxies", "search", "report"},
   "main": {*_LOWER, "nbdt", "proxies", "search", "report", "jobs"},
   "predict": {*_LOWER, "nbdt", "proxies", "search", "report", "jobs"},
 }
 # These run wherever JAX, Flax and Optax are.
-LIGHT = {"spaces", "ops", "costs", "models"}
+LIGHT = {"base", "spaces", "ops", "costs", "models"}
 LIGHT_LIBRARIES = {"jax", "flax", "optax", "numpy", "scipy"}
 # Imported on top of a module, these make every start slow.
 SLOW = {"orbax", "tensorboardX", "rich", "matplotlib", "ray", "torch", "nltk"}
 SLOW |= {"tensorflow", "tensorflow_datasets", "sklearn", "onnx"}
 
-MAX_LINES = 350
+MAX_LINES = 600
 
 
 def room_of(path):
@@ -118,7 +119,8 @@ def test_no_pickle():
   assert not wrong, "\n".join(wrong)
 
 
-def test_files_are_short():
+def test_a_file_is_one_idea():
+  # Of a longer one somebody has to say that it is.
   wrong = []
   for path in FILES:
     count = len(path.read_text("utf-8").splitlines())

@@ -19,7 +19,6 @@ import dataclasses
 import functools
 import math
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -27,6 +26,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base import text
+from fbnax.base.files import write_atomically
 from fbnax.costs import latency_json
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key, joint_keys, keys, slots, space_keys
@@ -99,8 +100,7 @@ class LatencyTable:
       OSError: it cannot be read.
     """
     try:
-      text = pathlib.Path(path).read_text("utf-8")
-      return cls(**latency_json.from_json(text))
+      return cls(**latency_json.from_json(text.read(path)))
     except ValueError as error:
       raise ValueError(f"{path}: {error}") from error
 
@@ -110,13 +110,7 @@ class LatencyTable:
     Raises:
       OSError: it cannot be written.
     """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-      temporary.write_text(self.to_json(), "utf-8")
-      temporary.replace(path)
-    finally:
-      temporary.unlink(missing_ok=True)
+    write_atomically(path, self.to_json())
 
   def to_json(self) -> str:
     """The table as JSON; the same table gives the same text."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fbnax.base.arrays import open_npz
 from fbnax.data.assembling import Request, assemble
 from fbnax.data.checking import check_labels
 from fbnax.data.dataset import Dataset, Split
@@ -57,40 +58,14 @@ def _read(path: Path) -> dict[str, np.ndarray]:
   """Every array this source knows; all keys of a pair if one is there."""
   if not path.is_file():
     raise ValueError(f"path={str(path)!r}: there is no such file")
-  # Opened here, because np.load leaves what it cannot read open.
-  with path.open("rb") as content:
-    try:
-      file = np.load(content, allow_pickle=False)
-    except Exception as error:  # zipfile's, zlib's or NumPy's, by the damage.
-      raise ValueError(
-        f"{path}: is no .npz file, or a truncated one: {error}"
-      ) from error
-    if not isinstance(file, np.lib.npyio.NpzFile):
-      raise ValueError(
-        f"{path}: a single array; legal: an .npz of named arrays"
-      )
+  with open_npz(path) as file:
     keys = [*_REQUIRED]
     if any(key in file for key in _TEST):
       keys += _TEST
     keys += ["class_names"] if "class_names" in file else []
-    with file:
-      return {key: _read_key(path, file, key) for key in keys}
-
-
-def _read_key(
-  path: Path, file: Mapping[str, np.ndarray], key: str
-) -> np.ndarray:
-  if key not in file:
-    raise ValueError(f"{path}: {key}: missing; found {sorted(file)}")
-  try:
-    return file[key]
-  except Exception as error:
-    if "Object arrays" in str(error):
-      raise ValueError(
-        f"{path}: {key}: an object array (of unequal shapes, or mixed types);"
-        " legal: an array of numbers"
-      ) from error
-    raise ValueError(f"{path}: {key}: damaged or truncated: {error}") from error
+    if missing := [key for key in keys if key not in file]:
+      raise ValueError(f"{path}: {missing[0]}: missing; found {sorted(file)}")
+    return {key: file[key] for key in keys}
 
 
 def _split(

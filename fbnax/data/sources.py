@@ -6,11 +6,11 @@ in the place of a name.
 """
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+from fbnax.base.names import nearest
 from fbnax.data.assembling import Request
 from fbnax.data.checking import check
 from fbnax.data.dataset import Dataset
@@ -74,7 +74,7 @@ def load(
       for what was found in the data.
   """
   if not callable(name) and name not in SOURCES:
-    near = difflib.get_close_matches(str(name), SOURCES, n=3, cutoff=0.5)
+    near = nearest(str(name), SOURCES, 0.5)
     meant = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise ValueError(f"name={name!r}; {meant}legal: {', '.join(SOURCES)}")
   if not 0.0 < test_fraction < 1.0:

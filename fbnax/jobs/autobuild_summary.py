@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base.ranks import correlations
 from fbnax.costs.latency_keys import made_of_blocks
 from fbnax.jobs.autobuild_data import Data
 from fbnax.search import additive, construction, graph_fit, modules
 from fbnax.search.chains import encoding
 from fbnax.search.pareto import hypervolume, pareto_front
-from fbnax.search.pretraining import correlations
 from fbnax.spaces import SearchSpace
 from fbnax.spaces.tables import fill
 

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from fbnax import __version__, report
+from fbnax.base.files import write_atomically
+from fbnax.base.json_values import to_json
 from fbnax.jobs.benchmark_methods import ASSISTED, METHODS
 from fbnax.jobs.workdir import open_workdir
 from fbnax.search import tables
 from fbnax.search.baselines import Trajectory
 from fbnax.search.candidates import Candidate
 from fbnax.search.evaluators import Evaluator
-from fbnax.training.files import to_json, write_atomically
 from fbnax.training.progress import open_progress
 
 SCHEMA_VERSION = 1

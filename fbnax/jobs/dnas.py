@@ -13,10 +13,10 @@ from typing import Any
 import jax
 
 from fbnax import __version__, report
+from fbnax.base import files
 from fbnax.jobs import dnas_compare, dnas_memory, dnas_search, inputs
 from fbnax.jobs.networks import read_recipe
 from fbnax.jobs.workdir import WorkDir, open_workdir
-from fbnax.training import files
 from fbnax.training.progress import Progress, open_progress
 
 SCHEMA_VERSION = 1

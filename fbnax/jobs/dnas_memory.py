@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fbnax.base import files, json_values
 from fbnax.jobs.config_values import all_numbers
 from fbnax.models import memory
-from fbnax.training import files
 
 KEPT = "memory.json"
 
@@ -32,6 +32,6 @@ def measure(options: Sequence[int], folder: Path) -> list[dict[str, Any]]:
       for form in (memory.MASKS, memory.SEPARATE)
       for k in options
     ]
-    files.write_atomically(kept, files.to_json(rows) + "\n")
+    files.write_atomically(kept, json_values.to_json(rows) + "\n")
   found: list[dict[str, Any]] = json.loads(kept.read_text("utf-8"))
   return found

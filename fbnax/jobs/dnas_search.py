@@ -15,6 +15,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from fbnax import data
+from fbnax.base import files, json_values
 from fbnax.costs import LatencyTable
 from fbnax.data import Dataset
 from fbnax.jobs import inputs
@@ -26,7 +27,7 @@ from fbnax.search.penalties import Penalty
 from fbnax.search.prices import Price, check_target, feasible
 from fbnax.spaces import Recipe, SearchSpace
 from fbnax.spaces.follow import largest
-from fbnax.training import agreeing, files, loop, metrics
+from fbnax.training import agreeing, loop, metrics
 from fbnax.training.model import Model
 from fbnax.training.progress import Progress
 
@@ -172,7 +173,7 @@ def run(
   }
   # Another kind of machine among several may have derived another network.
   found, _ = agreeing.by_first(lambda: (found, {}))
-  files.write_atomically(end, files.to_json(found) + "\n")
+  files.write_atomically(end, json_values.to_json(found) + "\n")
   return json.loads(end.read_text("utf-8"))
 
 

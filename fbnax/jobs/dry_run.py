@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from fbnax import costs
+from fbnax.base.flat import flat
 from fbnax.data import Dataset
 from fbnax.jobs import estimates, inputs, nbdt_members, networks, round_loads
 from fbnax.jobs.estimates import FORWARD, Measured, duration, size
@@ -74,7 +75,7 @@ def lines(config: Any) -> Iterator[str]:
     ValueError: as `run`.
   """
   yield "config:"
-  for key, value in _flat(config.to_dict()).items():
+  for key, value in flat(config.to_dict()).items():
     yield f"  {key} = {value!r}"
   if config.job not in ("nars", "train"):
     yield f"job {config.job!r} has no estimate; 'nars' and 'train' have"
@@ -86,16 +87,6 @@ def lines(config: Any) -> Iterator[str]:
     yield from _nars(config, dataset, len(train), len(validation))
   else:
     yield from _train(config, dataset, len(train), len(validation))
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat: dict[str, Any] = {}
-  for key, value in tree.items():
-    if isinstance(value, dict):
-      flat |= _flat(value, f"{prefix}{key}.")
-    else:
-      flat[f"{prefix}{key}"] = value
-  return flat
 
 
 def _data_lines(dataset: Dataset, train: int, validation: int) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 
 from fbnax import __version__, data
+from fbnax.base.json_values import to_json
 from fbnax.data import Dataset
 from fbnax.jobs import devices, inputs, parts
 from fbnax.jobs.config_values import all_numbers
@@ -25,7 +26,6 @@ from fbnax.search.ray_cluster import Kind, connected
 from fbnax.search.tasks import by_tasks
 from fbnax.spaces import SearchSpace
 from fbnax.training import loop
-from fbnax.training.files import to_json
 from fbnax.training.recipes import Settings
 
 

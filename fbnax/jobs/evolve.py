@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from fbnax import __version__, costs
+from fbnax.base import files, json_values
 from fbnax.jobs import inputs, parts
 from fbnax.jobs.members import best_first, member_names
 from fbnax.jobs.nars import PREDICTOR
@@ -16,7 +17,6 @@ from fbnax.jobs.workdir import open_workdir, read_run
 from fbnax.search import evolution, predictor, predictor_files
 from fbnax.search.budgets import stacked
 from fbnax.spaces import Architecture
-from fbnax.training import files
 
 SCHEMA_VERSION = 1
 
@@ -77,7 +77,7 @@ def run(config: Any, workdir: str) -> None:
       for part in ("architecture", "recipe"):
         files.write_atomically(
           folder / f"{candidate['name']}.{part}.json",
-          files.to_json(candidate[part]) + "\n",
+          json_values.to_json(candidate[part]) + "\n",
         )
     work.write_result(
       {

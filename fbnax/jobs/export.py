@@ -16,11 +16,12 @@ import jax
 import numpy as np
 
 from fbnax import __version__, costs
+from fbnax.base import files, json_values
 from fbnax.jobs import exporting, onnx_files
 from fbnax.jobs.workdir import WorkDir, open_workdir
 from fbnax.models import folded, save_weights, timing
 from fbnax.spaces import Architecture
-from fbnax.training import files, model_files
+from fbnax.training import model_files
 
 SCHEMA_VERSION = 1
 _BATCHES = (1, 7)
@@ -51,7 +52,7 @@ def run(config: Any, workdir: str) -> None:
     card = _card(config, saved, shape, dtype, found)
     files.write_atomically(
       work.path / model_files.CARD,
-      files.to_json(files.plain(card, "card"), indent=2) + "\n",
+      json_values.to_json(json_values.plain(card, "card"), indent=2) + "\n",
     )
     work.write_result(
       {

@@ -19,6 +19,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from fbnax import __version__, report
+from fbnax.base import files, json_values
 from fbnax.data import Dataset
 from fbnax.jobs import inputs
 from fbnax.jobs.benchmark import summary
@@ -31,7 +32,7 @@ from fbnax.search.penalties import Penalty
 from fbnax.search.prices import Price
 from fbnax.spaces import CellNetwork, SearchSpace
 from fbnax.spaces.cell import EDGES, OPS, validate
-from fbnax.training import files, loop
+from fbnax.training import loop
 from fbnax.training.model import Model
 from fbnax.training.progress import Progress, open_progress
 
@@ -200,7 +201,7 @@ def _searches(
             dnas.Checkpointing(work.path / "checkpoints" / name),
             advance,
           )
-        files.write_atomically(end, files.to_json(entry) + "\n")
+        files.write_atomically(end, json_values.to_json(entry) + "\n")
       found.append(json.loads(end.read_text("utf-8")))
   return found
 

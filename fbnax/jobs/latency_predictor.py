@@ -18,13 +18,14 @@ import jax
 import numpy as np
 
 from fbnax import __version__, report
+from fbnax.base.files import write_atomically
+from fbnax.base.json_values import to_json
 from fbnax.costs import LatencyTable
 from fbnax.jobs import latency_predictor_data
 from fbnax.jobs.latency_predictor_data import Measured, file_name
 from fbnax.jobs.workdir import open_workdir
 from fbnax.search import latency_learning
 from fbnax.search.latency_starts import Predict
-from fbnax.training.files import to_json, write_atomically
 from fbnax.training.progress import open_progress
 
 SCHEMA_VERSION = 1

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fbnax import data, nbdt
+from fbnax.base import files, json_values
 from fbnax.data import Dataset
 from fbnax.jobs import (
   nbdt_analyses,
@@ -26,7 +27,7 @@ from fbnax.jobs.nbdt_analyses import Seen
 from fbnax.jobs.training import Teacher
 from fbnax.models.classifier import final_weights
 from fbnax.spaces import Recipe
-from fbnax.training import files, loop, model_files, outputs
+from fbnax.training import loop, model_files, outputs
 from fbnax.training.recipes import Settings
 
 HEADS = ("linear", "nbdt")
@@ -159,5 +160,5 @@ def _measured(
     "nodes": nodes,
     "pictures": nbdt_pictures.listed(folder),
   }
-  files.write_atomically(record, files.to_json(known, indent=2) + "\n")
+  files.write_atomically(record, json_values.to_json(known, indent=2) + "\n")
   return known

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import nbdt
+from fbnax.base import files
 from fbnax.jobs import nbdt_analyses
 from fbnax.jobs.nbdt_analyses import Seen
-from fbnax.training import files
 
 HIERARCHY, PAGE, DRAWING = "hierarchy.json", "tree.html", "tree.svg"
 # Samples in the page: as many right ones as wrong ones where there are.

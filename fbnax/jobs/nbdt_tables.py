@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from fbnax import __version__, nbdt, report
+from fbnax.base import files, json_values
 from fbnax.data import Dataset
 from fbnax.jobs import (
   inputs,
@@ -39,7 +40,7 @@ from fbnax.jobs.training import train_network
 from fbnax.jobs.workdir import WorkDir, open_workdir
 from fbnax.models.classifier import final_weights
 from fbnax.spaces import Recipe
-from fbnax.training import files, loop, model_files, outputs
+from fbnax.training import loop, model_files, outputs
 from fbnax.training.progress import Progress, open_progress
 from fbnax.training.recipes import Settings
 
@@ -191,7 +192,7 @@ def _case(task: Task, cell: Cell, seed: int) -> dict[str, Any]:
     case["superclasses"] = nbdt_measure.superclasses(
       of_held.logits, images.unseen, hierarchy
     )
-  files.write_atomically(record, files.to_json(case, indent=2) + "\n")
+  files.write_atomically(record, json_values.to_json(case, indent=2) + "\n")
   jax.clear_caches()  # Programs of this network; see `train_network`.
   return case
 

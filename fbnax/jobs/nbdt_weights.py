@@ -9,13 +9,13 @@ Symbols: `N` samples, `K` classes, `D` features.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fbnax.base.arrays import open_npz, read_array
 from fbnax.jobs import nbdt_inputs
 from fbnax.models import safetensors
 
@@ -100,17 +100,14 @@ def read_arrays(path: str, key: str) -> dict[str, np.ndarray]:
     raise ValueError(f"{key}={path!r}: there is no such file")
   try:
     if file.suffix == ".npy":
-      return {"": np.load(file, allow_pickle=False)}
+      with file.open("rb") as content:
+        return {"": read_array(content, file.stat().st_size, file)}
     if file.suffix == ".npz":
-      # Opened here, because np.load leaves what it cannot read open.
-      with (
-        file.open("rb") as content,
-        np.load(content, allow_pickle=False) as arrays,
-      ):
-        return {name: arrays[name] for name in arrays.files}
+      with open_npz(file) as arrays:
+        return dict(arrays)
     if file.suffix == ".safetensors":
       return safetensors.read(file)
-  except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+  except (ValueError, OSError) as error:
     raise ValueError(f"{key}={path!r} cannot be read: {error}") from error
   raise ValueError(
     f"{key}={path!r}; legal: a file that ends in .npy, .npz or .safetensors"

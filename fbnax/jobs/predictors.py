@@ -21,6 +21,8 @@ import numpy as np
 from ml_collections import config_dict
 
 from fbnax import __version__, costs, report
+from fbnax.base.files import write_atomically
+from fbnax.base.json_values import to_json
 from fbnax.jobs import inputs, parts, zero_cost_scores
 from fbnax.jobs.workdir import open_workdir, read_run
 from fbnax.search import learning_curves, tables
@@ -28,7 +30,6 @@ from fbnax.search.free_labels import Scored, appended
 from fbnax.search.learning_curves import Learner
 from fbnax.search.pretraining import COSTS, Pretrained, ProxyMetrics, pretrain
 from fbnax.spaces import SearchSpace
-from fbnax.training.files import to_json, write_atomically
 from fbnax.training.progress import open_progress
 
 SCHEMA_VERSION = 1

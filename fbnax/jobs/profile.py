@@ -18,6 +18,9 @@ import jax
 import numpy as np
 
 from fbnax import __version__, report
+from fbnax.base.files import write_atomically
+from fbnax.base.json_values import to_json
+from fbnax.base.ranks import correlations
 from fbnax.costs import LatencyTable
 from fbnax.costs.latency_keys import Key, keys, made_of_blocks
 from fbnax.jobs.named_spaces import named_space
@@ -25,7 +28,6 @@ from fbnax.jobs.workdir import WorkDir, open_workdir
 from fbnax.models import profile as profiler
 from fbnax.models.timing import Settings, device
 from fbnax.spaces import SearchSpace
-from fbnax.training.files import to_json, write_atomically
 from fbnax.training.progress import Progress, open_progress
 
 SCHEMA_VERSION = 1
@@ -96,8 +98,6 @@ def agreement(
     / measured; `ratio`, the median of measured / sum; `median_error_scaled`,
     the error of the sums times that ratio. None where there are too few.
   """
-  from scipy import stats  # Slow to import.
-
   names = ("spearman", "median_error", "ratio", "median_error_scaled")
   sums, times = np.asarray(predicted), np.asarray(measured)
   if not len(times) or not (sums > 0).all() or not (times > 0).all():
@@ -105,7 +105,7 @@ def agreement(
   ratio = float(np.median(times / sums))
   rank = None
   if len(set(predicted)) > 1 and len(set(measured)) > 1:
-    rank = float(stats.spearmanr(sums, times).statistic)
+    rank = correlations(sums, times)[1]
   errors = [np.median(np.abs(s - times) / times) for s in (sums, ratio * sums)]
   values = (rank, float(errors[0]), ratio, float(errors[1]))
   return dict(zip(names, values, strict=True))

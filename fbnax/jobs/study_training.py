@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs
+from fbnax.base import files, json_values
 from fbnax.data import Dataset
 from fbnax.jobs import inputs
 from fbnax.jobs.networks import read_teacher
@@ -30,7 +31,7 @@ from fbnax.jobs.study_cases import Case
 from fbnax.jobs.study_runs import Run
 from fbnax.jobs.training import Teacher, taught
 from fbnax.models import Network, initialize
-from fbnax.training import files, loop, recipes, step
+from fbnax.training import loop, recipes, step
 from fbnax.training.progress import Progress
 from fbnax.training.recipes import Settings
 from fbnax.training.step import Member, Model
@@ -227,14 +228,16 @@ def _identity(run: Run, case: Case, seeds: Sequence[int]) -> str:
     "epochs": case.epochs,
     "seeds": list(seeds),
   }
-  return hashlib.sha256(files.to_json(known).encode()).hexdigest()
+  return hashlib.sha256(json_values.to_json(known).encode()).hexdigest()
 
 
 def _record(
   folder: Path, run: Run, case: Case, seeds: Sequence[int], found: Any
 ) -> None:
   identity = _identity(run, case, seeds)
-  text = files.to_json({"identity": identity, "trainings": found}, indent=2)
+  text = json_values.to_json(
+    {"identity": identity, "trainings": found}, indent=2
+  )
   files.write_atomically(folder / f"{identity[:16]}.json", text + "\n")
 
 

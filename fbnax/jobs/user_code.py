@@ -8,7 +8,6 @@ may come here: naming a part runs its file.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -22,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from fbnax.base.names import nearest
 
 _PART = re.compile(r"(.+):([^\W\d]\w*)")
 _FORMS = "path/to/file.py:name or package.module:name"
@@ -53,7 +54,7 @@ def load(text: str, key: str) -> Any:
     module = _from_package(where, f"{key}={text!r}")
   if not hasattr(module, name):
     there = [n for n in vars(module) if not n.startswith("_")]
-    near = difflib.get_close_matches(name, there, 3, 0.4) or sorted(there)[:8]
+    near = nearest(name, there) or sorted(there)[:8]
     raise ValueError(
       f"{key}={text!r}: {where} has no {name!r}; nearest: {near}"
     )

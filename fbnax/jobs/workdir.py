@@ -20,8 +20,10 @@ from typing import Any
 
 from absl import logging
 
+from fbnax.base.files import naming, write_atomically
+from fbnax.base.flat import flat
+from fbnax.base.json_values import plain, to_json
 from fbnax.jobs import compile_times
-from fbnax.training.files import naming, plain, to_json, write_atomically
 
 CONFIG = "config.json"
 TIMES = "times.json"
@@ -246,7 +248,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _compare(
   path: Path, found: dict[str, Any], wanted: Any, ignore: Sequence[str]
 ) -> None:
-  before, now = _flat(found), _flat(wanted)
+  before, now = flat(found), flat(wanted)
   lines = []
   for key in sorted({*before, *now}):
     if any(key == name or key.startswith(f"{name}.") for name in ignore):
@@ -261,12 +263,3 @@ def _compare(
       + "\nchoose"
       " another work directory, or the values that are there"
     )
-
-
-def _flat(value: Any, key: str = "") -> dict[str, Any]:
-  if not isinstance(value, dict) or not value:
-    return {key: value}
-  flat: dict[str, Any] = {}
-  for name, item in value.items():
-    flat |= _flat(item, f"{key}.{name}" if key else name)
-  return flat

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from ml_collections import config_dict
 
+from fbnax.base.files import write_atomically
+from fbnax.base.json_values import to_json
 from fbnax.jobs import inputs, parts, zero_cost_networks
 from fbnax.jobs.workdir import WorkDir, read_run
 from fbnax.search.free_labels import LEAST, Scored
 from fbnax.search.pretraining import COSTS
 from fbnax.spaces import SearchSpace
-from fbnax.training.files import to_json, write_atomically
 
 KEPT = "proxies.json"
 

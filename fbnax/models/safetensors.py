@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+
+from fbnax.base.files import writing
 
 DTYPES: dict[str, Any] = {
   "F64": np.float64,
@@ -114,12 +115,9 @@ def write(
     }
   text = json.dumps(header, separators=(",", ":")).encode()
   text += b" " * (-len(text) % 8)  # The arrays are aligned.
-  path = Path(path)
-  part = path.with_name(f".{path.name}.part")
-  with open(part, "wb") as file:
+  with writing(path) as file:
     file.write(len(text).to_bytes(8, "little") + text)
     file.writelines(parts)
-  os.replace(part, path)
 
 
 def _split(path: Path, content: bytes) -> tuple[dict[str, Any], memoryview]:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fbnax.base.files import write_atomically
+
 Pathlike = str | os.PathLike[str]
 
 
@@ -82,7 +84,7 @@ def write(path: Pathlike, tree: NodeLink) -> None:
       for child in children
     ],
   }
-  Path(path).write_text(json.dumps(graph), "utf-8")
+  write_atomically(path, json.dumps(graph))
 
 
 def class_ids(wnids: Sequence[str] | Pathlike) -> list[str]:

@@ -5,7 +5,7 @@ thousands of networks that one module computes; `majority`, `mean_rank`,
 `log_rank` and `one_factor` make one order of several scores.
 """
 
-from fbnax.proxies.agreement import (
+from fbnax.base.ranks import (
   best_share,
   kendall,
   partial_spearman,

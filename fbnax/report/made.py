@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fbnax.base.flat import flat
 from fbnax.report import markup
 from fbnax.report.markup import escape
 
@@ -35,18 +36,10 @@ def command(file: str, config: Mapping[str, Any]) -> str:
   """
   flags = [
     f"--config.{key}={_said(value)}"
-    for key, value in _flat(config)
-    if key != "job" and value not in (None, "", [])
+    for key, value in flat(config).items()
+    if key != "job" and value not in (None, "", [], {})
   ]
   return " ".join([f"python -m fbnax.main --config=configs/{file}", *flags])
-
-
-def _flat(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-  for key, value in config.items():
-    if isinstance(value, dict):
-      yield from ((f"{key}.{name}", item) for name, item in _flat(value))
-    else:
-      yield key, value
 
 
 def _said(value: Any) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
+from fbnax.base.files import write_atomically
 from fbnax.report.autobuild_page import autobuild_page
 from fbnax.report.autobuild_schema import AutobuildResult
 from fbnax.report.benchmark_page import benchmark_page
@@ -86,7 +86,7 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
     design = read(workdir)
     text = _design_page(design, _drawings(workdir, design))
   path = pathlib.Path(workdir) / "report.html"
-  _replace(path, text)
+  write_atomically(path, text)
   return path
 
 
@@ -117,21 +117,3 @@ def _design_page(result: Result, drawings: dict[str, str]) -> str:
     f"Written by fbnax.report from the run's result.json (fbnax "
     f"{result.fbnax_version or 'of unknown version'}).",
   )
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-  """Replaces a file atomically and waits until it is on the disk."""
-  handle, temporary = tempfile.mkstemp(
-    dir=path.parent, prefix=".report-", suffix=".html"
-  )
-  try:
-    with os.fdopen(handle, "wb") as file:
-      file.write(text.encode())
-      file.flush()
-      os.fsync(file.fileno())
-    # mkstemp lets only its owner read; a report is for colleagues.
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
-  except BaseException:
-    pathlib.Path(temporary).unlink(missing_ok=True)
-    raise

@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base.ranks import correlations
 from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.search import graph_fit
 from fbnax.search.chains import Chains
 from fbnax.search.graph_fit import FittedGraph, Settings
-from fbnax.search.pretraining import correlations
 
 FOLDS, SHUFFLES, HOPS = 5, 4, 6  # The paper's.
 # All chains are one batch.

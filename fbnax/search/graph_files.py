@@ -10,10 +10,13 @@ import flax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base.arrays import open_npz
+from fbnax.base.files import writing
 from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.search.graph_fit import FittedGraph
 
 VERSION = 1
+_LARGEST = 2**30  # Bytes; a predictor has some megabytes.
 
 
 def save(
@@ -37,8 +40,7 @@ def save(
     },
     "about": about,
   }
-  partial = f"{os.fspath(path)}.partial"
-  with open(partial, "wb") as file:
+  with writing(path) as file:
     np.savez(
       file,
       metadata=np.asarray(json.dumps(metadata)),
@@ -46,7 +48,6 @@ def save(
       deviation=np.asarray(model.deviation),
       **{name: np.asarray(value) for name, value in flat.items()},  # type: ignore[arg-type]  # NumPy types them as a flag.
     )
-  os.replace(partial, path)
 
 
 def load(path: str | os.PathLike[str], about: dict[str, Any]) -> FittedGraph:
@@ -55,7 +56,7 @@ def load(path: str | os.PathLike[str], about: dict[str, Any]) -> FittedGraph:
   Raises:
     ValueError: the file is no saved predictor, or was fitted to something else.
   """
-  with np.load(path, allow_pickle=False) as file:
+  with open_npz(path, _LARGEST) as file:
     if "metadata" not in file:
       raise ValueError(f"{path} holds no metadata; legal: what save wrote")
     metadata = json.loads(str(file["metadata"]))

@@ -12,12 +12,13 @@ Symbols: `n` rows.
 from __future__ import annotations
 
 import ast
-import difflib
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+
+from fbnax.base.names import nearest
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
   "abs": np.abs,
@@ -65,7 +66,7 @@ def evaluate(expression: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
   arrays = {k: np.asarray(v, np.float64) for k, v in columns.items()}
   for node in ast.walk(tree):
     if isinstance(node, ast.Name) and node.id not in {*arrays, *FUNCTIONS}:
-      near = difflib.get_close_matches(node.id, arrays, 3, 0.5)
+      near = nearest(node.id, arrays, 0.5)
       raise _wrong(
         expression,
         node,

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import spaces
+from fbnax.base.arrays import open_npz
 from fbnax.spaces import SearchSpace, mobilenetv3, proxylessnas
 from fbnax.spaces.exchange import parsed
 
@@ -229,11 +230,11 @@ def _published(
 ) -> Labelled:
   """`s_*` of the files of Once-for-All networks: networks and labels."""
   try:
-    with np.load(path, allow_pickle=False) as file:
+    with open_npz(path) as file:
       if {"arch", "devices", "latency_ms"} <= set(file):
         return _measured(path, space, file)
       arrays = {k: file[k] for k in file if k.startswith("s_")}
-  except (OSError, ValueError) as error:
+  except OSError as error:
     raise ValueError(f"{path} cannot be read as .npz: {error}") from error
   shape = arrays.get("s_ks", np.zeros((0, 0))).shape
   module = PUBLISHED.get(shape[1] if len(shape) == 2 else 0)

@@ -25,13 +25,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base.ranks import correlations
 from fbnax.costs import LatencyTable, fit_table
 from fbnax.costs.latency_keys import made_of_blocks, space_keys
 from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.search import additive, graph_fit, latency_starts, predictor
 from fbnax.search.chains import encoding
 from fbnax.search.latency_starts import MOST_PARTS, Predict
-from fbnax.search.pretraining import correlations
 from fbnax.spaces import SearchSpace
 
 KINDS = ("additive", "mlp", "graph")

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from fbnax.base.ranks import correlations
 from fbnax.search import predictor
-from fbnax.search.pretraining import Pretrained, correlations
+from fbnax.search.pretraining import Pretrained
 from fbnax.spaces import SearchSpace
 
 

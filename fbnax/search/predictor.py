@@ -18,9 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base.ranks import correlations
 from fbnax.search.fitting import Settings, train_ensembles
 from fbnax.search.predictor_files import load, save
-from fbnax.search.pretraining import Pretrained, correlations
+from fbnax.search.pretraining import Pretrained
 from fbnax.search.scoring import (
   FittedPredictor,
   Prediction,

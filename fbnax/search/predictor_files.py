@@ -6,10 +6,8 @@ the features, so that a predictor is never used on genotypes of another space.
 
 from __future__ import annotations
 
-import io
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import flax
@@ -17,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import spaces
+from fbnax.base.arrays import open_npz
+from fbnax.base.files import writing
 from fbnax.search.scoring import FittedPredictor
 from fbnax.spaces import SearchSpace
-from fbnax.training.files import write_atomically
 
 VERSION = 1
+_LARGEST = 2**30  # Bytes; a predictor has some megabytes.
 
 
 def save(path: str | os.PathLike[str], model: FittedPredictor) -> None:
@@ -38,15 +38,14 @@ def save(path: str | os.PathLike[str], model: FittedPredictor) -> None:
     "label_mean": float(model.mean),
     "label_deviation": float(model.deviation),
   }
-  content = io.BytesIO()
-  np.savez(
-    content,
-    metadata=np.asarray(json.dumps(metadata)),
-    mean=np.asarray(model.mean),
-    deviation=np.asarray(model.deviation),
-    **arrays,  # type: ignore[arg-type]  # NumPy types them as a flag.
-  )
-  write_atomically(Path(path), content.getvalue())
+  with writing(path) as file:
+    np.savez(
+      file,
+      metadata=np.asarray(json.dumps(metadata)),
+      mean=np.asarray(model.mean),
+      deviation=np.asarray(model.deviation),
+      **arrays,  # type: ignore[arg-type]  # NumPy types them as a flag.
+    )
 
 
 def load(
@@ -63,7 +62,7 @@ def load(
     ValueError: the file is no saved predictor, or the space has other
       decisions or features (the first that differs is named).
   """
-  with np.load(path, allow_pickle=False) as file:
+  with open_npz(path, _LARGEST) as file:
     if "metadata" not in file:
       raise ValueError(f"{path} holds no metadata; legal: what save wrote")
     metadata = json.loads(str(file["metadata"]))

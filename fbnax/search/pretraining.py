@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from fbnax.base.ranks import correlations
 from fbnax.costs import Costs
 from fbnax.models.predictor import NUM_PROXIES, Predictor
 from fbnax.search import free_labels
@@ -76,19 +77,6 @@ def predictor_module(
 ) -> Predictor:
   """The predictor for the features of a space, with a head for free labels."""
   return Predictor(space.num_architecture_features, free_labels=free_labels)
-
-
-def correlations(predicted: Any, truth: Any) -> tuple[float, float]:
-  """Kendall's and Spearman's rank correlation; 0 where one side is constant."""
-  from scipy import stats  # Slow to import.
-
-  predicted, truth = np.asarray(predicted), np.asarray(truth)
-  if len(truth) < 2 or np.ptp(predicted) == 0 or np.ptp(truth) == 0:
-    return 0.0, 0.0
-  return (
-    float(stats.kendalltau(predicted, truth).statistic),
-    float(stats.spearmanr(predicted, truth).statistic),
-  )
 
 
 def pretrain(

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fbnax import spaces
+from fbnax.base.arrays import open_npz
+from fbnax.base.files import writing
 from fbnax.search.candidates import Candidate
 from fbnax.search.evaluators import Evaluator, Outcome
 from fbnax.spaces import SearchSpace
@@ -210,16 +211,14 @@ def save(
   if scores:
     arrays["scores"] = np.stack(list(scores.values()), 1).astype(np.float64)
     arrays["score_names"] = np.asarray(list(scores))
-  partial = Path(f"{os.fspath(path)}.partial")
-  with open(partial, "wb") as file:
+  with writing(path) as file:
     np.savez_compressed(file, **arrays)
-  partial.replace(path)
 
 
 def _column(path: str | os.PathLike[str], name: str) -> Any:
   """One column of a file; only what is asked for is decompressed."""
   try:
-    with np.load(path, allow_pickle=False) as file:
+    with open_npz(path) as file:
       for key, read in PUBLISHED.items():
         if key in file:
           return read(name, file)
@@ -228,7 +227,7 @@ def _column(path: str | os.PathLike[str], name: str) -> Any:
       found = sorted(file)
   except FileNotFoundError:
     raise ValueError(f"{path}: no such table") from None
-  except (OSError, ValueError) as error:
+  except OSError as error:
     raise ValueError(f"{path} is no table (.npz): {error}") from error
   if name in _OPTIONAL:
     return None

@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fbnax.base.json_values import to_json
 from fbnax.training.agreeing import by_first
-from fbnax.training.files import to_json
 
 VERSION = 2
 STATUSES = ("done", "failed")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable
 
+from fbnax.base.names import nearest
 from fbnax.spaces import (
   cell,
   fbnet,
@@ -59,7 +59,7 @@ def get(name: str) -> SearchSpace:
     ValueError: there is none; the nearest names are given.
   """
   if name not in SPACES:
-    near = difflib.get_close_matches(name, SPACES, 3, 0.4)
+    near = nearest(name, SPACES)
     raise ValueError(f"no space {name!r}; nearest: {near or list(names())}")
   return SPACES[name]()
 

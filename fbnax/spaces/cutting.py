@@ -7,10 +7,10 @@ is a search in such a part.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from fbnax.base.names import nearest
 from fbnax.spaces.architecture import Architecture
 from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import Follow, decisions_of
@@ -31,7 +31,7 @@ def fix(space: SearchSpace, decisions: Mapping[str, Any]) -> SearchSpace:
   kept: dict[str, list[int]] = {}
   for name, value in decisions.items():
     if name not in by_name:
-      near = difflib.get_close_matches(name, by_name, 3, 0.4)
+      near = nearest(name, by_name)
       raise ValueError(
         f"space {space.name!r} has no decision {name!r}; "
         f"nearest: {near or list(by_name)}"

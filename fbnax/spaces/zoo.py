@@ -12,9 +12,9 @@ only, and among the MACs the input elements of every average pool.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 
+from fbnax.base.names import nearest
 from fbnax.spaces import zoo_fbnet, zoo_fbnetv2, zoo_fbnetv3, zoo_timm
 from fbnax.spaces.architecture import Architecture
 
@@ -83,7 +83,7 @@ def get(name: str) -> Architecture:
   """
   networks = _networks()
   if name not in networks:
-    near = difflib.get_close_matches(name, networks, 3, 0.4)
+    near = nearest(name, networks)
     raise ValueError(f"no network {name!r}; nearest: {near or list(names())}")
   return networks[name]
 

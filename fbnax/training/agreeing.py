@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.training.files import to_json
+from fbnax.base.json_values import to_json
 
 _PART = 2**27  # Bytes that are sent at a time.
 # As which an error is raised in the other processes.

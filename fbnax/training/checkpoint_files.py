@@ -20,8 +20,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base.files import sync_directory, write_atomically
+from fbnax.base.json_values import plain, to_json
 from fbnax.training import mesh
-from fbnax.training.files import plain, sync_directory, to_json
 
 _MARGIN = 2**16  # Bytes of what a checkpoint has besides its numbers.
 
@@ -71,9 +72,9 @@ def write(path: Path, index: str, arrays: dict[str, np.ndarray]) -> None:
     reason = f"it takes {needed:,} bytes, and {free:,} are free"
     raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {reason}")
   _write_arrays(path / "arrays", arrays)
-  _write(path / "index.json", index)
+  write_atomically(path / "index.json", index)
   _sync_all(path)
-  _write(path / "manifest.json", to_json(_checksums(path)))
+  write_atomically(path / "manifest.json", to_json(_checksums(path)))
 
 
 def check(path: Path) -> dict[str, Any]:
@@ -208,14 +209,6 @@ def _checkpointer() -> Any:
   )
   handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
   return ocp.Checkpointer(handler, multiprocessing_options=alone)
-
-
-def _write(path: Path, text: str) -> None:
-  with path.open("w", encoding="utf-8") as file:
-    file.write(text)
-    file.flush()
-    os.fsync(file.fileno())
-  sync_directory(path.parent)
 
 
 def _sync_all(path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from fbnax.base.files import sync_directory
 from fbnax.training.agreeing import Found, by_first
 from fbnax.training.checkpoint_files import (
   DamagedError,
@@ -33,7 +34,6 @@ from fbnax.training.checkpoint_files import (
   rebuild,
   write,
 )
-from fbnax.training.files import sync_directory
 
 _NAME = re.compile(r"(\d{8,})(?:\.(\d+))?")
 _UNFINISHED = ".unfinished-"

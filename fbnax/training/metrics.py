@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from fbnax.training.files import naming, plain, to_json, write_atomically
+from fbnax.base.files import naming, write_atomically
+from fbnax.base.json_values import plain, to_json
 
 FILE = "metrics.jsonl"
 FOLDER = "tensorboard"

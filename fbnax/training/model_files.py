@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import spaces
+from fbnax.base import files, json_values
 from fbnax.models.building import build
 from fbnax.spaces import Architecture, ResNet
-from fbnax.training import files
 from fbnax.training.checkpoint_files import DamagedError
 from fbnax.training.recipes import Settings
 
@@ -90,7 +90,7 @@ def save(
     },
     **facts,
   }
-  text = files.to_json(files.plain(card, "card"), indent=2)
+  text = json_values.to_json(json_values.plain(card, "card"), indent=2)
   files.write_atomically(directory / CARD, text + "\n")
 
 

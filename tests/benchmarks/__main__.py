@@ -21,7 +21,8 @@ import signal
 import sys
 from pathlib import Path
 
-from fbnax.training.files import to_json, write_atomically
+from fbnax.base.files import write_atomically
+from fbnax.base.json_values import to_json
 from tests.benchmarks import measuring, suite, tables
 
 

@@ -29,9 +29,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from fbnax.base.files import write_atomically
+from fbnax.base.json_values import to_json
 from fbnax.jobs import heap
 from fbnax.jobs.compiling import cores
-from fbnax.training.files import to_json, write_atomically
 
 SCHEMA = 1
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scikit-learn", "torch", "pymoo")

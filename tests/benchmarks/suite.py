@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fbnax.training.files import to_json, write_atomically
+from fbnax.base.files import write_atomically
+from fbnax.base.json_values import to_json
 from fbnax.training.progress import duration
 from tests.benchmarks import measuring
 

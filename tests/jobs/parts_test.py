@@ -10,11 +10,11 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import data, spaces
+from fbnax.base.json_values import to_json
 from fbnax.jobs import evolve, inputs, parts
 from fbnax.search import predictor, predictor_files
 from fbnax.search.evaluators import Candidate, Outcome
 from fbnax.search.fitting import Settings
-from fbnax.training.files import to_json
 
 EXAMPLE = f"{pathlib.Path(__file__).parent}/example_parts.py"
 DATA = config_dict.create(name=f"{EXAMPLE}:shades", max_images=0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fbnax.report
+from fbnax.base.json_values import plain
 from fbnax.jobs.benchmark import summary
 from fbnax.report import benchmark_charts, benchmark_page
 from fbnax.report.comparison_schema import (
@@ -15,7 +16,6 @@ from fbnax.report.comparison_schema import (
   MethodSummary,
   SearchEnd,
 )
-from fbnax.training.files import plain
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
 BEST = 0.9437

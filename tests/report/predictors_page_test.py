@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import fbnax.report
+from fbnax.base.json_values import plain
 from fbnax.jobs import predictors
 from fbnax.report import learner_charts, predictors_page
 from fbnax.report.comparison_schema import Curve, PredictorsResult, Saved
-from fbnax.training.files import plain
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
 COUNTS = (25, 50, 100, 200)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fbnax.report
+from fbnax.base.json_values import plain
 from fbnax.jobs import study_summary
 from fbnax.jobs.study_plan import Comparison, Key, Term
 from fbnax.report import study_charts, study_page, study_tables
@@ -18,7 +19,6 @@ from fbnax.report.study_schema import (
   Summary,
   Training,
 )
-from fbnax.training.files import plain
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
 

@@ -1,7 +1,8 @@
-"""Files that are either whole or absent, and JSON of what the house computes.
+"""JSON of what the house computes, and JSON of anybody's, checked.
 
-Everything a run leaves is read again when the run is restarted, so a file is
-written beside its place, synced, and moved there in one step.
+What is written is strict: no NaN, no infinity, the same text for the same
+value. What is read may be anything: every way in which a document can be wrong
+is a ValueError of one line that names the file.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from fbnax.base import names, text
 
 
 def plain(value: Any, where: str = "value") -> Any:
@@ -38,8 +39,8 @@ def plain(value: Any, where: str = "value") -> Any:
   if isinstance(value, Path):
     return str(value)
   if dataclasses.is_dataclass(value) and not isinstance(value, type):
-    names = [field.name for field in dataclasses.fields(value)]
-    return {n: plain(getattr(value, n), f"{where}.{n}") for n in names}
+    fields = [field.name for field in dataclasses.fields(value)]
+    return {n: plain(getattr(value, n), f"{where}.{n}") for n in fields}
   if hasattr(value, "items"):
     return {str(k): plain(v, f"{where}.{k}") for k, v in value.items()}
   if isinstance(value, list | tuple):
@@ -71,43 +72,51 @@ def to_json(value: Any, *, indent: int | None = None, sort: bool = True) -> str:
   )
 
 
-def write_atomically(path: Path, text: str | bytes) -> None:
-  """Replaces the file: whoever reads it finds the old text or the new one.
+def parse(document: str, where: str) -> Any:
+  """What a JSON document says.
 
-  Text is written in UTF-8, bytes as they are.
+  Args:
+    document: the text.
+    where: the file, as an error calls it.
 
   Raises:
-    OSError: it cannot be written; the path is named, the old text is there.
+    ValueError: it is no JSON, or nested deeper than Python's parser goes.
   """
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  with naming(path, "cannot be written"):
-    try:
-      content = text.encode() if isinstance(text, str) else text
-      with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-      temporary.replace(path)
-    except BaseException:
-      temporary.unlink(missing_ok=True)
-      raise
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-  """Makes the names in a directory last through a power cut."""
-  descriptor = os.open(path, os.O_RDONLY)
   try:
-    os.fsync(descriptor)
-  finally:
-    os.close(descriptor)
+    return json.loads(document)
+  except RecursionError:
+    raise ValueError(f"{where} is damaged: nested too deeply") from None
+  except ValueError as error:
+    raise ValueError(f"{where} is no JSON: {error}") from error
 
 
-@contextmanager
-def naming(path: Path, what: str) -> Iterator[None]:
-  """Lets an OSError say which path failed at what; `write` itself does not."""
+def read(path: str | os.PathLike[str]) -> Any:
+  """The JSON of a file; a byte-order mark is dropped.
+
+  Raises:
+    ValueError: it is not UTF-8, no JSON, or nested too deeply.
+    OSError: it cannot be read; FileNotFoundError where there is none.
+  """
+  return parse(text.read(path), str(path))
+
+
+def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
+  """The JSON object of a file.
+
+  Raises:
+    ValueError: as `read`, or it holds no object.
+    OSError: as `read`.
+  """
+  value = read(path)
+  if not isinstance(value, dict):
+    raise ValueError(f"{path} holds {shown(value)}; legal: a JSON object")
+  return value
+
+
+def shown(value: Any) -> str:
+  """A value in an error's line: its JSON, cut to 60 characters, escaped."""
   try:
-    yield
-  except OSError as error:
-    reason = error.strerror or str(error)
-    raise OSError(error.errno, f"{path}: {what}: {reason}") from error
+    words = names.escaped(repr(value))
+  except RecursionError:
+    words = f"a {type(value).__name__}, nested too deeply"
+  return words if len(words) <= 60 else words[:57] + "…"

@@ -1,9 +1,11 @@
-"""How well scores order networks: rank correlations in NumPy.
+"""How well one list of numbers orders another: rank correlations.
 
 Symbols: `n` networks, `k` scores.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +38,19 @@ def kendall(a: np.ndarray, b: np.ndarray) -> float:
 
   # Of ranks, as scipy refuses infinities.
   return float(stats.kendalltau(stats.rankdata(a), stats.rankdata(b)).statistic)
+
+
+def correlations(predicted: Any, truth: Any) -> tuple[float, float]:
+  """Kendall's and Spearman's rank correlation; 0 where one side is constant."""
+  from scipy import stats  # Slow to import.
+
+  predicted, truth = np.asarray(predicted), np.asarray(truth)
+  if len(truth) < 2 or np.ptp(predicted) == 0 or np.ptp(truth) == 0:
+    return 0.0, 0.0
+  return (
+    float(stats.kendalltau(predicted, truth).statistic),
+    float(stats.spearmanr(predicted, truth).statistic),
+  )
 
 
 def partial_spearman(a: np.ndarray, b: np.ndarray, given: np.ndarray) -> float:
