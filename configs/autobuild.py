@@ -15,41 +15,10 @@ Interpretable Knowledge".
 
 from ml_collections import config_dict
 
+from fbnax.jobs.configs import config
+from fbnax.jobs.configs.autobuild import AutobuildConfig
+
 
 def get_config() -> config_dict.ConfigDict:
   """The whole config."""
-  return config_dict.ConfigDict(
-    {
-      "job": "autobuild",
-      "seed": 0,
-      "labels": "",
-      "space": "",
-      "fix": "",
-      "accuracy": "acc_l1",
-      "cost": "latency_gpu_l1",
-      "expressions": (
-        "acc_l1",
-        "acc_l1 * 100 / latency_gpu_l1",
-      ),
-      "region": 0.0,
-      "held_out": 0.1,
-      "test_rows": "",
-      "top": 3,
-      "predictor": {
-        "seeds": 3,
-        "epochs": 100,
-        "batch_size": 128,
-        "learning_rate": 1e-3,
-        "weight_decay": 1e-5,
-        "hidden": 32,
-        "hops": 4,
-      },
-      "search": {
-        "top": 15,
-        "seeds": 10,
-        "first": 50,
-        "rounds": 4,
-        "children": 50,
-      },
-    }
-  )
+  return config(AutobuildConfig())

@@ -14,33 +14,10 @@ that these assist:
 
 from ml_collections import config_dict
 
+from fbnax.jobs.configs import config
+from fbnax.jobs.configs.benchmark import BenchmarkConfig
+
 
 def get_config() -> config_dict.ConfigDict:
   """The comparison on NAS-Bench-201."""
-  return config_dict.create(
-    job="benchmark",
-    seed=0,
-    table="",
-    methods=("nars", "evolution", "random"),
-    evaluations=100,
-    epochs=1,
-    seeds=20,
-    num_classes=10,
-    search=config_dict.create(
-      first=20,
-      candidates=5,
-      bins=1,
-      exploration=0.5,
-      predictors=8,
-      ranks=True,
-    ),
-    evolution=config_dict.create(
-      population=20,
-      sample=5,
-    ),
-    assisted=config_dict.create(
-      score="nwot",
-      samples=1000,
-      moves=5,
-    ),
-  )
+  return config(BenchmarkConfig())

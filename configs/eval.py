@@ -8,24 +8,10 @@
 
 from ml_collections import config_dict
 
+from fbnax.jobs.configs import config
+from fbnax.jobs.configs.eval import EvalConfig
+
 
 def get_config() -> config_dict.ConfigDict:
   """The test split of digits."""
-  return config_dict.create(
-    job="eval",
-    seed=0,
-    model="",
-    split="test",
-    batch_size=256,
-    data=config_dict.create(
-      name="digits",
-      path="",
-      tfds_name="",
-      test_fraction=0.2,
-      validation_fraction=0.25,
-      max_images=0,
-      decode_resolution=0,
-      folds=0,
-      fold=0,
-    ),
-  )
+  return config(EvalConfig())

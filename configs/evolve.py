@@ -10,21 +10,10 @@ the best architecture-recipe pairs of each as JSON, ready for
 
 from ml_collections import config_dict
 
+from fbnax.jobs.configs import config
+from fbnax.jobs.configs.evolve import EvolveConfig
+
 
 def get_config() -> config_dict.ConfigDict:
   """Two budgets between those of `configs/nars.py`."""
-  return config_dict.create(
-    job="evolve",
-    seed=0,
-    run="runs/digits",
-    space="",
-    budgets=config_dict.create(
-      macs=(600e3, 1200e3),
-      params=(),
-      latency=(),
-      memory=(),
-      table="",
-      floor=0.9,
-    ),
-    top=5,
-  )
+  return config(EvolveConfig())

@@ -9,16 +9,10 @@ written. `load.py` beside `model.stablehlo` runs it with JAX alone.
 
 from ml_collections import config_dict
 
+from fbnax.jobs.configs import config
+from fbnax.jobs.configs.export import ExportConfig
+
 
 def get_config() -> config_dict.ConfigDict:
   """For all platforms, pixels in and logits out; without ONNX."""
-  return config_dict.create(
-    job="export",
-    model="",
-    normalize=True,
-    onnx=False,
-    platforms=("cpu", "cuda", "tpu"),
-    licence="",
-    budget_ms=0.0,
-    repeats=100,
-  )
+  return config(ExportConfig())

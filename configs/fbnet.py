@@ -25,124 +25,20 @@ Every key, its unit and default: the config reference in README.md.
 
 from ml_collections import config_dict
 
-PRESETS = ("digits", "cifar10_cpu", "cifar10", "paper")
+from fbnax.jobs.configs import preset
+from fbnax.jobs.configs.dnas import CostSearchKeys, DnasConfig
+
 # The widths of the small space: what FBNet does not search.
 _WIDTHS = (16, 24, 24, 40, 40, 80, 80)
 
-
-def get_config(preset: str = "digits") -> config_dict.ConfigDict:
-  """The config of a preset."""
-  if preset not in PRESETS:
-    raise ValueError(f"no preset {preset!r}; legal: {', '.join(PRESETS)}")
-  config = _digits()
-  change = {
-    "digits": dict,
-    "cifar10_cpu": _cifar10_cpu,
-    "cifar10": _cifar10,
-    "paper": _paper,
-  }[preset]
-  config.update_from_flattened_dict(change())
-  return config
-
-
-def _small() -> str:
-  """Decisions of the small space that leave only the blocks open."""
-  fixed = ["resolution=16"]
-  for i, width in enumerate(_WIDTHS, 1):
-    fixed.append(f"layer{i}.channels={width}")
-    if i > 1:
-      fixed.append(f"layer{i}.expansion=3.0")
-  return ";".join(fixed)
-
-
-def _digits() -> config_dict.ConfigDict:
-  return config_dict.create(
-    job="dnas",
-    seed=0,
-    data=config_dict.create(
-      name="digits",
-      path="",
-      tfds_name="",
-      test_fraction=0.2,
-      # What theta is trained on; the weights have the rest.
-      validation_fraction=0.2,
-      validation_images=0,
-      max_images=0,
-      decode_resolution=0,
-      folds=0,
-      fold=0,
-    ),
-    space="small_dnas",
-    fix=_small(),
-    search=config_dict.create(
-      relaxation="gumbel",
-      sampling="batch",
-      cost="macs",
-      table="",
-      cost_of="sample",
-      combination="multiplicative",
-      target=0.0,
-      tolerance=0.05,
-      alpha=0.2,
-      beta=0.6,
-      omega=1.0,
-      derivation="sample",
-      samples=6,
-      epochs=15,
-      frozen_epochs=3,
-      classes=0,
-      batch_size=64,
-      learning_rate=0.4,
-      weight_decay=1e-4,
-      theta_learning_rate=0.1,
-      temperature=5.0,
-      annealing=0.27,
-      checkpoint_steps=0,
-    ),
-    recipe_file="",
-    recipe=config_dict.create(
-      optimizer="sgd",
-      learning_rate=0.4,
-      weight_decay=1e-4,
-      ema=True,
-      dropout=0.1,
-      stochastic_depth=0.0,
-      mixup=0.0,
-    ),
-    compare=config_dict.create(networks=2, seeds=1),
-    memory_options=(1, 2, 4, 8),
-    mesh=config_dict.create(data=1),
-    training=config_dict.create(
-      batch_size=64,
-      schedule="cosine",
-      epochs=15,
-      decay=0.963,
-      warmup_epochs=1.0,
-      ema_decay=0.99,
-      label_smoothing=0.1,
-      augment="none",
-      randaugment_operations=2,
-      randaugment_magnitude=9.0,
-      erasing=0.0,
-      clip_norm=0.0,
-      accumulate=1,
-      precision="auto",
-      distillation=0.8,
-      checkpoint_every=5,
-    ),
-  )
-
-
-def _cifar10_cpu() -> dict[str, object]:
-  return {
+PRESETS: dict[str, dict[str, object]] = {
+  "digits": {},
+  "cifar10_cpu": {
     "data.name": "npz",
     "data.max_images": 4000,
     "compare.networks": 4,
-  }
-
-
-def _cifar10() -> dict[str, object]:
-  return {
+  },
+  "cifar10": {
     "data.name": "npz",
     "space": "fbnet_cifar",
     "fix": "",
@@ -159,11 +55,8 @@ def _cifar10() -> dict[str, object]:
     "recipe.weight_decay": 3e-4,
     "compare.networks": 8,
     "compare.seeds": 3,
-  }
-
-
-def _paper() -> dict[str, object]:
-  return {
+  },
+  "paper": {
     "data.name": "tfds",
     "data.tfds_name": "imagenet2012",
     "space": "fbnet",
@@ -184,4 +77,29 @@ def _paper() -> dict[str, object]:
     "recipe.learning_rate": 0.1,
     "recipe.weight_decay": 4e-5,
     "compare.networks": 0,
-  }
+  },
+}
+
+
+def get_config(name: str = "digits") -> config_dict.ConfigDict:
+  """The config of a preset."""
+  return preset(
+    DnasConfig(
+      fix=_small(),
+      search=CostSearchKeys(
+        cost_of="sample", combination="multiplicative", target=0.0, samples=6
+      ),
+    ),
+    PRESETS,
+    name,
+  )
+
+
+def _small() -> str:
+  """Decisions of the small space that leave only the blocks open."""
+  fixed = ["resolution=16"]
+  for i, width in enumerate(_WIDTHS, 1):
+    fixed.append(f"layer{i}.channels={width}")
+    if i > 1:
+      fixed.append(f"layer{i}.expansion=3.0")
+  return ";".join(fixed)

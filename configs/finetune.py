@@ -11,59 +11,13 @@ Images are normalised by `mean` and `std`, as those that the weights have seen.
 
 from ml_collections import config_dict
 
+from fbnax.jobs.configs import config
+from fbnax.jobs.configs.train import FinetuneConfig
+
 
 def get_config() -> config_dict.ConfigDict:
   """Timm's fbnetc_100 on images of one's own, averaged weights, no warm start.
 
   The learning rate is a tenth of what a training from scratch takes.
   """
-  return config_dict.create(
-    job="train",
-    seed=0,
-    data=config_dict.create(
-      name="digits",
-      path="",
-      tfds_name="",
-      test_fraction=0.2,
-      validation_fraction=0.25,
-      max_images=0,
-      decode_resolution=0,
-      folds=0,
-      fold=0,
-    ),
-    weights="",
-    architecture="timm_fbnetc_100",
-    resolution=0,
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    recipe_file="",
-    recipe=config_dict.create(
-      optimizer="sgd",
-      learning_rate=0.02,
-      weight_decay=1e-5,
-      ema=True,
-      dropout=0.2,
-      stochastic_depth=0.0,
-      mixup=0.0,
-    ),
-    teacher="",
-    mesh=config_dict.create(data=1),
-    training=config_dict.create(
-      batch_size=64,
-      schedule="cosine",
-      epochs=10,
-      decay=0.963,
-      warmup_epochs=1.0,
-      ema_decay=0.99,
-      label_smoothing=0.1,
-      augment="none",
-      randaugment_operations=2,
-      randaugment_magnitude=9.0,
-      erasing=0.0,
-      clip_norm=0.0,
-      accumulate=1,
-      precision="auto",
-      distillation=0.8,
-      checkpoint_every=5,
-    ),
-  )
+  return config(FinetuneConfig())

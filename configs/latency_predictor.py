@@ -19,21 +19,10 @@ Method: Dai et al. 2019, "ChamNet", section 3.2.
 
 from ml_collections import config_dict
 
+from fbnax.jobs.configs import config
+from fbnax.jobs.configs.latency_predictor import LatencyPredictorConfig
+
 
 def get_config() -> config_dict.ConfigDict:
   """The whole config."""
-  return config_dict.create(
-    job="latency_predictor",
-    seed=0,
-    measurements="",
-    space="",
-    fix="",
-    devices=(),
-    not_devices=(),
-    batches=("_1", "_32", "_64"),
-    others=True,
-    counts=(10, 50, 200, 1000),
-    kinds=("additive", "mlp", "graph"),
-    held_out=0.2,
-    seeds=1,
-  )
+  return config(LatencyPredictorConfig())

@@ -27,102 +27,20 @@ Every key, its unit and default: the config reference in README.md.
 
 from ml_collections import config_dict
 
-PRESETS = ("digits", "cifar10_cpu", "cifar10")
+from fbnax.jobs.configs import preset
+from fbnax.jobs.configs.nbdt import NbdtConfig
 
+_CLASSES = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
 
-def get_config(preset: str = "digits") -> config_dict.ConfigDict:
-  """The config of a preset."""
-  if preset not in PRESETS:
-    raise ValueError(f"no preset {preset!r}; legal: {', '.join(PRESETS)}")
-  config = _digits()
-  config.update_from_flattened_dict(
-    {"digits": dict, "cifar10_cpu": _cifar10_cpu, "cifar10": _cifar10}[preset]()
-  )
-  return config
-
-
-def _digits() -> config_dict.ConfigDict:
-  return config_dict.create(
-    job="nbdt",
-    seed=0,
-    data=config_dict.create(
-      name="digits",
-      path="",
-      tfds_name="",
-      test_fraction=0.2,
-      validation_fraction=0.1,
-      max_images=0,
-      decode_resolution=0,
-      folds=0,
-      fold=0,
-    ),
-    class_names="",
-    architecture="resnet8",
-    resolution=8,
-    model="",
-    foreign=config_dict.create(weights="", key="", logits=""),
-    recipe_file="",
-    recipe=config_dict.create(
-      optimizer="sgd",
-      learning_rate=0.2,
-      weight_decay=5e-4,
-      ema=False,
-      dropout=0.0,
-      stochastic_depth=0.0,
-      mixup=0.0,
-    ),
-    tree=config_dict.create(
-      hierarchy="induced",
-      wnids="",
-      linkage="ward",
-      metric="euclidean",
-      normalize=False,
-      loss="soft",
-      schedule="constant",
-      size="small",
-      omega=-1.0,
-      beta=-1.0,
-      start=0,
-      end=0,
-      period=0,
-      finetune_epochs=0,
-      finetune_learning_rate=0.01,
-    ),
-    unseen=config_dict.create(classes="", superclasses=""),
-    mesh=config_dict.create(data=1),
-    training=config_dict.create(
-      batch_size=64,
-      schedule="step",
-      epochs=14,
-      decay=0.1,
-      milestones=(3 / 7, 5 / 7),
-      warmup_epochs=0.0,
-      ema_decay=0.99,
-      label_smoothing=0.0,
-      augment="none",
-      randaugment_operations=2,
-      randaugment_magnitude=9.0,
-      erasing=0.0,
-      clip_norm=0.0,
-      accumulate=1,
-      precision="auto",
-      distillation=0.8,
-      checkpoint_every=7,
-    ),
-  )
-
-
-def _cifar10_cpu() -> dict[str, object]:
-  return {
+PRESETS: dict[str, dict[str, object]] = {
+  "digits": {},
+  "cifar10_cpu": {
     "data.name": "npz",
     "class_names": _CLASSES,
     "data.max_images": 3000,
     "resolution": 16,
-  }
-
-
-def _cifar10() -> dict[str, object]:
-  return {
+  },
+  "cifar10": {
     "data.name": "npz",
     "class_names": _CLASSES,
     "data.validation_fraction": 0.02,
@@ -134,7 +52,10 @@ def _cifar10() -> dict[str, object]:
     "training.batch_size": 512,
     "training.epochs": 200,
     "training.checkpoint_every": 10,
-  }
+  },
+}
 
 
-_CLASSES = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
+def get_config(name: str = "digits") -> config_dict.ConfigDict:
+  """The config of a preset."""
+  return preset(NbdtConfig(), PRESETS, name)

@@ -18,21 +18,10 @@ there is one more learner, pretrained on costs and on these:
 
 from ml_collections import config_dict
 
+from fbnax.jobs.configs import config
+from fbnax.jobs.configs.predictors import PredictorsConfig
+
 
 def get_config() -> config_dict.ConfigDict:
   """The comparison on a table of trained networks."""
-  return config_dict.create(
-    job="predictors",
-    seed=0,
-    table="",
-    run="",
-    labels=(25, 50, 100, 200, 400, 800),
-    held_out=4000,
-    seeds=10,
-    pool=20_000,
-    predictors=8,
-    num_classes=1000,
-    proxies="",
-    # The three that vote in Abdelfattah et al. 2021: chosen by no accuracy.
-    proxy_names=("synflow", "jacob_cov", "snip"),
-  )
+  return config(PredictorsConfig())

@@ -11,20 +11,10 @@ minutes on two CPU cores that have nothing else to do.
 
 from ml_collections import config_dict
 
+from fbnax.jobs.configs import config
+from fbnax.jobs.configs.profile import ProfileConfig
+
 
 def get_config() -> config_dict.ConfigDict:
   """The table of `small_dnas` for one image at a time."""
-  return config_dict.create(
-    job="profile",
-    seed=0,
-    space="small_dnas",
-    fix="",
-    input_channels=3,
-    num_classes=10,
-    batch_size=1,
-    widths=2,
-    warmup=2,
-    repeats=100,
-    loops=16,
-    networks=20,
-  )
+  return config(ProfileConfig())

@@ -19,21 +19,12 @@ The tables are those of Wan 2022. `members` are names or budgets, () for all;
 
 from ml_collections import config_dict
 
+from fbnax.jobs.configs import config
+from fbnax.jobs.configs.study import RandomStudyConfig, StudyConfig
+
 
 def get_config(study: str = "random") -> config_dict.ConfigDict:
   """The study of that name on the run of `configs/nars.py`."""
-  config = config_dict.create(
-    job="study",
-    study=study,
-    seed=0,
-    runs=("runs/digits",),
-    members=(),
-    seeds=3,
-    epochs=0,
-    space="",
-    data=config_dict.create(name=""),
-    training=config_dict.create(teacher=""),
+  return config(
+    RandomStudyConfig() if study == "random" else StudyConfig(study=study)
   )
-  if study == "random":
-    config.pairs = 8
-  return config

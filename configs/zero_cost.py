@@ -24,71 +24,38 @@ A run that has ended goes on with a larger `--config.sample`.
 
 from ml_collections import config_dict
 
-PRESETS = ("digits", "nasbench201", "mnasnet")
+from fbnax.jobs.configs import preset
+from fbnax.jobs.configs.zero_cost import ZeroCostConfig
+
+PRESETS: dict[str, dict[str, object]] = {
+  "digits": {},
+  "nasbench201": {
+    "space": "nasbench201",
+    "fix": "",
+    "sample": 1000,
+    "proxies": (
+      "grad_norm",
+      "snip",
+      "fisher",
+      "jacob_cov",
+      "naswot",
+      "synflow",
+    ),
+    "batch_size": 64,
+    "data.name": "npz",
+  },
+  "mnasnet": {
+    "space": "mnasnet",
+    "fix": "",
+    "resolution": 32,
+    "sample": 400,
+    # Naswot, fisher and MeCo see what masks cut off.
+    "proxies": ("grad_norm", "snip", "jacob_cov", "synflow"),
+    "data.name": "npz",
+  },
+}
 
 
-def get_config(preset: str = "digits") -> config_dict.ConfigDict:
+def get_config(name: str = "digits") -> config_dict.ConfigDict:
   """The config of a preset."""
-  if preset not in PRESETS:
-    raise ValueError(f"no preset {preset!r}; legal: {', '.join(PRESETS)}")
-  config = config_dict.create(
-    job="zero_cost",
-    seed=0,
-    space="small",
-    fix="resolution=8",
-    resolution=0,
-    table="",
-    sample=64,
-    proxies=("grad_norm", "snip", "grasp", "jacob_cov", "synflow", "zico"),
-    batch_size=32,
-    chunk=8,
-    bootstrap=1000,
-    best=0.1,
-    cells=config_dict.create(
-      channels=16,
-      per_stage=5,
-      affine=False,
-      biased=True,
-    ),
-    data=config_dict.create(
-      name="digits",
-      path="",
-      tfds_name="",
-      test_fraction=0.2,
-      max_images=0,
-      decode_resolution=0,
-      folds=0,
-      fold=0,
-    ),
-  )
-  if preset == "nasbench201":
-    config.update_from_flattened_dict(
-      {
-        "space": "nasbench201",
-        "fix": "",
-        "sample": 1000,
-        "proxies": (
-          "grad_norm",
-          "snip",
-          "fisher",
-          "jacob_cov",
-          "naswot",
-          "synflow",
-        ),
-        "batch_size": 64,
-        "data.name": "npz",
-      }
-    )
-  if preset == "mnasnet":
-    config.update_from_flattened_dict(
-      {
-        "space": "mnasnet",
-        "fix": "",
-        "resolution": 32,
-        "sample": 400,
-        # Naswot, fisher and MeCo see what masks cut off.
-        "proxies": ("grad_norm", "snip", "jacob_cov", "synflow"),
-        "data.name": "npz",
-      }
-    )
-  return config
+  return preset(ZeroCostConfig(), PRESETS, name)

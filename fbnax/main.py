@@ -3,8 +3,9 @@
 The config names the job; `--config.a.b=value` overrides one value of it. What
 is wrong with the input is told in a line or two (exit code 2), what is wrong
 with the program by a traceback. The same command goes on where it was stopped;
-with `--dry_run` it says what it would take, and leaves nothing. Several
-processes work as one with `--distributed` (`fbnax.jobs.processes`).
+with `--dry_run` it says what it would take, with `--explain` what every key of
+the config is, and leaves nothing. Several processes work as one with
+`--distributed` (`fbnax.jobs.processes`).
 """
 
 import importlib
@@ -14,7 +15,7 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fbnax.jobs import JOBS, compiling, config_values, processes
+from fbnax.jobs import JOBS, compiling, config_values, configs, processes
 from fbnax.jobs.messages import explain
 from fbnax.training import stopping
 
@@ -23,6 +24,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "default: runs/<name of job>")
 _DISTRIBUTED = flags.DEFINE_string("distributed", "", processes.LEGAL)
+_EXPLAIN = flags.DEFINE_bool("explain", False, "print what each key is")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "estimate, and run nothing")
 
 
@@ -42,6 +44,9 @@ def main(argv: list[str]) -> int:
     if job not in JOBS:
       raise ValueError(f"config.job={job!r}; legal: {', '.join(JOBS)}")
     config_values.check(_CONFIG.value)
+    if _EXPLAIN.value:
+      print(*configs.explain(_CONFIG.value), sep="\n")
+      return 0
     workdir = _WORKDIR.value or f"runs/{job}"
     processes.join(_DISTRIBUTED.value)
     describe = importlib.import_module("fbnax.jobs.workdir").describe

@@ -1,90 +1,18 @@
-"""Every key of every config has a row in README's config reference.
+"""Every config is made of keys that say what they are."""
 
-The reference is read as its readers do: a section for each file of `configs/`
-(a line that begins with its name) with a table of key, unit, and meaning with
-the default in parentheses at the end. "has `data` and `training` as above"
-takes the rows of these groups from the section of `configs/nars.py`, where the
-section's own table has no row for a key, but those that follow as "without".
-"""
-
+import dataclasses
 import importlib.util
 import pathlib
-import re
+import types
+import typing
 
 import pytest
 
+from fbnax.base.flat import flat
+from fbnax.jobs import JOBS, configs
+
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = sorted(path.name for path in (ROOT / "configs").glob("*.py"))
-HEADING = "## Config reference"
-BASE = "nars.py"
-
-
-def flat(tree, prefix=""):
-  """Keys with dots to values."""
-  found = {}
-  for key, value in tree.items():
-    if hasattr(value, "items"):
-      found |= flat(value, f"{prefix}{key}.")
-    else:
-      found[prefix + key] = value
-  return found
-
-
-def read_reference(text):
-  """For each file its rows {key: default as printed}, and what it inherits.
-
-  That is the names of groups, and the keys that it has not of them.
-  """
-  part = text.split(f"\n{HEADING}\n")[1].split("\n## ")[0]
-  rows, groups = {}, {}
-  current = None
-  for block in re.split(r"\n\s*\n", part):
-    heading = re.match(r"`configs/(\w+\.py)`", block.strip())
-    if heading:
-      current = heading[1]
-      assert current not in rows, f"two sections of {current}"
-      rows[current] = {}
-      above = re.search(r"has ((?:`\w+`(?:, | and )?)+) as above", block)
-      without = re.search(r"as above, without\s+(.*),\s+and:", block, re.S)
-      groups[current] = [
-        re.findall(r"`([\w.]+)`", found[1]) if found else []
-        for found in (above, without)
-      ]
-    if current is None or not block.strip().startswith("|"):
-      continue
-    _, line, *lines = block.strip().splitlines()
-    assert re.fullmatch(r"[|-]+", line)
-    for row in lines:
-      key, _, meaning = (c.strip() for c in row.strip()[1:-1].split("|"))
-      default = re.search(r"\(([^()]*)\)$", meaning.strip())
-      assert default, f"{current}: the row of {key} ends without a default"
-      key = key.strip("`")
-      assert key not in rows[current], f"{current}: two rows of {key}"
-      rows[current][key] = default[1].strip("`")
-  return rows, groups
-
-
-def same(value, printed):
-  """Whether a default is printed in the reference as it should be."""
-  if value == "" or value == ():
-    return printed == "none"
-  if isinstance(value, bool):
-    return printed == str(value).lower()
-  if isinstance(value, int | float):
-    # As in the README's text: digits in groups of three, or a power of ten.
-    grouped = re.fullmatch(r"-?\d{1,3}(,\d{3})*", printed)
-    plain = printed.replace(",", "") if grouped else printed
-    if value and abs(value) >= 10_000 and "," not in printed:
-      return "e" in printed and float(plain) == value
-    return is_number(plain) and float(plain) == value
-  if isinstance(value, tuple | list):
-    items = printed.split(", ")
-    return len(items) == len(value) and all(map(same, value, items))
-  return printed == str(value)
-
-
-def is_number(text):
-  return re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", text) is not None
 
 
 def load(file):
@@ -104,127 +32,103 @@ def variants(module):
     yield module.get_config(name)
 
 
-def gaps(file, config, others, rows, groups):
-  """What the reference of one file lacks, says twice, or says wrongly."""
-  (inherited, without), base = groups.get(file, ([], [])), rows.get(BASE, {})
-  rows = rows.get(file, {})
-  values = flat(config)
-  known = set(values).union(*map(flat, others))
-  found = []
-  for key, value in values.items():
-    printed = rows.get(key)
-    if printed is None and key.split(".")[0] in inherited:
-      printed = base.get(key)
-    if printed is None:
-      found.append(f"{file}: no row for {key} ({value!r})")
-    elif not same(value, printed):
-      found.append(f"{file}: {key} is {value!r}; the row says ({printed})")
-  found += [
-    f"{file}: no row for {key}" for key in known - set(values) - {*rows}
-  ]
-  found += [f"{file}: no such key: {key}" for key in set(rows) - known]
-  told = {key for key in base if key.split(".")[0] in inherited}
-  lacking = told - known - set(rows)
-  found += [
-    f"{file}: {key} is told as above or without it, and is the other"
-    for key in lacking ^ set(without)
-  ]
-  return found
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_the_reference_is_whole_and_true(file):
-  rows, groups = read_reference((ROOT / "README.md").read_text("utf-8"))
-  config, *others = variants(load(file))
-  found = gaps(file, config, others, rows, groups)
-  assert not found, "\n".join(found)
-
-
-def test_every_section_is_of_a_file():
-  rows, _ = read_reference((ROOT / "README.md").read_text("utf-8"))
-  assert set(rows) == set(FILES)
-
-
 @pytest.mark.parametrize("file", FILES)
 def test_every_config_says_how_it_is_run(file):
-  text = load(file).__doc__
-  assert f"--config=configs/{file}" in text
+  assert f"--config=configs/{file}" in load(file).__doc__
 
 
-SAMPLE = """
-## Config reference
-
-Text.
-
-`configs/nars.py`:
-
-| key | unit | meaning (default) |
-|---|---|---|
-| `data.name` | | one (or another) name (`digits`) |
-| `pool` | points | (20,000) |
-
-`configs/train.py` has `data` as above, and:
-
-| key | unit | meaning (default) |
-|---|---|---|
-| `epochs` | epochs | long (20) |
-
-## More
-"""
+@pytest.mark.parametrize("file", FILES)
+def test_every_key_of_every_preset_is_explained(file):
+  for config in variants(load(file)):
+    values = flat(config.to_dict())
+    lines = list(configs.explain(config))
+    keys = [line.split("=")[0] for line in lines if line.startswith("--")]
+    assert keys == [f"--config.{name}" for name in values]
+    assert not [line for line in lines if "key of your own" in line]
+    assert all(len(line) <= 80 for line in lines if line.startswith(" "))
 
 
-def test_reading_can_fail():
-  rows, groups = read_reference(SAMPLE)
-  assert rows == {
-    "nars.py": {"data.name": "digits", "pool": "20,000"},
-    "train.py": {"epochs": "20"},
+def dataclasses_of(job):
+  for place in configs.KINDS[job]:
+    module, name = place.split(":")
+    yield getattr(importlib.import_module(f"fbnax.jobs.configs.{module}"), name)
+
+
+def keys_of(settings):
+  """(annotation, default, metadata) of every key, sections included."""
+  hints = typing.get_type_hints(type(settings))
+  for field in dataclasses.fields(settings):
+    value = getattr(settings, field.name)
+    if dataclasses.is_dataclass(value):
+      assert isinstance(value, hints[field.name]), field.name
+      yield from keys_of(value)
+    else:
+      yield hints[field.name], value, field.metadata
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_keys_have_a_meaning_and_a_default_of_their_type(job):
+  for kind in dataclasses_of(job):
+    for hint, value, metadata in keys_of(kind()):
+      assert len(metadata["meaning"]) > 3
+      if isinstance(hint, types.GenericAlias):
+        item = typing.get_args(hint)[0]
+        legal = (int, float) if item is float else item
+        assert isinstance(value, tuple)
+        assert all(isinstance(v, legal) for v in value)
+      else:
+        assert type(value) is hint
+
+
+def test_every_job_has_its_keys():
+  assert set(configs.KINDS) == set(JOBS)
+  for job in JOBS:
+    for kind in dataclasses_of(job):
+      assert kind().job == job
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+  size: int = configs.key(3, "of a thing", "px")
+  names: tuple[str, ...] = configs.key(("a",), "of things")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  job: str = configs.key("nars", "the job")
+  inner: Section = configs.section(Section, size=4)
+
+
+def test_a_preset_changes_what_it_names():
+  presets = {"small": {}, "large": {"inner.size": 9}}
+  assert configs.preset(Job(), presets, "small").to_dict() == {
+    "job": "nars",
+    "inner": {"size": 4, "names": ("a",)},
   }
-  nars = {"data": {"name": "digits"}, "pool": 20_000}
-  train = {"data": {"name": "digits"}, "epochs": 20}
-  assert gaps("nars.py", nars, [], rows, groups) == []
-  assert gaps("train.py", train, [], rows, groups) == []
-  found = gaps("nars.py", nars | {"seed": 0, "pool": 2}, [], rows, groups)
-  assert found == [
-    "nars.py: pool is 2; the row says (20,000)",
-    "nars.py: no row for seed (0)",
-  ]
-  assert gaps(
-    "train.py", {"epochs": 20, "data": {"path": ""}}, [], rows, groups
-  )
-  assert gaps("train.py", {}, [], rows, groups) == [
-    "train.py: no such key: epochs",
-    "train.py: data.name is told as above or without it, and is the other",
-  ]
-  less = SAMPLE.replace("as above, and", "as above, without `data.name`, and")
-  rows, groups = read_reference(less)
-  assert gaps("train.py", {"epochs": 20}, [], rows, groups) == []
-  assert gaps("train.py", train, [], rows, groups) == [
-    "train.py: data.name is told as above or without it, and is the other",
-  ]
-  assert gaps("nars.py", nars, [{"more": 1}], rows, groups) == [
-    "nars.py: no row for more"
-  ]
+  assert configs.preset(Job(), presets, "large").inner.size == 9
+  with pytest.raises(ValueError, match="no preset 'x'; legal: small, large"):
+    configs.preset(Job(), presets, "x")
+  with pytest.raises(KeyError, match="sizes"):
+    configs.preset(Job(), {"x": {"inner.sizes": 9}}, "x")
 
 
-@pytest.mark.parametrize(
-  "value, printed, wanted",
-  [
-    ("", "none", True),
-    ((), "none", True),
-    (20_000, "20,000", True),
-    (20_000, "20000", False),
-    (20_000, "2,0000", False),
-    (0.9, "0.9", True),
-    (0.9, "0.90001", False),
-    (1e-5, "1e-5", True),
-    ((4e5, 8e5), "400e3, 800e3", True),
-    ((4e5, 8e5), "400e3", False),
-    ((3,), "3", True),
-    (True, "true", True),
-    (True, "1", False),
-    ("small", "large", False),
-    (0, "none", False),
-  ],
-)
-def test_defaults_as_printed(value, printed, wanted):
-  assert same(value, printed) == wanted
+def test_what_is_printed():
+  config = configs.config(Job())
+  config.inner.size = 5
+  fields = configs.fields(Job)
+  assert list(fields) == ["job", "inner.size", "inner.names"]
+  assert dict(fields["inner.size"]) == {
+    "meaning": "of a thing",
+    "unit": "px",
+    "default": 4,
+  }
+  lines = "\n".join(configs.explain(config))
+  assert "--config.inner.size=5\n    a key of your own" in lines
+  assert "--config.inner.names=\"('a',)\"\n" in lines
+
+
+def test_the_more_special_keys_are_known_too():
+  config = load("finetune.py").get_config()
+  lines = "\n".join(configs.explain(config))
+  assert "--config.weights=\n    safetensors file" in lines
+  assert "--config.resolution=0 [px]" in lines

@@ -127,7 +127,7 @@ def test_a_file_is_one_idea():
     if count > MAX_LINES:
       wrong.append(f"{path}: {count} lines; at most {MAX_LINES}")
   assert not wrong, "\n".join(wrong)
-  assert len((ROOT / "main.py").read_text("utf-8").splitlines()) < 70
+  assert len((ROOT / "main.py").read_text("utf-8").splitlines()) < 90
 
 
 def test_every_room_is_a_package():

@@ -234,7 +234,7 @@ def _published(
       if {"arch", "devices", "latency_ms"} <= set(file):
         return _measured(path, space, file)
       arrays = {k: file[k] for k in file if k.startswith("s_")}
-  except OSError as error:
+  except (OSError, ValueError) as error:
     raise ValueError(f"{path} cannot be read as .npz: {error}") from error
   shape = arrays.get("s_ks", np.zeros((0, 0))).shape
   module = PUBLISHED.get(shape[1] if len(shape) == 2 else 0)

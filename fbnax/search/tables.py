@@ -227,7 +227,7 @@ def _column(path: str | os.PathLike[str], name: str) -> Any:
       found = sorted(file)
   except FileNotFoundError:
     raise ValueError(f"{path}: no such table") from None
-  except OSError as error:
+  except (OSError, ValueError) as error:
     raise ValueError(f"{path} is no table (.npz): {error}") from error
   if name in _OPTIONAL:
     return None
