@@ -187,15 +187,50 @@ def _inverted_residual(
         times=value(read, present) * _share(read, block, having),
       )
     )
+  squeezing, pooled = _squeeze_excite(
+    read, table, name, block, alike, c_in, mid, side
+  )
+  rows += squeezing
+  rows.append(
+    conv(
+      read,
+      f"{name}.project",
+      "conv",
+      c_in=mid,
+      c_out=value(read, alike[0].channels),
+      groups=groups,
+      size=side,
+      bias=bias,
+      norm=True,
+      times=value(read, present) * chosen,
+    )
+  )
+  return rows, pooled
+
+
+def _squeeze_excite(
+  read: Reader,
+  table: Architecture,
+  name: str,
+  block: Block,
+  alike: Sequence[Block],
+  c_in: Any,
+  mid: Any,
+  side: Any,
+) -> tuple[list[LayerCost], Any]:
+  """Rows of squeeze and excite, and the elements that they pool."""
+  rows: list[LayerCost] = []
   pooled: Any = 0
   for squeezes in dict.fromkeys(option.squeeze_excite for option in alike):
     if not largest(bool, squeezes):
       continue
     having = [option for option in alike if option.squeeze_excite == squeezes]
     squeeze = read(
-      lambda c, x: squeeze_width(c, x, d, table.squeeze_from_input), c_in, e
+      lambda c, x: squeeze_width(c, x, table.divisor, table.squeeze_from_input),
+      c_in,
+      alike[0].expansion,
     )
-    exists = read(lambda s, p: s * p, squeezes, present) * _share(
+    exists = read(lambda s, p: s * p, squeezes, alike[0].present) * _share(
       read, block, having
     )
     for part, left, right in (
@@ -215,20 +250,6 @@ def _inverted_residual(
         )
       )
     pooled = pooled + exists * mid * (side * side)
-  rows.append(
-    conv(
-      read,
-      f"{name}.project",
-      "conv",
-      c_in=mid,
-      c_out=value(read, alike[0].channels),
-      groups=groups,
-      size=side,
-      bias=bias,
-      norm=True,
-      times=value(read, present) * chosen,
-    )
-  )
   return rows, pooled
 
 

@@ -7,7 +7,7 @@ the seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,33 +88,34 @@ def _asked(
 
 def _claims(by_key: Mapping[tuple, Sequence[Case]]) -> list[dict[str, Any]]:
   """The paper's orderings, each as a difference between two cells."""
-  found = []
-
-  def claim(
-    name: str, table: str, one: tuple, other: tuple, metrics: tuple[str, str]
-  ) -> None:
+  claims = []
+  for name, table, one, other, (metric, other_metric) in _orderings(by_key):
     if one not in by_key or other not in by_key:
-      return
-    theirs = {c["seed"]: c[metrics[1]] for c in by_key[other]}
+      continue
+    theirs = {c["seed"]: c[other_metric] for c in by_key[other]}
     values = [
-      c[metrics[0]] - theirs[c["seed"]]
-      for c in by_key[one]
-      if c["seed"] in theirs
+      c[metric] - theirs[c["seed"]] for c in by_key[one] if c["seed"] in theirs
     ]
-    found.append(
+    claims.append(
       {"name": name, "table": table}
       | _interval(np.asarray(values, float))
       | {"values": values}
     )
+  return claims
 
+
+def _orderings(
+  by_key: Mapping[tuple, Sequence[Case]],
+) -> Iterator[tuple[str, str, tuple, tuple, tuple[str, str]]]:
+  """Each claim: its name, the paper's table, two cells, and their metrics."""
   trained = [k for k in by_key if k[1] != "none" and not k[4]]
   if not trained:
-    return []
+    return
   main = trained[0]
   kind, loss, schedule, _, _ = main
   none = (kind, "none", "", (), False)
   soft, network, hard = "soft_accuracy", "network_accuracy", "hard_accuracy"
-  claim(
+  yield (
     f"soft tree of the network trained with the {loss} loss, less the plain "
     "network",
     "5.1",
@@ -124,7 +125,7 @@ def _claims(by_key: Mapping[tuple, Sequence[Case]]) -> list[dict[str, Any]]:
   )
   for other in dict.fromkeys(k[0] for k in by_key if not k[4]):
     if other != kind:
-      claim(
+      yield (
         f"{kind} less {other.replace('_', ' ')} hierarchy, soft tree, {loss} "
         "loss",
         "5.2",
@@ -132,19 +133,23 @@ def _claims(by_key: Mapping[tuple, Sequence[Case]]) -> list[dict[str, Any]]:
         (other, loss, schedule, (), False),
         (soft, soft),
       )
-  claim(
-    f"{loss} loss less none, soft tree", "5.3, 5.8", main, none, (soft, soft)
+  yield (
+    f"{loss} loss less none, soft tree",
+    "5.3, 5.8",
+    main,
+    none,
+    (soft, soft),
   )
   for key in trained:
     if key[0] == kind and key[1] != loss and key[2] == schedule:
-      claim(
+      yield (
         f"{loss} less {key[1]} loss, soft tree",
         "5.3, 5.8",
         main,
         key,
         (soft, soft),
       )
-  claim(
+  yield (
     f"growing less constant weights, soft tree, {loss} loss",
     "5.3",
     (kind, loss, "growing", (), False),
@@ -153,7 +158,7 @@ def _claims(by_key: Mapping[tuple, Sequence[Case]]) -> list[dict[str, Any]]:
   )
   for key in trained:
     if key[3]:
-      claim(
+      yield (
         "hierarchy of the trained network less hierarchies made in training, "
         "soft tree",
         "5.4",
@@ -161,15 +166,14 @@ def _claims(by_key: Mapping[tuple, Sequence[Case]]) -> list[dict[str, Any]]:
         key,
         (soft, soft),
       )
-  claim(
+  yield (
     "network itself trained with the tree loss, less the plain network",
     "5.5",
     main,
     none,
     (network, network),
   )
-  claim("soft less hard inference", "5.7", main, main, (soft, hard))
-  return found
+  yield ("soft less hard inference", "5.7", main, main, (soft, hard))
 
 
 def _said(claim: Mapping[str, Any]) -> str:

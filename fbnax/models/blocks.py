@@ -107,21 +107,7 @@ class TrunkBlock(nn.Module):
       **common,
     )(h, mid_mask, taps, train=train, share=share)
     if largest(bool, block.squeeze_excite):
-
-      def narrow(c: Any, x: Any) -> Any:
-        return squeeze_width(c, x, d, table.squeeze_from_input)
-
-      h = SqueezeExcite(
-        squeeze=largest(narrow, c_in, e),
-        activation=block.activation,
-        name="squeeze_excite",
-      )(
-        h,
-        mid_mask,
-        read_prefix(read, narrow, c_in, e),
-        read_open(read, float, block.squeeze_excite),
-      )
-
+      h = self._squeeze_excite(h, read, mid_mask)
     same = keeps_shape(block)
     out = largest(int, block.channels)
     residual = read_field(read, same, c_in, block.channels)
@@ -144,6 +130,25 @@ class TrunkBlock(nn.Module):
     # An absent block has a residual, and passes its input on alone.
     h = h * read_field(read, float, block.present)
     return h + resize_channels(x, out) * residual
+
+  def _squeeze_excite(
+    self, h: jax.Array, read: Reader | None, mid_mask: jax.Array | None
+  ) -> jax.Array:
+    block, table = self.block, self.table
+
+    def narrow(c: Any, x: Any) -> Any:
+      return squeeze_width(c, x, table.divisor, table.squeeze_from_input)
+
+    return SqueezeExcite(
+      squeeze=largest(narrow, self.c_in, block.expansion),
+      activation=block.activation,
+      name="squeeze_excite",
+    )(
+      h,
+      mid_mask,
+      read_prefix(read, narrow, self.c_in, block.expansion),
+      read_open(read, float, block.squeeze_excite),
+    )
 
   def _skip(
     self, x: jax.Array, read: Reader | None, train: bool, share: Any

@@ -285,25 +285,15 @@ def _evolve(
 
   # One program counts both: the formulas take long to compile.
   everything = jnp.concatenate([trials, pool])
-  found = paid(space, everything, num_classes, table, memory)
-  outside = jax.vmap(lambda budget: violation(budget, found))(limits)
-  # Equal ones keep their order: that of the trials, or a random one.
-  chosen = jax.lax.top_k(-outside[:, len(trials) :], num_random)[1]
-  chosen = chosen + len(trials)
-  if num_best:
-    best = jax.lax.top_k(-outside[:, : len(trials)], num_best)[1]
-    chosen = jnp.concatenate([best, chosen], axis=1)
-  first = Candidates(
-    everything[chosen],
-    jax.tree.map(lambda cost: cost[chosen], found),
-    jnp.take_along_axis(outside, chosen, axis=1),
+  paid_costs = paid(space, everything, num_classes, table, memory)
+  first = _nearest(
+    everything, len(trials), paid_costs, limits, num_best, num_random
   )
   # A first generation is its own parent, without children.
   start = _scored(predict, first)
   none = jax.tree.map(lambda leaf: leaf[:, :0], start)
   start, _ = select(start, none, jnp.asarray(False))
-  count = len(outside)
-  zeros = jnp.zeros(count, jnp.int32)
+  zeros = jnp.zeros(len(first.violation), jnp.int32)
   state = _State(
     generations_key,
     start,
@@ -328,6 +318,37 @@ def _evolve(
     ~jnp.isneginf(state.population.scores),
     state.stopped_at,
     state.evaluated,
+  )
+
+
+def _nearest(
+  genotypes: jax.Array,
+  num_trials: int,
+  paid_costs: Any,
+  limits: Budget,
+  num_best: int,
+  num_random: int,
+) -> Candidates:
+  """For each budget the trials and the others that are nearest to it.
+
+  Args:
+    genotypes: `i32[n, D]`, the trials first.
+    num_trials: how many of them are trials.
+    paid_costs: of each, `f32[n]`.
+    limits: `f32[b]`.
+    num_best: trials for each budget.
+    num_random: others for each budget.
+  """
+  outside = jax.vmap(lambda budget: violation(budget, paid_costs))(limits)
+  # Equal ones keep their order: that of the trials, or a random one.
+  chosen = jax.lax.top_k(-outside[:, num_trials:], num_random)[1] + num_trials
+  if num_best:
+    best = jax.lax.top_k(-outside[:, :num_trials], num_best)[1]
+    chosen = jnp.concatenate([best, chosen], axis=1)
+  return Candidates(
+    genotypes[chosen],
+    jax.tree.map(lambda cost: cost[chosen], paid_costs),
+    jnp.take_along_axis(outside, chosen, axis=1),
   )
 
 

@@ -146,47 +146,72 @@ def search(
       stop = store.settled("early_stop", early)
     with timed("predictor"), progress.phase(f"predictor after round {number}"):
       labels = labels_at(trials, stop["epoch"], options.signal)
-      if np.isfinite(labels).sum() < 2:
-        raise ValueError(
-          f"{np.isfinite(labels).sum()} of {len(trials)} trials could be "
-          f"evaluated, too few to learn from; the first: {trials[0].error}"
-        )
-      genotypes = jnp.asarray([t.genotype for t in trials], jnp.int32)
-      # What failed is as good as the worst that did not.
-      learned = np.where(np.isfinite(labels), labels, np.nanmin(labels))
-      # As many as there can be, so that later rounds compile nothing.
-      sizes = predictor.Settings(capacity=options.total, ranks=options.ranks)
       key = jax.random.fold_in(fit_key, number)
-      examples = (space, pretrained, genotypes, learned)
-      model = predictor.fit(
-        key,
-        *examples,
-        members=options.predictors,
-        settings=sizes,
+      model, checked = _learn(
+        key, space, pretrained, trials, labels, options, check
       )
-      if check:
-        checked = predictor.cross_validate(
-          key,
-          *examples,
-          folds=min(8, len(learned)),
-          settings=sizes,
-        )
-        rounds.append(
-          {
-            "round": number,
-            "labels": len(learned),
-            "spearman": checked.spearman,
-            "kendall": checked.kendall,
-            "predicted": checked.predicted,
-            "measured": checked.labels,
-          }
-        )
+      if checked is not None:
+        rounds.append({"round": number, **checked})
   report = {
     "signal": options.signal,
     "predictor": {"pretraining": _pretraining(proxies), "rounds": rounds},
     "early_stop": stop,
   }
   return Search(trials, model, labels, report)
+
+
+def _learn(
+  key: jax.Array,
+  space: SearchSpace,
+  pretrained: Any,
+  trials: Sequence[Trial],
+  labels: np.ndarray,
+  options: Options,
+  check: bool,
+) -> tuple[Any, dict[str, Any] | None]:
+  """Fits the predictor to trials; with `check` also cross-validates it.
+
+  Args:
+    key: typed key.
+    space: the space.
+    pretrained: the predictor that has learned costs, None for none.
+    trials: n of them.
+    labels: `f64[n]`, not finite where a trial failed.
+    options: sizes.
+    check: whether to cross-validate.
+
+  Returns:
+    The predictor, and what the report says of its predictions.
+
+  Raises:
+    ValueError: fewer than two trials have a label.
+  """
+  if np.isfinite(labels).sum() < 2:
+    raise ValueError(
+      f"{np.isfinite(labels).sum()} of {len(trials)} trials could be "
+      f"evaluated, too few to learn from; the first: {trials[0].error}"
+    )
+  genotypes = jnp.asarray([t.genotype for t in trials], jnp.int32)
+  # What failed is as good as the worst that did not.
+  learned = np.where(np.isfinite(labels), labels, np.nanmin(labels))
+  # As many as there can be, so that later rounds compile nothing.
+  sizes = predictor.Settings(capacity=options.total, ranks=options.ranks)
+  examples = (space, pretrained, genotypes, learned)
+  model = predictor.fit(
+    key, *examples, members=options.predictors, settings=sizes
+  )
+  if not check:
+    return model, None
+  checked = predictor.cross_validate(
+    key, *examples, folds=min(8, len(learned)), settings=sizes
+  )
+  return model, {
+    "labels": len(learned),
+    "spearman": checked.spearman,
+    "kendall": checked.kendall,
+    "predicted": checked.predicted,
+    "measured": checked.labels,
+  }
 
 
 def _pretraining(proxies: dict[str, ProxyMetrics]) -> dict[str, Any]:

@@ -113,7 +113,63 @@ def breed(
   Returns:
     Canonical candidates `[b, P * children]`. They may repeat each other.
   """
-  count, population, decisions = parents.genotypes.shape
+  count, population, _ = parents.genotypes.shape
+  tries = _tries(key, space, parents.genotypes, fitness, children, rates)
+  cost = jax.lax.map(
+    lambda i: paid(space, tries[:, i].T, num_classes, table, memory),
+    jnp.arange(tries.shape[1] - 1),
+  )
+  # The last try has its parent's architecture.
+  cost = jax.tree.map(
+    lambda new, old: jnp.concatenate(
+      [new, jnp.repeat(old.reshape(-1), children)[None]]
+    ),
+    cost,
+    parents.costs,
+  )
+  limits = jax.tree.map(
+    lambda value: jnp.repeat(value, population * children), budgets
+  )
+  beyond = violation(limits, cost)
+  which = jnp.zeros(beyond.shape[1], jnp.int32)
+  least = beyond[0]
+  for i in range(1, len(beyond)):
+    which = jnp.where(beyond[i] < least, i, which)
+    least = jnp.minimum(beyond[i], least)
+
+  def pick(values: jax.Array) -> jax.Array:
+    """The chosen try, `[tries, n]` to `[n]`."""
+    kept = values[0]
+    for i in range(1, len(values)):
+      kept = jnp.where(which == i, values[i], kept)
+    return kept
+
+  genotypes = space.canonical(jax.lax.map(pick, tries).T)
+  bred = Candidates(genotypes, jax.tree.map(pick, cost), least)
+  return jax.tree.map(
+    lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), bred
+  )
+
+
+def _tries(
+  key: jax.Array,
+  space: SearchSpace,
+  parents: jax.Array,
+  fitness: jax.Array,
+  children: int,
+  rates: Rates,
+) -> jax.Array:
+  """The four tries of each child, gene by gene, `i32[D, 4, b * P * children]`.
+
+  Args:
+    key: typed key.
+    space: the space.
+    parents: genotypes `i32[b, P, D]`.
+    fitness: as of `breed`.
+    children: number of children of each parent.
+    rates: how much children differ from their parents.
+  """
+  count, population, decisions = parents.shape
   total = count * population * children
   # Loops, because XLA fuses whatever it can: in one expression random bits
   # would be computed anew for each try, and tries for each layer of the costs.
@@ -163,50 +219,16 @@ def breed(
     mutated = _mutate(word >> (1 + _RATE_BITS), base, last, ordinal)
     return jnp.where(mutates & (free | is_recipe), mutated, base)
 
-  tries = jax.lax.map(
+  return jax.lax.map(
     attempts,
     (
       jnp.arange(decisions),
-      parents.genotypes.reshape(-1, decisions).T,
+      parents.reshape(-1, decisions).T,
       gene_words,
       jnp.asarray(space.choices, jnp.int32) - 1,
       jnp.asarray([not d.categorical for d in space.decisions]),
       jnp.asarray([space.is_recipe(d) for d in space.decisions]),
     ),
-  )
-  cost = jax.lax.map(
-    lambda i: paid(space, tries[:, i].T, num_classes, table, memory),
-    jnp.arange(tries.shape[1] - 1),
-  )
-  # The last try has its parent's architecture.
-  cost = jax.tree.map(
-    lambda new, old: jnp.concatenate(
-      [new, jnp.repeat(old.reshape(-1), children)[None]]
-    ),
-    cost,
-    parents.costs,
-  )
-  limits = jax.tree.map(
-    lambda value: jnp.repeat(value, population * children), budgets
-  )
-  beyond = violation(limits, cost)
-  which = jnp.zeros(total, jnp.int32)
-  least = beyond[0]
-  for i in range(1, len(beyond)):
-    which = jnp.where(beyond[i] < least, i, which)
-    least = jnp.minimum(beyond[i], least)
-
-  def pick(values: jax.Array) -> jax.Array:
-    """The chosen try, `[tries, n]` to `[n]`."""
-    kept = values[0]
-    for i in range(1, len(values)):
-      kept = jnp.where(which == i, values[i], kept)
-    return kept
-
-  genotypes = space.canonical(jax.lax.map(pick, tries).T)
-  bred = Candidates(genotypes, jax.tree.map(pick, cost), least)
-  return jax.tree.map(
-    lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), bred
   )
 
 
