@@ -53,8 +53,8 @@ def g():
     (tmp_path / "fbnax" / room / "a.py").write_text(source)
   (tmp_path / "README.md").write_text("a\nb\n")
   house = structure.measure(tmp_path)
-  assert house.rooms == {"one": (1, 14), "two": (1, 14)}
-  assert house.lines == 28 and house.readme == 2
+  assert house.rooms == {"one": (1, 13), "two": (1, 13)}
+  assert house.lines == 26 and house.readme == 2
   assert house.repeated_classes == ["A"] and house.untyped_configs == 4
   functions = [
     node

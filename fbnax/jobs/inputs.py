@@ -25,17 +25,9 @@ from fbnax.spaces import Architecture, SearchSpace
 from fbnax.training import precision
 from fbnax.training.recipes import Settings
 
-# What `space` reads that configs of earlier versions lack.
+# What `space` reads that the configs of some jobs lack.
 SPACE_DEFAULTS = {"architecture": "", "resolution": 0, "recipe_file": ""}
-_NEWER = (
-  "augment",
-  "randaugment_operations",
-  "randaugment_magnitude",
-  "erasing",
-  "clip_norm",
-  "accumulate",
-  "milestones",
-)
+_SETTINGS = {field.name for field in dataclasses.fields(Settings)}
 _FOLD_SEED = 0  # The folds of a set are the same for all runs.
 
 
@@ -257,19 +249,11 @@ def settings(
   batch_name = f"config.{'search' if batch_size else 'training'}.batch_size"
   return Settings(
     **{
-      "epochs": given.epochs,
+      **{name: given[name] for name in _SETTINGS if name in given},
       "batch_size": batch,
       "resolution": resolution,
       "mean": mean,
       "std": std,
-      "schedule": given.schedule,
-      "decay": given.decay,
-      "warmup_epochs": given.warmup_epochs,
-      "ema_decay": given.ema_decay,
-      "label_smoothing": given.label_smoothing,
-      "distillation": given.distillation,
-      # Runs of earlier versions have no such keys.
-      **{name: given[name] for name in _NEWER if name in given},
       "flip": dataset.flip,
       "crop_padding": dataset.crop_padding,
       "precision": precision.chosen(given.get("precision", "float32")),
