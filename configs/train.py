@@ -1,10 +1,11 @@
 """Trains one network: any of the zoo, or an architecture from a JSON file.
 
-    python -m fbnax.main --config=configs/train.py --workdir=runs/one
+    python -m fbnax.main --config=configs/train.py --workdir=runs/one \
       --config.architecture=fbnetv3_a --config.recipe.learning_rate=0.1
 
-`architecture` is a name of the zoo, a JSON file, or a finished model's
-directory; `recipe_file` is a JSON file that stands for all of `recipe`.
+`architecture` is a name of the zoo (`fbnax.spaces.zoo.names()`), a JSON file,
+or a finished model's directory; `recipe_file` is a JSON file that stands for
+all of `recipe`. Every key, its unit and default: add --explain to the command.
 """
 
 from ml_collections import config_dict

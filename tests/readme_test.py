@@ -1,4 +1,4 @@
-"""The README's front page: what it shows and names is there."""
+"""The READMEs and the heads of configs: what they show and name is there."""
 
 import importlib.util
 import re
@@ -9,6 +9,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+LONGEST = 250
+CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+TEXTS = [
+  ROOT / "README.md",
+  ROOT / "launch" / "README.md",
+  ROOT / "tests" / "benchmarks" / "README.md",
+  *CONFIGS,
+]
 PICTURE = ROOT / "launch" / "picture.svg"
 
 
@@ -54,25 +62,72 @@ def test_drawings_are_stacked_without_overlap():
   assert bottom <= float(root.get("viewBox").split()[3])
 
 
-def test_files_that_are_named_are_there():
-  named = re.findall(
-    r"(?<![\w/])((?:launch|configs|tests|fbnax)/[\w/.-]+\.\w+)", README
+def test_the_readme_is_short():
+  assert len(README.splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_that_are_named_are_there(path):
+  text = path.read_text("utf-8")
+  files = set(
+    re.findall(
+      r"(?<![\w/])((?:launch|configs|tests|fbnax)/[\w/.-]+\.\w+)", text
+    )
   )
-  assert len(named) > 50
-  missing = {name for name in named if not (ROOT / name).exists()}
+  links = set(re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", text))
+  missing = {name for name in files if not (ROOT / name).exists()}
+  missing |= {name for name in links if not (path.parent / name).exists()}
   assert not missing
+
+
+def _commands(text):
+  """Commands of `fbnax.main`: the config's name, its preset, and the keys."""
+  for command in re.findall(r"fbnax\.main((?:[^\n`]*\\\n)*[^\n`]*)", text):
+    flags = re.findall(r"--config(?:\.([\w.]+))?=([^\s\"']*)", command)
+    for name in (value for key, value in flags if not key):
+      yield *name.partition(":")[::2], [key for key, _ in flags if key]
+
+
+def _unknown_keys(name, preset, keys):
+  spec = importlib.util.spec_from_file_location("config", ROOT / name)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  # `study.py:$study` stands in a loop of the shell.
+  config = module.get_config(*([preset] if preset.isidentifier() else []))
+  unknown = set()
+  for key in keys:
+    node = config
+    for part in key.split("."):
+      if part not in node:
+        unknown.add(key)
+        break
+      node = node[part]
+  return unknown
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_commands_name_configs_and_keys_that_are_there(path):
+  commands = list(_commands(path.read_text("utf-8")))
+  if path.parent.name != "benchmarks":
+    assert commands
+  for name, preset, keys in commands:
+    assert not _unknown_keys(name, preset, keys), (name, preset)
+
+
+def test_a_misspelt_key_is_seen():
+  text = (
+    "python -m fbnax.main --config=configs/nars.py:digits \\\n  --config.sed=1"
+  )
+  ((name, preset, keys),) = _commands(text)
+  assert (name, preset, keys) == ("configs/nars.py", "digits", ["sed"])
+  assert _unknown_keys(name, preset, ["seed", *keys]) == {"sed"}
+
+
+def test_every_config_has_its_row():
+  for path in CONFIGS:
+    assert re.search(rf"^\|.*`configs/{path.name}[:`]", README, re.M), path.name
 
 
 def test_every_notebook_has_its_row():
   notebooks = {p.name for p in (ROOT / "launch" / "colab").glob("*.ipynb")}
   assert notebooks == set(re.findall(r"^\| `(\w+\.ipynb)` \|", README, re.M))
-
-
-def test_citations_are_whole():
-  (text,) = re.findall(r"```bibtex\n(.*?)```", README, re.S)
-  entries = re.findall(r"@\w+\{(\w+),\n(.*?)\n\}\n", text, re.S)
-  assert len(entries) == text.count("@") == 8
-  for name, body in entries:
-    assert body.count("{") == body.count("}"), name
-    for key in ("title", "author", "year"):
-      assert re.search(rf"^  {key} = \{{", body, re.M), (name, key)

@@ -1,4 +1,26 @@
-"""Flax Linen modules."""
+"""Flax Linen modules.
+
+`Network(...)(images, train=False, features=True)` gives the feature maps at
+strides 4 to 32, for use as a backbone (`launch/examples/detection.py`).
+
+`Supernet(space, classes)` is the same network driven by choice weights, one
+vector per decision. One-hot vectors make it a candidate, `vmap` over them a
+population, and relaxed ones a differentiable search; the costs take the same:
+
+  space = spaces.get("fbnetv2_f")  # fbnet, fbnet_cifar, fbnetv2_l, fbnetv2_p, …
+  keys = jax.random.split(jax.random.key(0), len(space.choices))
+  theta = [jax.numpy.zeros(n) for n in space.choices]
+  weights = [ops.gumbel_softmax(k, t, 5.0) for k, t in zip(keys, theta)]
+  costs.expected(space, weights)  # effective shapes; differentiable
+  supernet = models.Supernet(space, 1000, subsample=True)  # images, weights
+
+Weights of timm and of the official PyTorch models, as safetensors files:
+
+  variables = models.load_weights("fbnetv3_b.safetensors", "timm_fbnetv3_b")
+  variables = models.load_weights(path, architecture, 10)  # a new head
+  models.compare_weights(path, architecture).lines()  # what does not fit
+  models.save_weights("out.safetensors", architecture, variables)
+"""
 
 from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.models.initial import initialize

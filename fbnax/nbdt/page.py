@@ -5,6 +5,11 @@ beside this file), images and data are in it, and its content security policy
 admits nothing else. Names reach the document as text only. It is written here
 and not in `fbnax.report`, whose pages have no scripts and which knows no trees.
 
+Nodes close and open, are found by name, and are walked by the arrow keys. A
+sample's path is marked, with the probabilities of every decision on it and,
+where it is wrong, the path of the true class. Trees of more than 64 classes
+begin with the larger nodes open; all of ImageNet's 1,000 can be opened.
+
 A page can be opened in a state: `#sample=2&search=dog&node=14&open=all` after
 its address selects the second sample, searches, goes to a node, opens all nodes
 (or none).

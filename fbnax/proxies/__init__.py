@@ -3,6 +3,11 @@
 `score` takes any Flax module as it is; `Scorer` is one compiled program for
 thousands of networks that one module computes; `majority`, `mean_rank`,
 `log_rank` and `one_factor` make one order of several scores.
+
+A score that is not finite (the network overflows, or lets nothing through) is
+`-inf` and ranks last. A module or a batch that a proxy has no score of is a
+`ValueError`: no ReLU for naswot, no convolution for fisher, one image for
+jacob_cov, labels beyond the classes.
 """
 
 from fbnax.base.ranks import (

@@ -1,12 +1,25 @@
 """The schema of `result.json` (version 1): what a run leaves, typed.
 
-A field's name is the JSON key, its annotation what may stand there, its
-default what a report makes do with where the key is missing. Keys that are not
-listed are ignored, so that a producer may add some.
+A field's name is the JSON key, its annotation what may stand there, its default
+what a report makes do with where the key is missing. Keys that are not listed
+are ignored, so that a producer may add some.
 
 Accuracies are fractions of 1, log-losses in nats, times in seconds, `macs` and
-`params` counts of one network. A number that is not finite, or above
-1e100, reads as None.
+`params` counts of one network. A number that is not finite, or above 1e100,
+reads as None.
+
+The job nars writes `schema_version`, `fbnax_version`, `job` and `config`;
+`dataset` (name, source, classes, image shape, images in each split, images in
+two splits); `space` (name, size, decisions, range of MACs); `predictor`
+(`pretraining`: error and rank correlation on held-out architectures, of costs
+and, as normal scores, of proxies; `rounds`: cross-validated predictions against
+labels); `early_stop` (threshold, epoch, correlation of each epoch); `trials`
+(id, round, status, error, genotype, macs, params, accuracy, log_loss, epochs,
+curve, label, predicted, recipe, seconds); `members` (name, budget, macs,
+params, predicted, genotype, architecture, recipe, teacher, epochs, history,
+test_accuracy, test_log_loss, checkpoint, seconds); `times` (`phases`, their
+`total`, and `compiling`, what of each phase went into tracing and compiling).
+Two runs of one config on one machine differ in `seconds` and `times` only.
 """
 
 from __future__ import annotations

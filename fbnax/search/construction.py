@@ -4,6 +4,17 @@ AutoBuild (Mills et al. 2024, section 5.1): the top K modules of each stage make
 a reduced space; with a small K all of its networks are the result, with a
 larger one it is what a search looks at.
 
+  data = labelled.load("labels.csv", spaces.get("mobilenetv3"))
+  label = label_expressions.evaluate("acc * 100 / latency", data.columns)
+  chain = encoding(data.space)  # of fbnax.search.chains
+  network = GraphPredictor(chain.categories, chain.numbers)
+  keys = jax.random.split(jax.random.key(0), 3)
+  model = graph_fit.fit(keys, network, chain.encode(data.genotypes), label)
+  moments = modules.moments(model, data.space, data.genotypes, label)
+  scores = modules.scores(model, data.space, moments)  # of 5 x 7,371 modules
+  joined = construction.best(data.space, [scores], 3)
+  joined.space, construction.constructed(joined)  # genotypes
+
 Symbols: `n` networks, `D` decisions, `M` modules of a stage, `K` kept ones.
 """
 

@@ -13,6 +13,12 @@ Every predictor is handed over as a `costs.LatencyTable`, by which all searches
 and budgets go: the additive kind is one, of the others it is the table that is
 nearest to their predictions on many networks.
 
+  key = jax.random.key(0)
+  learned = latency_learning.learn(key, space, genotypes, ms)  # [n, D], [n]
+  learned.kind, learned.errors  # of each kind, on what it had not seen
+  table = latency_learning.as_table(space, learned.predict)
+  table.save("phone.json")  # config.search.table, or config.budgets.table
+
 Symbols: `n` measured networks, `D` decisions.
 """
 

@@ -8,9 +8,9 @@ and all.json. Started again, it goes on with what is not finished. `--data` is
 searched for the files that some need; without them these are left out, and
 told. `--quick` takes the smallest sizes, to see that all works.
 
-`--readme` prints the README's table, from what is finished in FOLDER, and runs
-nothing; `--publish=NAME` puts that into the README, and the results of this
-machine into `tests/benchmarks/measured/NAME.json`.
+`--readme` prints the table of what is finished in FOLDER, and runs nothing;
+`--publish=NAME` puts that into `tests/benchmarks/README.md`, and the results of
+this machine into `tests/benchmarks/measured/NAME.json`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def publish(name: str, found: dict) -> None:
-  """Keeps the results of a machine, and writes the README's tables."""
+  """Keeps the results of a machine, and writes the tables of README.md."""
   path = tables.MEASURED / f"{name}.json"
   path.parent.mkdir(exist_ok=True)
   write_atomically(path, to_json(found, indent=1, sort=False) + "\n")

@@ -9,6 +9,32 @@ of the labels of the sampled networks, or a device of those that were measured
 the norms at every hop on the held-out networks, beside an additive ridge
 regression, CPU and wall seconds of a fit after compilation, and of scoring all
 modules. `--quick` learns for one epoch from 64 networks.
+
+Results on two CPU cores (AMD EPYC, Python 3.11, jax 0.10.2), three seeds, 200
+epochs at a learning rate of 1e-3; `acc_l1` are labels of a published accuracy
+predictor on 3,000 networks, `2080ti_64` are 5,000 measured latencies:
+
+  python -m tests.benchmarks.graph_predictor ofa_mbv3.npz splits.json
+  python -m tests.benchmarks.graph_predictor ofa_pn.npz splits.json
+  python -m tests.benchmarks.graph_predictor ofa_mbv3.npz splits.json \
+    --epochs=60 --column=2080ti_64
+
+              MobileNetV3,    ProxylessNAS,   the originals  MobileNetV3,
+              accuracy        accuracy        (one run)      2080ti_64
+  ridge       0.992           0.990                          0.978
+  prediction  0.994 to 0.996  0.994 to 0.995  0.989, 0.989   0.982
+  hop 0       0.952 to 0.963  0.966 to 0.968  0.787, 0.766   0.964 to 0.974
+  hop 1       0.971 to 0.977  0.959 to 0.975  0.909, 0.856   0.972 to 0.975
+  hop 2       0.988 to 0.989  0.985 to 0.989  0.960, 0.961   0.979 to 0.980
+  hop 3       0.989 to 0.992  0.990 to 0.992  0.983, 0.980   0.980 to 0.981
+  hop 4       0.992 to 0.993  0.987 to 0.991  0.983, 0.983   0.980
+
+The graph predictor beats the additive ridge regression on all three, by little.
+Two things differ from the paper: its learning rate is 1e-4, and the features
+start at a regression here. From random starts hop 0 depends on the seed (0.14
+after 200 epochs at 1e-4, prediction 0.964; 0.89 and 0.992 with another seed).
+200 epochs on 2,700 networks take 19.7 s (31 CPU-seconds) a seed after
+compilation, scoring the 36,855 modules of MobileNetV3 by three seeds 0.11 s.
 """
 
 from __future__ import annotations

