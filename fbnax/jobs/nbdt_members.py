@@ -9,13 +9,12 @@ with the tree loss, with its tree in `members/NAME`.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fbnax import data, nbdt
-from fbnax.base import files, json_values
+from fbnax.base import records
 from fbnax.data import Dataset
 from fbnax.jobs import (
   nbdt_analyses,
@@ -132,9 +131,9 @@ def _measured(
   plain: dict[str, Any],
 ) -> dict[str, Any]:
   """Accuracies of the tree, kept for a run that goes on; draws it."""
-  record = folder / TREE
-  if record.exists():
-    return json.loads(record.read_text("utf-8"))
+  known: dict[str, Any] | None = records.read(folder / TREE)
+  if known is not None:
+    return known
   saved = model_files.load(folder)
   found = outputs.of_split(
     saved.module,
@@ -160,5 +159,4 @@ def _measured(
     "nodes": nodes,
     "pictures": nbdt_pictures.listed(folder),
   }
-  files.write_atomically(record, json_values.to_json(known, indent=2) + "\n")
-  return known
+  return dict(records.write(folder / TREE, known))

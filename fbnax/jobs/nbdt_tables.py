@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from fbnax import __version__, nbdt, report
-from fbnax.base import files, json_values
+from fbnax.base import records
 from fbnax.data import Dataset
 from fbnax.jobs import (
   inputs,
@@ -145,10 +145,9 @@ def _case(task: Task, cell: Cell, seed: int) -> dict[str, Any]:
   folder = task.work.path / "members" / name
   kind = Path(cell.hierarchy).stem
   record = folder / f"{kind}-{CASE}"
-  try:
-    return json.loads(record.read_text("utf-8"))
-  except FileNotFoundError:
-    pass
+  known: dict[str, Any] | None = records.read(record)
+  if known is not None:
+    return known
   images = task.seen_classes if cell.unseen else task.all_classes
   assert images is not None
   tree = nbdt_cells.tree_section(task.config, cell)
@@ -192,7 +191,7 @@ def _case(task: Task, cell: Cell, seed: int) -> dict[str, Any]:
     case["superclasses"] = nbdt_measure.superclasses(
       of_held.logits, images.unseen, hierarchy
     )
-  files.write_atomically(record, json_values.to_json(case, indent=2) + "\n")
+  case = records.write(record, case)
   jax.clear_caches()  # Programs of this network; see `train_network`.
   return case
 
