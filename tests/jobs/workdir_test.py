@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import signal
@@ -10,9 +11,11 @@ import ml_collections
 import numpy as np
 import pytest
 
+from fbnax import jobs
 from fbnax.base import records
-from fbnax.jobs import workdir
+from fbnax.jobs import nars, train, workdir
 from fbnax.search import trials
+from tests.jobs.autobuild_test import config_of
 
 CONFIG = {"job": "nars", "seed": 0, "training": {"epochs": 3, "sizes": (8, 12)}}
 
@@ -383,3 +386,72 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, caplog):
   monkeypatch.setattr(workdir.fcntl, "flock", unknown)
   workdir.open_workdir(tmp_path, {}).close()
   assert "not locked" in caplog.text
+
+
+# A value of each job's config that is only found wrong when it is worked with.
+REFUSED = {
+  "autobuild": {"labels": "absent.csv"},
+  "benchmark": {"table": "absent.npz"},
+  "dmasking": {"data.name": "folder", "data.path": "absent"},
+  "eval": {"model": "absent"},
+  "evolve": {"run": "absent"},
+  "export": {"model": "absent"},
+  "ground_truth": {"table": "absent.npz"},
+  "latency_predictor": {"measurements": "absent.csv"},
+  "nars": {"budgets.macs": (1.0,)},
+  "nbdt": {"data.name": "folder", "data.path": "absent"},
+  "nbdt_tables": {"data.name": "folder", "data.path": "absent"},
+  "predictors": {"run": "absent"},
+  "profile": {"fix": "layer1.block=none"},
+  "study": {"runs": ("absent",)},
+  "train": {"architecture": "absent.json"},
+  "zero_cost": {"space": "absent"},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_no_job_binds_a_work_directory_when_it_is_refused(tmp_path, name):
+  config = config_of(name, **REFUSED[name])
+  run = importlib.import_module(jobs.JOBS[config.job]).run
+  with pytest.raises((ValueError, OSError)):
+    run(config, str(tmp_path))
+  assert set(_names(tmp_path)) <= {"lock"}
+
+
+def test_all_jobs_are_refused_something():
+  named = {config_of(name).job for name in REFUSED}
+  assert named == set(jobs.JOBS)
+
+
+def test_a_section_that_lacks_keys_binds_no_work_directory(tmp_path):
+  """As `--config.data={'name': 'npz'}` leaves it."""
+  config = config_of("train", **{"architecture": "fbnetv3_a"})
+  with config.unlocked():
+    config.data = {"name": "npz"}
+  with pytest.raises(AttributeError):
+    train.run(config, str(tmp_path))
+  assert _names(tmp_path) == ["lock"]
+
+
+def test_a_search_that_fails_before_its_first_trial_binds_none(
+  tmp_path, monkeypatch
+):
+  """Its store of trials is there by then."""
+  config = config_of(
+    "nars",
+    **{
+      "search.pool": 128,
+      "data.max_images": 100,
+      "budgets.macs": (300e3,),
+      "fix": "resolution=8;stage1.depth=1;stage2.depth=1",
+    },
+  )
+
+  def fail(space, classes, evaluate, store, *rest, **more):
+    store.decide("plan/round 1", [0])
+    raise RuntimeError("out of memory")
+
+  monkeypatch.setattr(nars.nars, "search", fail)
+  with pytest.raises(RuntimeError, match="out of memory"):
+    nars.run(config, str(tmp_path))
+  assert _names(tmp_path) == ["lock"]
