@@ -91,18 +91,15 @@ def train_with_tree(
   plain_entry, plain = train(f"{name}-plain", recipe, settings)
   folder = directory / "members" / name
   made = directory / "hierarchies" / name
-  before = made / "before.json"
-  if before.exists():
-    tree = nbdt.Hierarchy.load(before)
-  else:
-    tree = nbdt_inputs.hierarchy(
+  tree = nbdt_inputs.kept(
+    made / "before.json",
+    lambda: nbdt_inputs.hierarchy(
       given,
       dataset.class_names,
       final_weights(plain.variables),
       seed=config.seed,
-    )
-    made.mkdir(parents=True, exist_ok=True)
-    tree.save(before)
+    ),
+  )
   start = None
   if given.finetune_epochs:
     settings = dataclasses.replace(settings, epochs=given.finetune_epochs)
@@ -118,7 +115,7 @@ def train_with_tree(
   )
   if supervised.updates:
     last = nbdt_inputs.made_at(made, supervised.updates[-1])
-    tree = nbdt.Hierarchy.load(last)
+    tree = nbdt_inputs.kept(last)
   known = _measured(dataset, folder, name, tree, plain_entry)
   return entry | {"tree": known | {"kind": given.hierarchy}}, trained
 

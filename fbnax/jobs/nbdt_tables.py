@@ -160,7 +160,7 @@ def _case(task: Task, cell: Cell, seed: int) -> dict[str, Any]:
   if cell.updates:
     last = nbdt_inputs.updates(tree, task.settings.epochs)[-1]
     path = nbdt_inputs.made_at(_made(task, name), last)
-    hierarchy = nbdt.Hierarchy.load(path)
+    hierarchy = nbdt_inputs.kept(path)
   elif hierarchy is None:
     hierarchy = _hierarchy(task, cell, seed, images)
   found = outputs.of_split(
@@ -244,20 +244,19 @@ def _hierarchy(
   kind = Path(cell.hierarchy).stem
   ending = "-unseen" if cell.unseen else ""
   path = task.work.path / "hierarchies" / f"{kind}{ending}-seed{seed}.json"
-  if path.exists():
-    return nbdt.Hierarchy.load(path)
-  plain = Cell("", unseen=cell.unseen)
-  weights, found = _plain(task, f"{plain.network}-seed{seed}", images)
-  made = nbdt_inputs.hierarchy(
-    nbdt_cells.tree_section(task.config, cell),
-    images.dataset.class_names,
-    weights,
-    found() if nbdt_inputs.needs_features(cell.hierarchy) else None,
-    seed,
-  )
-  path.parent.mkdir(parents=True, exist_ok=True)
-  made.save(path)
-  return made
+
+  def make() -> nbdt.Hierarchy:
+    plain = Cell("", unseen=cell.unseen)
+    weights, found = _plain(task, f"{plain.network}-seed{seed}", images)
+    return nbdt_inputs.hierarchy(
+      nbdt_cells.tree_section(task.config, cell),
+      images.dataset.class_names,
+      weights,
+      found() if nbdt_inputs.needs_features(cell.hierarchy) else None,
+      seed,
+    )
+
+  return nbdt_inputs.kept(path, make)
 
 
 def _plain(task: Task, name: str, images: Images) -> Any:
