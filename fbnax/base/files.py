@@ -60,11 +60,18 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     sync_directory(path.parent)
 
 
-def clear_unfinished(directory: str | os.PathLike[str]) -> list[Path]:
+def clear_unfinished(
+  directory: str | os.PathLike[str], *, own: bool = False
+) -> list[Path]:
   """Removes what killed processes were writing, in all folders below.
 
   To be called by the one process that works in the directory. What belongs to
   the calling process is left alone.
+
+  Args:
+    directory: of the files.
+    own: also what belongs to a process of the same number, as the next one has
+      in a container; this one is not writing yet.
 
   Returns:
     The paths that were removed.
@@ -73,7 +80,7 @@ def clear_unfinished(directory: str | os.PathLike[str]) -> list[Path]:
   for folder, _, files in os.walk(directory):
     for name in files:
       match = _UNFINISHED.fullmatch(name)
-      if match and int(match[1]) != os.getpid():
+      if match and (own or int(match[1]) != os.getpid()):
         path = Path(folder, name)
         path.unlink(missing_ok=True)
         removed.append(path)

@@ -152,7 +152,7 @@ class WorkDir:
 
   def _forget(self) -> None:
     """A run that failed before it left anything binds no later one."""
-    files.clear_unfinished(self.path)
+    files.clear_unfinished(self.path, own=True)
     names = [*_BEFORE_WORK, *(p.name for p in self.path.glob(f"{TRIALS}*"))]
     for path in (self.path / name for name in names):
       if path.name != LOCK and path not in self.before:
@@ -190,7 +190,7 @@ def open_workdir(
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
   try:
     _take(lock, path)
-    files.clear_unfinished(path)
+    files.clear_unfinished(path, own=True)
     file = path / CONFIG
     resumed = file.exists() or _is_of(path, wanted, ignore)
     found = wanted

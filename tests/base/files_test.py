@@ -42,6 +42,7 @@ def test_what_killed_processes_were_writing_is_cleared(tmp_path):
     path.write_text("half")
   assert files.clear_unfinished(tmp_path) == [killed]
   assert sorted(inner.iterdir()) == sorted([mine, other])
+  assert files.clear_unfinished(tmp_path, own=True) == [mine]
 
 
 def test_the_path_that_cannot_be_written_is_named(tmp_path):

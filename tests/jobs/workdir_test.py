@@ -160,7 +160,8 @@ def test_what_killed_processes_were_writing_is_cleared(tmp_path):
   workdir.open_workdir(tmp_path, CONFIG).close()
   for folder in (tmp_path, tmp_path / "members" / "a"):
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ".result.json.1.tmp").write_text("half")
+    for number in (1, os.getpid()):  # Containers number alike.
+      (folder / f".result.json.{number}.tmp").write_text("half")
   workdir.open_workdir(tmp_path, CONFIG).close()
   assert not [name for name in _names(tmp_path) if name.endswith(".tmp")]
 
