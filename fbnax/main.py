@@ -9,57 +9,58 @@ the config is, and leaves nothing. Several processes work as one with
 """
 
 import importlib
-import signal
 import sys
 
-from absl import app, flags, logging
-from ml_collections import config_flags
-
-from fbnax.jobs import JOBS, compiling, config_values, configs, processes
-from fbnax.jobs.messages import explain
 from fbnax.training import stopping
-
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "path of a config file, such as configs/nars.py"
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "default: runs/<name of job>")
-_DISTRIBUTED = flags.DEFINE_string("distributed", "", processes.LEGAL)
-_EXPLAIN = flags.DEFINE_bool("explain", False, "print what each key is")
-_DRY_RUN = flags.DEFINE_bool("dry_run", False, "estimate, and run nothing")
 
 
 def main(argv: list[str]) -> int:
   """Runs the job that the command line asks for; returns the exit code."""
-  stopping.listen()
+  words = "stopped; the same command goes on from here"
+  return stopping.run(lambda: _run(argv), words)
+
+
+def _run(argv: list[str]) -> int:
+  from absl import app, flags, logging
+  from ml_collections import config_flags
+
+  from fbnax.jobs import JOBS, compiling, config_values, configs, processes
+  from fbnax.jobs.messages import explain
+
+  stopping.answer()
+  given = config_flags.DEFINE_config_file(
+    "config", None, "path of a config file, such as configs/nars.py"
+  )
+  place = flags.DEFINE_string("workdir", None, "default: runs/<name of job>")
+  others = flags.DEFINE_string("distributed", "", processes.LEGAL)
+  explained = flags.DEFINE_bool("explain", False, "print what each key is")
+  dry_run = flags.DEFINE_bool("dry_run", False, "estimate, and run nothing")
   logging.use_absl_handler()
   compiling.prepare()  # Before JAX is imported, which nothing has done yet.
   try:
     app.define_help_flags()
     rest = flags.FLAGS(argv)[1:]
-    if _CONFIG.value is None:
+    if (config := given.value) is None:
       raise ValueError("--config is missing; such as --config=configs/nars.py")
     if rest:
       raise ValueError(f"{rest[0]!r} is no flag; legal: --config.key=value")
-    job = _CONFIG.value.job
-    if job not in JOBS:
+    if (job := config.job) not in JOBS:
       raise ValueError(f"config.job={job!r}; legal: {', '.join(JOBS)}")
-    config_values.check(_CONFIG.value)
-    if _EXPLAIN.value:
-      print(*configs.explain(_CONFIG.value), sep="\n")
+    config_values.check(config)
+    if explained.value:
+      print(*configs.explain(config), sep="\n")
       return 0
-    workdir = _WORKDIR.value or f"runs/{job}"
-    processes.join(_DISTRIBUTED.value)
-    describe = importlib.import_module("fbnax.jobs.workdir").describe
-    module = "fbnax.jobs.dry_run" if _DRY_RUN.value else JOBS[job]
-    with processes.working(workdir) as directory:
+    processes.join(others.value)
+    from fbnax.jobs.workdir import describe
+
+    module = "fbnax.jobs.dry_run" if dry_run.value else JOBS[job]
+    run = importlib.import_module(module).run
+    stopping.answer()
+    with processes.working(place.value or f"runs/{job}") as directory:
       print(f"{job}: {describe(directory)}", flush=True)
-      importlib.import_module(module).run(_CONFIG.value, directory)
-      if not _DRY_RUN.value:
+      run(config, directory)
+      if not dry_run.value:
         importlib.import_module("fbnax.jobs.reporting").complete(job, directory)
-  except KeyboardInterrupt as stop:
-    stopping.heard()
-    print("stopped; the same command goes on from here", file=sys.stderr)
-    return stop.args[0] if stop.args else 128 + signal.SIGINT
   except Exception as error:
     message = explain(error)
     if message is None:

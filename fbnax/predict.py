@@ -8,13 +8,19 @@ and transparency are converted, and that is said. Wrong input is told in a line
 (exit code 2).
 """
 
-import argparse
 import sys
-from pathlib import Path
+
+from fbnax.training import stopping
 
 
 def main(argv: list[str]) -> int:
   """Predicts as the command line asks for; returns the exit code."""
+  return stopping.run(lambda: _run(argv), "stopped")
+
+
+def _run(argv: list[str]) -> int:
+  import argparse
+
   parser = argparse.ArgumentParser(
     prog="python -m fbnax.predict",
     description="classes of images by a finished model",
@@ -24,15 +30,17 @@ def main(argv: list[str]) -> int:
   parser.add_argument("--top", type=int, default=5, help="classes to show")
   parser.add_argument("--html", metavar="FILE", help="write a page, too")
   given = parser.parse_args(argv[1:])
-  from fbnax.jobs import predicting  # After the help: it is slow to import.
+  from fbnax.base import files  # After the help: these are slow to import.
+  from fbnax.jobs import predicting
   from fbnax.jobs.messages import explain
 
+  stopping.answer()
   try:
     found = predicting.predict(given.model, given.images, given.top)
     for prediction in found:
       print(predicting.text(prediction))
     if given.html:
-      Path(given.html).write_text(predicting.page(found), "utf-8")
+      files.write_atomically(given.html, predicting.page(found))
       print(f"page: {given.html}")
   except Exception as error:
     message = explain(error)
@@ -44,4 +52,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-  sys.exit(main(sys.argv))
+  stopping.leave(main(sys.argv))

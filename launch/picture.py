@@ -25,6 +25,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from fbnax import nbdt, report
+from fbnax.base import files
 from fbnax.jobs import inputs
 from fbnax.models import classifier
 from fbnax.report import chart, markup, search_charts
@@ -127,7 +128,7 @@ def stacked(parts: list[tuple[str, str]]) -> str:
 def main(arguments: list[str]) -> None:
   """Writes the picture of a run to a file."""
   run, path = map(Path, arguments)
-  path.write_text(picture(run), "utf-8")
+  files.write_atomically(path, picture(run))
   print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 
 

@@ -17,6 +17,8 @@ import sqlite3
 import sys
 import tarfile
 
+from fbnax.base import files
+
 _TRIES = 20  # To link all while nothing vanishes.
 
 
@@ -36,7 +38,10 @@ def snapshot(workdir: pathlib.Path, archive: pathlib.Path) -> None:
         contextlib.closing(sqlite3.connect(folder / path.name)) as target,
       ):
         source.backup(target)
-    with tarfile.open(archive, "w:gz") as tar:
+    with (
+      files.writing(archive) as file,
+      tarfile.open(fileobj=file, mode="w:gz") as tar,
+    ):
       for item in sorted(folder.iterdir()):
         tar.add(item, item.name)
   finally:

@@ -150,3 +150,121 @@ def test_tests_mirror_the_code():
   for path in tests.glob("*/"):
     if list(path.glob("*_test.py")) and path.name not in others:
       assert path.name in rooms, f"{path} mirrors no room of fbnax"
+
+
+# What writes a file in one go or bit by bit, which a kill or a full disk cuts.
+_WRITERS = {"write_text", "write_bytes", "savefig"}
+_COPIERS = {"copy", "copy2", "copyfile", "copytree", "move"}
+_SAVERS = {"save", "savez", "savez_compressed", "savetxt", "dump", "tofile"}
+# Of modules that write where they are told to.
+_MODULES = {"np", "numpy", "json", "shutil", "jnp"}
+# What a file is called that is none, or that `files.writing` opened.
+_OPENED = {"buffer", "content", "file"}
+# File, function, and why it need not be whole.
+_WRITES = {
+  ("base/files.py", "writing"): "the one writer",
+  ("base/records.py", "append"): "the one that adds",
+  ("jobs/processes.py", "working"): "os.devnull",
+  ("jobs/processes.py", "_pack"): "a buffer in memory",
+  ("launch/snapshot.py", "snapshot"): "in what files.writing opened",
+  ("launch/snapshot.py", "_link_or_copy"): "a folder that is removed",
+}
+
+
+def _mode_of(call):
+  """The mode that a call opens a file in, "r" where it opens none."""
+  name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+  if name != "open":
+    return "r"
+  place = 1 if isinstance(call.func, ast.Name) else 0
+  module = getattr(getattr(call.func, "value", None), "id", "")
+  if module in ("Image", "tarfile", "zipfile", "io"):
+    place = 1
+  given = {keyword.arg: keyword.value for keyword in call.keywords}
+  mode = given.get("mode", (call.args[place:] or [None])[0])
+  if module == "os" or not isinstance(mode, ast.Constant):
+    return "r"
+  return str(mode.value)
+
+
+def _writes(call):
+  """Whether a call writes a file by itself."""
+  if isinstance(call.func, ast.Attribute):
+    name, of = call.func.attr, getattr(call.func.value, "id", "")
+    target = getattr((call.args or [None])[-1], "id", "")
+    first = getattr((call.args or [None])[0], "id", "")
+    if name in _WRITERS and first not in _OPENED:
+      return True
+    if name in _COPIERS and of == "shutil":
+      return True
+    if name in _SAVERS and of in _MODULES and not {first, target} & _OPENED:
+      return True
+    # PIL's has the format as its second argument.
+    if name == "save" and len(call.args) == 2 and first not in _OPENED:
+      return isinstance(call.args[1], ast.Constant)
+  return bool(set(_mode_of(call)) & set("wax+"))
+
+
+def writers_of(path):
+  """(line, function) of each call that writes a file by itself."""
+
+  def visit(node, function):
+    for child in ast.iter_child_nodes(node):
+      inside = child.name if isinstance(child, ast.FunctionDef) else function
+      if isinstance(child, ast.Call) and _writes(child):
+        yield child.lineno, inside
+      yield from visit(child, inside)
+
+  yield from visit(ast.parse(path.read_text("utf-8")), "")
+
+
+def test_files_are_written_whole():
+  """By `fbnax.base.files` and `records`, or it is said here why not."""
+  wrong, known = [], set()
+  for root, sources in (
+    (ROOT, FILES),
+    (ROOT.parent, sorted((ROOT.parent / "launch").rglob("*.py"))),
+  ):
+    for path in sources:
+      for line, function in writers_of(path):
+        place = (path.relative_to(root).as_posix(), function)
+        known.add(place)
+        if place not in _WRITES:
+          wrong.append(f"{path}:{line}: use fbnax.base.files")
+  assert not wrong, "\n".join(wrong)
+  assert known == set(_WRITES), "exceptions that are none any more"
+
+
+def test_that_rule_can_fail(tmp_path):
+  lines = (
+    "path.write_text('a')",
+    "path.write_bytes(b'a')",
+    "open(path, 'w')",
+    "open(path, mode='ab')",
+    "path.open('wb')",
+    "path.open(mode='x')",
+    "np.save(path, a)",
+    "np.savez(path, a=a)",
+    "json.dump(a, out)",
+    "figure.savefig(path)",
+    "image.save(path, 'PNG')",
+    "shutil.copy(a, b)",
+    "tarfile.open(path, 'w:gz')",
+    "tarfile.open(name=path, mode='w:gz')",
+  )
+  file = tmp_path / "a.py"
+  for line in lines:
+    file.write_text(f"def f():\n  {line}\n")
+    assert list(writers_of(file)) == [(2, "f")], line
+  for line in (
+    "path.read_text()",
+    "open(path)",
+    "path.open('rb')",
+    "image.save(buffer, 'PNG')",
+    "np.savez(file, a=a)",
+    "table.save(path)",
+    "variables.copy()",
+    "Image.open(path)",
+  ):
+    file.write_text(f"def f():\n  {line}\n")
+    assert not list(writers_of(file)), line

@@ -100,9 +100,18 @@ class LatencyTable:
       OSError: it cannot be read.
     """
     try:
-      return cls(**latency_json.from_json(text.read(path)))
+      return cls.from_json(text.read(path))
     except ValueError as error:
       raise ValueError(f"{path}: {error}") from error
+
+  @classmethod
+  def from_json(cls, document: str) -> LatencyTable:
+    """The table of what `to_json` gave.
+
+    Raises:
+      ValueError: it is none; key, value and what is legal are named.
+    """
+    return cls(**latency_json.from_json(document))
 
   def save(self, path: str | os.PathLike[str]) -> None:
     """Writes the table: the file is replaced as a whole or not at all.

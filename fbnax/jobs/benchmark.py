@@ -9,7 +9,6 @@ up once all searches have ended.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from fbnax import __version__, report
-from fbnax.base.files import write_atomically
-from fbnax.base.json_values import to_json
+from fbnax.base import records
 from fbnax.jobs.benchmark_methods import ASSISTED, METHODS
 from fbnax.jobs.workdir import open_workdir
 from fbnax.search import tables
@@ -226,21 +224,12 @@ def _entry(
 
 
 def _write(file: Path, trajectory: Trajectory) -> None:
-  write_atomically(
-    file,
-    to_json(
-      {
-        "genotypes": trajectory.genotypes.tolist(),
-        "accuracies": trajectory.accuracies.tolist(),
-      }
-    ),
-  )
+  records.write(file, trajectory._asdict())
 
 
 def _read(file: Path) -> Trajectory | None:
-  try:
-    content = json.loads(file.read_text("utf-8"))
-  except FileNotFoundError:
+  content = records.read(file)
+  if content is None:
     return None
   accuracies = [np.nan if a is None else a for a in content["accuracies"]]
   return Trajectory(

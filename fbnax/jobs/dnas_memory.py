@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fbnax.base import files, json_values
+from fbnax.base import records
 from fbnax.jobs.config_values import all_numbers
 from fbnax.models import memory
 
@@ -25,13 +24,12 @@ def check(options: Sequence[int]) -> None:
 
 def measure(options: Sequence[int], folder: Path) -> list[dict[str, Any]]:
   """Bytes of a step in both forms, measured or read from an earlier start."""
-  kept = folder / KEPT
-  if not kept.exists():
+  kept: list[dict[str, Any]] | None = records.read(folder / KEPT)
+  if kept is None:
     rows = [
       {"form": form, **memory.step_bytes(form, k)._asdict()}
       for form in (memory.MASKS, memory.SEPARATE)
       for k in options
     ]
-    files.write_atomically(kept, json_values.to_json(rows) + "\n")
-  found: list[dict[str, Any]] = json.loads(kept.read_text("utf-8"))
-  return found
+    kept = records.write(folder / KEPT, rows)
+  return kept

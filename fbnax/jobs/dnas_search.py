@@ -7,7 +7,6 @@ trains networks does not build the supernet again.
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from fbnax import data
-from fbnax.base import files, json_values
+from fbnax.base import records
 from fbnax.costs import LatencyTable
 from fbnax.data import Dataset
 from fbnax.jobs import inputs
@@ -150,9 +149,9 @@ def run(
   Returns:
     `rows` of the epochs and `candidates`, the one to build first, as JSON.
   """
-  end = work.path / END
-  if end.exists():
-    return json.loads(end.read_text("utf-8"))
+  ended: dict[str, Any] | None = records.read(work.path / END)
+  if ended is not None:
+    return ended
   with work.phase("search"):
     searched = _search(config, task, work, progress)
   given = config.search
@@ -173,8 +172,8 @@ def run(
   }
   # Another kind of machine among several may have derived another network.
   found, _ = agreeing.by_first(lambda: (found, {}))
-  files.write_atomically(end, json_values.to_json(found) + "\n")
-  return json.loads(end.read_text("utf-8"))
+  ended = records.write(work.path / END, found)
+  return ended
 
 
 def batches(

@@ -34,7 +34,8 @@ def run(config: Any, workdir: str) -> None:
     classes = finished["dataset"]["num_classes"]
     channels = finished["dataset"]["channels"]
     space = inputs.space(_config_of(config, finished), channels)
-    model = predictor_files.load(f"{config.run}/{PREDICTOR}", space)
+    path = files.inside(config.run, f"{config.run}/{PREDICTOR}")
+    model = predictor_files.load(path, space)
     budgets = inputs.budgets(config, space, classes)
     with work.phase("evolution"):
       found = evolution.evolve(

@@ -8,7 +8,6 @@ StableHLO one is timed.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +84,11 @@ def _programs(
   dtype: Any,
   work: WorkDir,
 ) -> dict[str, Any]:
-  """Writes each program, and says how it compares and what it takes."""
+  """Makes each program, says how it compares and what it takes; writes all.
+
+  They are written when all are made, so that one that cannot be made leaves
+  nothing.
+  """
   network = saved.module.architecture
   given = saved.card["preprocessing"]
   mean, std = np.asarray(given["mean"]), np.asarray(given["std"])
@@ -100,6 +103,7 @@ def _programs(
   images = pixels if config.normalize else normal
   wanted = {n: np.asarray(apply(normal[:n])) for n in _BATCHES}
   programs: dict[str, Any] = {}
+  contents: dict[str, str | bytes] = {}
 
   def add(kind: str, file: str, content: bytes, call: Any) -> None:
     differences = [
@@ -111,7 +115,7 @@ def _programs(
       raise RuntimeError(
         f"{file}: logits differ from the network's by {max(differences)}"
       )
-    files.write_atomically(work.path / file, content)
+    contents[file] = content
     programs[kind] = {
       "file": file,
       "bytes": len(content),
@@ -126,14 +130,11 @@ def _programs(
     if call is None:
       call = jax.jit(exporting.function(steps))
     add("stablehlo", "model.stablehlo", program, call)
-    files.write_atomically(
-      work.path / "load.py", exporting.loader(shape, dtype)
-    )
+    contents["load.py"] = exporting.loader(shape, dtype)
   if config.onnx:
     with work.phase("onnx"):
       model = onnx_files.convert(steps, shape, dtype)
       add("onnx", "model.onnx", model, lambda x: onnx_files.run(model, x))
-  weights = _weights(saved, network, work.path)
   with work.phase("latency"):
     entry = timing.measure_function(
       call, images[:1], timing.Settings(repeats=config.repeats)
@@ -145,6 +146,9 @@ def _programs(
     "batch_size": 1,
     "budget_ms": config.budget_ms or None,
   }
+  for file, content in contents.items():
+    files.write_atomically(work.path / file, content)
+  weights = _weights(saved, network, work.path)
   return {"programs": programs, "weights": weights, "latency": latency}
 
 
@@ -205,8 +209,9 @@ def _budget(model: str) -> Any:
   """What the member was searched under, where its run says so."""
   directory = Path(model).absolute()
   try:
-    text = (directory.parents[1] / "result.json").read_text("utf-8")
-    members = json.loads(text).get("members", [])
+    run = directory.parents[1]
+    result = json_values.read(files.inside(run, run / "result.json"))
+    members = result.get("members", [])
   except (OSError, ValueError, IndexError, AttributeError):
     return None
   named = [m for m in members if m.get("name") == directory.name]

@@ -11,7 +11,6 @@ takes away, all of them or one by one.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from fbnax import __version__, report
-from fbnax.base import files, json_values
+from fbnax.base import records
 from fbnax.data import Dataset
 from fbnax.jobs import inputs
 from fbnax.jobs.benchmark import summary
@@ -190,7 +189,8 @@ def _searches(
     for variant, seed in pairs:
       name = f"{variant}-{seed}"
       end = folder / f"{name}.json"
-      if not end.exists():
+      entry = records.read(end)
+      if entry is None:
         with progress.phase(name, epochs) as advance:
           entry = _search(
             config,
@@ -201,8 +201,8 @@ def _searches(
             dnas.Checkpointing(work.path / "checkpoints" / name),
             advance,
           )
-        files.write_atomically(end, json_values.to_json(entry) + "\n")
-      found.append(json.loads(end.read_text("utf-8")))
+        entry = records.write(end, entry)
+      found.append(entry)
   return found
 
 

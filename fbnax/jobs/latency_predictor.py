@@ -9,7 +9,6 @@ latency table, which differentiable searches take.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ import jax
 import numpy as np
 
 from fbnax import __version__, report
-from fbnax.base.files import write_atomically
-from fbnax.base.json_values import to_json
+from fbnax.base import records
 from fbnax.costs import LatencyTable
 from fbnax.jobs import latency_predictor_data
 from fbnax.jobs.latency_predictor_data import Measured, file_name
@@ -33,6 +31,8 @@ STARTS = ("scratch", "warm")
 TABLES = "tables"
 _POINTS = 200  # Of a picture.
 
+Place = tuple[str, str, int, int]  # Device, start, count and seed of a score.
+
 
 def run(config: Any, workdir: str) -> None:
   """Scores every predictor, or those that are left, and leaves tables."""
@@ -40,9 +40,9 @@ def run(config: Any, workdir: str) -> None:
   with open_workdir(workdir, config.to_dict()) as work:
     if work.is_done():
       return
-    path = work.path / "scores.json"
-    scores = json.loads(path.read_text("utf-8")) if path.exists() else []
-    done = {_place(row) for row in scores}
+    rows = records.open_rows(
+      work.path / "scores.jsonl", lambda key, _: isinstance(key, tuple)
+    )
     kept = work.path / "checkpoints"
     for folder in (kept, work.path / TABLES):
       folder.mkdir(exist_ok=True)
@@ -54,6 +54,11 @@ def run(config: Any, workdir: str) -> None:
       for count in data.counts
       for seed in range(config.seed, config.seed + config.seeds)
     ]
+    done = {
+      place
+      for place in wanted
+      if place in rows.values and _has_table(config, data, kept, place)
+    }
     with (
       open_progress() as progress,
       work.phase("scores"),
@@ -63,9 +68,11 @@ def run(config: Any, workdir: str) -> None:
         if place not in done:
           device, start, count, _ = place
           known = others[device] if start == "warm" else {}
-          scores.append(_score(config, data, known, kept, *place))
-          write_atomically(path, to_json(scores))
+          row = _score(config, data, known, kept, *place)
+          if place not in rows.values:  # Or its table alone was lost.
+            rows.add({place: row})
           advance(1, device=device, measurements=count)
+    scores = [rows.values[place] for place in wanted]
     tables = [
       _table(config, data, scores, kept, work.path / TABLES, device)
       for device in data.devices
@@ -97,8 +104,18 @@ def run(config: Any, workdir: str) -> None:
   print(f"report: {page}")
 
 
-def _place(row: dict[str, Any]) -> tuple[str, str, int, int]:
-  return row["device"], row["start"], row["count"], row["seed"]
+def _leaves_table(config: Any, data: Measured, place: Place) -> bool:
+  """Whether what a place learns may become a device's table."""
+  _, _, count, seed = place
+  return count == data.counts[-1] and seed == config.seed
+
+
+def _has_table(config: Any, data: Measured, kept: Path, place: Place) -> bool:
+  """Whether the table of a place is there, or none is due."""
+  if not _leaves_table(config, data, place):
+    return True
+  device, start, *_ = place
+  return records.read(_kept(kept, device, start)) is not None
 
 
 def _score(
@@ -138,11 +155,11 @@ def _score(
       predict(data.genotypes[test]), data.columns[device][test]
     )
     kinds.append({"kind": kind, "validated": validated, **found._asdict()})
-  if count == data.counts[-1] and seed == config.seed:
+  if _leaves_table(config, data, (device, start, count, seed)):
     table = latency_learning.as_table(
       data.space, learned.predict, device=device
     )
-    table.save(_kept(kept, device, start))
+    records.write(_kept(kept, device, start), table.to_json())
   return {
     "device": device,
     "start": start,
@@ -174,7 +191,9 @@ def _table(
     if (row["device"], row["count"], row["seed"]) == (device, most, config.seed)
   ]
   best = min(rows, key=_validated)
-  table = LatencyTable.load(_kept(kept, device, best["start"]))
+  table = LatencyTable.from_json(
+    records.read(_kept(kept, device, best["start"]))
+  )
   path = folder / f"{file_name(device)}.json"
   table.save(path)
   _, test = data.split(config.seed, most)

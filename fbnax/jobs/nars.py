@@ -23,11 +23,11 @@ from fbnax.jobs import (
 )
 from fbnax.jobs.networks import read_teacher
 from fbnax.jobs.pool import draw_for
-from fbnax.jobs.workdir import WorkDir, open_workdir
+from fbnax.jobs.workdir import TRIALS, WorkDir, open_workdir
 from fbnax.search import nars, predictor_files
 from fbnax.search.budgets import Budget, cost_range
 from fbnax.search.planning import Options
-from fbnax.search.trials import TrialStore, open_store
+from fbnax.search.trials import open_store
 from fbnax.training.progress import Progress, open_progress
 
 SCHEMA_VERSION = 1
@@ -43,11 +43,8 @@ def run(config: Any, workdir: str) -> None:
   with open_workdir(workdir, started, _IGNORED) as work:
     if work.is_done():
       return
-    with (
-      open_progress() as progress,
-      open_store(work.path / "trials.sqlite") as store,
-    ):
-      result = design(config, work, store, progress)
+    with open_progress() as progress:
+      result = design(config, work, progress)
     work.write_result(result)
     page = report.write(work.path)
   for member in result["members"]:
@@ -58,9 +55,7 @@ def run(config: Any, workdir: str) -> None:
   print(f"report: {page}")
 
 
-def design(
-  config: Any, work: WorkDir, store: TrialStore, progress: Progress
-) -> dict[str, Any]:
+def design(config: Any, work: WorkDir, progress: Progress) -> dict[str, Any]:
   """All of the job but the report; returns `result.json`."""
   with work.phase("data"):
     dataset = inputs.dataset(config)
@@ -84,28 +79,31 @@ def design(
   scored = zero_cost_scores.scored(
     config.search, "config.search", space, config.space, work
   )
-  with evaluating.opened(config, space, dataset, train, validation) as evaluate:
-    found = nars.search(
-      space,
-      classes,
-      evaluate,
-      store,
-      options,
-      progress,
-      work.phase,
-      scored=scored,
-    )
-  predictor_files.save(work.path / PREDICTOR, found.model)
-  with work.phase("evolution"), progress.phase("evolution"):
-    chosen = members.evolve(config, space, classes, budgets, found, store)
-    chosen += members.scaled(config, chosen, space, classes)
+  with open_store(work.path / TRIALS) as store:
+    with evaluating.opened(
+      config, space, dataset, train, validation
+    ) as evaluate:
+      found = nars.search(
+        space,
+        classes,
+        evaluate,
+        store,
+        options,
+        progress,
+        work.phase,
+        scored=scored,
+      )
+    predictor_files.save(work.path / PREDICTOR, found.model)
+    with work.phase("evolution"), progress.phase("evolution"):
+      chosen = members.evolve(config, space, classes, budgets, found, store)
+      chosen += members.scaled(config, chosen, space, classes)
   jax.clear_caches()  # Programs of the search; see `train_network`.
   entries = members.train(config, work, dataset, chosen, teacher, progress)
   return {
     "schema_version": SCHEMA_VERSION,
     "fbnax_version": __version__,
     "job": "nars",
-    "config": config.to_dict(),
+    "config": zero_cost_scores.started_with(config),
     "dataset": facts,
     "space": {
       "name": space.name,

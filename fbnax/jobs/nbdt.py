@@ -219,23 +219,22 @@ def _network(config: Any, dataset: Dataset) -> tuple[AnyNetwork, Settings]:
 def _hierarchy(task: Task, plain: SavedModel) -> nbdt.Hierarchy:
   """The hierarchy of the plain network, kept for a run that goes on."""
   path = task.work.path / "hierarchies" / "before.json"
-  if path.exists():
-    return nbdt.Hierarchy.load(path)
-  found = None
-  if nbdt_inputs.needs_features(task.config.tree.hierarchy):
-    found = outputs.of_split(
-      plain.module, plain.settings(), plain.variables, task.train
+
+  def make() -> nbdt.Hierarchy:
+    found = None
+    if nbdt_inputs.needs_features(task.config.tree.hierarchy):
+      found = outputs.of_split(
+        plain.module, plain.settings(), plain.variables, task.train
+      )
+    return nbdt_inputs.hierarchy(
+      task.config.tree,
+      task.dataset.class_names,
+      final_weights(plain.variables),
+      found,
+      task.config.seed,
     )
-  tree = nbdt_inputs.hierarchy(
-    task.config.tree,
-    task.dataset.class_names,
-    final_weights(plain.variables),
-    found,
-    task.config.seed,
-  )
-  path.parent.mkdir(parents=True, exist_ok=True)
-  tree.save(path)
-  return tree
+
+  return nbdt_inputs.kept(path, make)
 
 
 def _train_tree(
@@ -257,7 +256,7 @@ def _train_tree(
   entry = _train(task, TREE, recipe, settings, supervised, start)
   if supervised.updates:
     last = nbdt_inputs.made_at(made, supervised.updates[-1])
-    tree = nbdt.Hierarchy.load(last)
+    tree = nbdt_inputs.kept(last)
   return entry, tree
 
 

@@ -6,13 +6,15 @@ Symbols: `N` images, `D` features, `K` classes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from fbnax import nbdt
+from fbnax.base import records
 from fbnax.data import Dataset
 from fbnax.jobs import inputs
 from fbnax.jobs.training import Supervised
@@ -217,16 +219,51 @@ def supervised(
     return Supervised(objective, nbdt.given(found))
 
   def renew(epoch: int, variables: Any) -> nbdt.Given:
-    path = made_at(directory, epoch)
-    if not path.exists():
-      made = hierarchy(tree, class_names, final_weights(variables))
-      directory.mkdir(parents=True, exist_ok=True)
-      made.save(path)
-    return nbdt.given(nbdt.Hierarchy.load(path))
+    made = kept(
+      made_at(directory, epoch),
+      lambda: hierarchy(tree, class_names, final_weights(variables)),
+    )
+    return nbdt.given(made)
 
   # Any tree will do as long as it counts for nothing.
   blank = nbdt.induce(np.eye(len(class_names)))
   return Supervised(objective, nbdt.given(blank, active=False), when, renew)
+
+
+def kept(
+  path: Path, make: Callable[[], nbdt.Hierarchy] | None = None
+) -> nbdt.Hierarchy:
+  """A hierarchy that a run makes once, for a run that goes on.
+
+  Its file, for people and their programs, has no place for a digest. A row
+  beside the file's folder has one (`fbnax.base.records`) and is what is gone on
+  with; the file is where that row is lost.
+
+  Args:
+    path: of the hierarchy's file.
+    make: makes it where there is none; None where there must be one.
+
+  Raises:
+    ValueError: the row is lost, and the file is none of a hierarchy.
+  """
+  folder = path.parent
+  folder.mkdir(parents=True, exist_ok=True)
+  rows = records.open_rows(folder.with_name(f"{folder.name}.jsonl"))
+  before = path.read_bytes() if path.exists() else None
+  row = rows.values.get(path.name)
+  if row is not None:
+    made = nbdt.Hierarchy.from_children(**row)
+  elif before is None and make is not None:
+    made = make()
+  else:
+    made = nbdt.Hierarchy.load(path)
+  if row is None:
+    row = {"children": made.children, "ids": made.ids, "labels": made.labels}
+    rows.add({path.name: row})
+  made.save(path)
+  if before is not None and before != path.read_bytes():
+    logging.warning("%s: not as it was written; it is made again", path)
+  return made
 
 
 def made_at(directory: Path, epoch: int) -> Path:

@@ -9,13 +9,12 @@ with the tree loss, with its tree in `members/NAME`.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fbnax import data, nbdt
-from fbnax.base import files, json_values
+from fbnax.base import records
 from fbnax.data import Dataset
 from fbnax.jobs import (
   nbdt_analyses,
@@ -92,18 +91,15 @@ def train_with_tree(
   plain_entry, plain = train(f"{name}-plain", recipe, settings)
   folder = directory / "members" / name
   made = directory / "hierarchies" / name
-  before = made / "before.json"
-  if before.exists():
-    tree = nbdt.Hierarchy.load(before)
-  else:
-    tree = nbdt_inputs.hierarchy(
+  tree = nbdt_inputs.kept(
+    made / "before.json",
+    lambda: nbdt_inputs.hierarchy(
       given,
       dataset.class_names,
       final_weights(plain.variables),
       seed=config.seed,
-    )
-    made.mkdir(parents=True, exist_ok=True)
-    tree.save(before)
+    ),
+  )
   start = None
   if given.finetune_epochs:
     settings = dataclasses.replace(settings, epochs=given.finetune_epochs)
@@ -119,7 +115,7 @@ def train_with_tree(
   )
   if supervised.updates:
     last = nbdt_inputs.made_at(made, supervised.updates[-1])
-    tree = nbdt.Hierarchy.load(last)
+    tree = nbdt_inputs.kept(last)
   known = _measured(dataset, folder, name, tree, plain_entry)
   return entry | {"tree": known | {"kind": given.hierarchy}}, trained
 
@@ -132,9 +128,9 @@ def _measured(
   plain: dict[str, Any],
 ) -> dict[str, Any]:
   """Accuracies of the tree, kept for a run that goes on; draws it."""
-  record = folder / TREE
-  if record.exists():
-    return json.loads(record.read_text("utf-8"))
+  known: dict[str, Any] | None = records.read(folder / TREE)
+  if known is not None:
+    return known
   saved = model_files.load(folder)
   found = outputs.of_split(
     saved.module,
@@ -160,5 +156,4 @@ def _measured(
     "nodes": nodes,
     "pictures": nbdt_pictures.listed(folder),
   }
-  files.write_atomically(record, json_values.to_json(known, indent=2) + "\n")
-  return known
+  return dict(records.write(folder / TREE, known))

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from fbnax import __version__, nbdt, report
-from fbnax.base import files, json_values
+from fbnax.base import records
 from fbnax.data import Dataset
 from fbnax.jobs import (
   inputs,
@@ -145,10 +145,9 @@ def _case(task: Task, cell: Cell, seed: int) -> dict[str, Any]:
   folder = task.work.path / "members" / name
   kind = Path(cell.hierarchy).stem
   record = folder / f"{kind}-{CASE}"
-  try:
-    return json.loads(record.read_text("utf-8"))
-  except FileNotFoundError:
-    pass
+  known: dict[str, Any] | None = records.read(record)
+  if known is not None:
+    return known
   images = task.seen_classes if cell.unseen else task.all_classes
   assert images is not None
   tree = nbdt_cells.tree_section(task.config, cell)
@@ -161,7 +160,7 @@ def _case(task: Task, cell: Cell, seed: int) -> dict[str, Any]:
   if cell.updates:
     last = nbdt_inputs.updates(tree, task.settings.epochs)[-1]
     path = nbdt_inputs.made_at(_made(task, name), last)
-    hierarchy = nbdt.Hierarchy.load(path)
+    hierarchy = nbdt_inputs.kept(path)
   elif hierarchy is None:
     hierarchy = _hierarchy(task, cell, seed, images)
   found = outputs.of_split(
@@ -192,7 +191,7 @@ def _case(task: Task, cell: Cell, seed: int) -> dict[str, Any]:
     case["superclasses"] = nbdt_measure.superclasses(
       of_held.logits, images.unseen, hierarchy
     )
-  files.write_atomically(record, json_values.to_json(case, indent=2) + "\n")
+  case = records.write(record, case)
   jax.clear_caches()  # Programs of this network; see `train_network`.
   return case
 
@@ -245,20 +244,19 @@ def _hierarchy(
   kind = Path(cell.hierarchy).stem
   ending = "-unseen" if cell.unseen else ""
   path = task.work.path / "hierarchies" / f"{kind}{ending}-seed{seed}.json"
-  if path.exists():
-    return nbdt.Hierarchy.load(path)
-  plain = Cell("", unseen=cell.unseen)
-  weights, found = _plain(task, f"{plain.network}-seed{seed}", images)
-  made = nbdt_inputs.hierarchy(
-    nbdt_cells.tree_section(task.config, cell),
-    images.dataset.class_names,
-    weights,
-    found() if nbdt_inputs.needs_features(cell.hierarchy) else None,
-    seed,
-  )
-  path.parent.mkdir(parents=True, exist_ok=True)
-  made.save(path)
-  return made
+
+  def make() -> nbdt.Hierarchy:
+    plain = Cell("", unseen=cell.unseen)
+    weights, found = _plain(task, f"{plain.network}-seed{seed}", images)
+    return nbdt_inputs.hierarchy(
+      nbdt_cells.tree_section(task.config, cell),
+      images.dataset.class_names,
+      weights,
+      found() if nbdt_inputs.needs_features(cell.hierarchy) else None,
+      seed,
+    )
+
+  return nbdt_inputs.kept(path, make)
 
 
 def _plain(task: Task, name: str, images: Images) -> Any:

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import nbdt
+from fbnax.base import files
 from fbnax.data import decoding, streaming
 from fbnax.report import markup
 from fbnax.training import augment, model_files
@@ -118,7 +119,7 @@ def _hierarchy(model: Path, classes: int) -> nbdt.Hierarchy | None:
     places.append(model.absolute().parents[1] / HIERARCHY)
   for place in places:
     if place.exists():
-      found = nbdt.Hierarchy.load(place)
+      found = nbdt.Hierarchy.load(files.inside(place.parent, place))
       if found.num_classes != classes:
         raise ValueError(
           f"{place} has {found.num_classes} classes; legal: {classes}, as the"

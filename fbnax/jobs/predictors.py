@@ -10,7 +10,6 @@ more: the predictor pretrained on costs and on these.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from fbnax import __version__, costs, report
-from fbnax.base.files import write_atomically
-from fbnax.base.json_values import to_json
+from fbnax.base import records
 from fbnax.jobs import inputs, parts, zero_cost_scores
 from fbnax.jobs.workdir import open_workdir, read_run
 from fbnax.search import learning_curves, tables
@@ -52,9 +50,12 @@ def run(config: Any, workdir: str) -> None:
     # The space of `config.run`, which is none of the user's own.
     scored = zero_cost_scores.scored(config, "config", space, "", work)
     learners = LEARNERS if scored is None else (*LEARNERS, WITH_PROXIES)
-    scores = _Scores(work.path / "scores.json")
+    scores = records.open_rows(
+      work.path / "scores.jsonl", lambda key, _: isinstance(key, tuple)
+    )
     learned = _Learned(work.path / "pretraining.json")
     total = len(counts) * len(learners) * config.seeds
+    found: list[dict[str, Any]] = []
     with (
       open_progress() as progress,
       work.phase("scores"),
@@ -66,22 +67,27 @@ def run(config: Any, workdir: str) -> None:
         )
         for count in counts:
           for name in learners:
-            if not scores.has(name, count, seed):
-              found = learning_curves.score(
+            place = (name, count, seed)
+            if place not in scores.values:
+              score = learning_curves.score(
                 make(name), seed, genotypes, labels, count, config.held_out
               )
-              scores.add(name, count, seed, found)
+              scores.add({place: score._asdict()})
+            found.append(
+              {"learner": name, "labels": count, "seed": seed}
+              | scores.values[place]
+            )
             advance(1, labels=count, seed=seed)
-    curves = _curves(scores.found, counts, learners)
+    curves = _curves(found, counts, learners)
     work.write_result(
       {
         "schema_version": SCHEMA_VERSION,
         "fbnax_version": __version__,
         "job": "predictors",
-        "config": config.to_dict(),
+        "config": zero_cost_scores.started_with(config),
         "space": {"name": space.name, "size": space.size, "rows": len(labels)},
         "label_deviation": float(np.std(labels)),
-        "scores": scores.found,
+        "scores": found,
         "proxies": None if scored is None else learned.facts(scored),
         "curves": curves,
         "saved": saved(curves),
@@ -128,42 +134,16 @@ def saved(curves: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
   return rows
 
 
-class _Scores:
-  """Scores by learner, labels and seed, kept in a file as they are made."""
-
-  def __init__(self, path: Path) -> None:
-    self.path = path
-    self.found: list[dict[str, Any]] = []
-    if path.exists():
-      self.found = json.loads(path.read_text("utf-8"))
-
-  def has(self, learner: str, count: int, seed: int) -> bool:
-    wanted = (learner, count, seed)
-    return any(
-      (s["learner"], s["labels"], s["seed"]) == wanted for s in self.found
-    )
-
-  def add(
-    self, learner: str, count: int, seed: int, score: learning_curves.Score
-  ) -> None:
-    self.found.append(
-      {"learner": learner, "labels": count, "seed": seed, **score._asdict()}
-    )
-    write_atomically(self.path, to_json(self.found))
-
-
 class _Learned:
   """How well the proxies were learned, by seed, kept in a file."""
 
   def __init__(self, path: Path) -> None:
     self.path = path
-    self.found: dict[str, dict[str, float]] = {}
-    if path.exists():
-      self.found = json.loads(path.read_text("utf-8"))
+    self.found: dict[str, dict[str, float]] = records.read(path) or {}
 
   def add(self, seed: int, metrics: dict[str, ProxyMetrics]) -> None:
     self.found[str(seed)] = {n: m.spearman for n, m in metrics.items()}
-    write_atomically(self.path, to_json(self.found, sort=False))
+    records.write(self.path, self.found)
 
   def facts(self, scored: Scored) -> dict[str, Any]:
     """Networks, and the mean rank correlation of each free label."""

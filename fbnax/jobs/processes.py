@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fbnax.base import files
 from fbnax.training import stopping
 
 LEGAL = "auto, or HOST:PORT/INDEX/COUNT with the address of process 0"
@@ -113,6 +114,7 @@ def _pack(path: Path) -> Any:
   """The work directory as bytes, `u8[n]`."""
   import numpy as np  # Not where flags alone are printed.
 
+  files.check_links(path)
   buffer = io.BytesIO()
   with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
     for item in sorted(path.iterdir()) if path.is_dir() else ():

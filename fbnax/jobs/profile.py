@@ -8,20 +8,18 @@ whole and compared with the sums of the table.
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from fbnax import __version__, report
-from fbnax.base.files import write_atomically
-from fbnax.base.json_values import to_json
+from fbnax.base import records
 from fbnax.base.ranks import correlations
 from fbnax.costs import LatencyTable
+from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key, keys, made_of_blocks
 from fbnax.jobs.named_spaces import named_space
 from fbnax.jobs.workdir import WorkDir, open_workdir
@@ -32,7 +30,9 @@ from fbnax.training.progress import Progress, open_progress
 
 SCHEMA_VERSION = 1
 TABLE = "latency.json"
-_NETWORKS = "networks.json"
+_BEGUN = "parts.json"
+_PARTS = "parts.jsonl"
+_NETWORKS = "networks.jsonl"
 # Seconds between two writings of the table.
 _INTERVAL = 1.0
 
@@ -172,37 +172,54 @@ def _parts(
   work: WorkDir,
   progress: Progress,
 ) -> LatencyTable:
-  """The table; `latency.json` always holds what was measured so far."""
-  path = work.path / TABLE
+  """The table; `latency.json` holds what was measured up to the last second.
+
+  What a run goes on from are the records: the table without entries, and a row
+  for each.
+  """
   wanted = profiler.wanted(space, config.widths)
-  if path.exists():
-    table = LatencyTable.load(path)
-    if table.device != device():
-      raise ValueError(
-        f"{path} was begun on {table.device!r}, this is {device()!r}; go on "
-        "there, or choose another work directory"
-      )
-  else:
-    table = profiler.begin(settings, config.widths)
-    table.save(path)
-  entries, rules = dict(table.entries), made_of_blocks(space.table)
+  begun = records.read(work.path / _BEGUN)
+  rows = records.open_rows(work.path / _PARTS)
+  if begun is None and rows.values:
+    # What the times were measured with is lost, and with it the times.
+    rows.path.unlink()
+    rows = records.open_rows(rows.path)
+  if begun is None:
+    begun = profiler.begin(settings, config.widths).to_json()
+    records.write(work.path / _BEGUN, begun)
+  table = LatencyTable.from_json(begun)
+  if table.device != device():
+    raise ValueError(
+      f"{work.path / TABLE} was begun on {table.device!r}, this is"
+      f" {device()!r}; go on there, or choose another work directory"
+    )
+  entries = {
+    key: Entry(*rows.values[key]) for key in wanted if key in rows.values
+  }
+  rules = made_of_blocks(space.table)
   left = [key for key in wanted if key not in entries]
+  new: dict[Key, Entry] = {}
   saved = time.monotonic()
+
+  def save() -> None:
+    rows.add(new)
+    new.clear()
+    dataclasses.replace(table, entries=entries).save(work.path / TABLE)
+
   done = len(wanted) - len(left)
   with progress.phase("parts", len(wanted), done) as advance:
     try:
       for key in left:
-        entries[key] = profiler.measure_part(
+        entries[key] = new[key] = profiler.measure_part(
           rules, wanted[key], settings, table.const
         )
         if time.monotonic() - saved > _INTERVAL:
-          dataclasses.replace(table, entries=entries).save(path)
+          save()
           saved = time.monotonic()
         advance(1, part=_kind(key), ms=entries[key].ms)
     finally:
-      table = dataclasses.replace(table, entries=entries)
-      table.save(path)
-  return table
+      save()
+  return dataclasses.replace(table, entries=entries)
 
 
 def _networks(
@@ -216,13 +233,14 @@ def _networks(
   """Random networks, what they take, and what the table says."""
   if not config.networks:
     return []
-  path = work.path / _NETWORKS
   genotypes = np.asarray(
     space.sample(jax.random.key(config.seed), config.networks)
   ).tolist()
-  found: list[dict[str, Any]] = _read(path)
-  with progress.phase("networks", len(genotypes), len(found)) as advance:
-    for genotype in genotypes[len(found) :]:
+  rows = records.open_rows(work.path / _NETWORKS)
+  with progress.phase("networks", len(genotypes), len(rows.values)) as advance:
+    for place, genotype in enumerate(genotypes):
+      if place in rows.values:
+        continue
       network = space.architecture(genotype)
       measured = profiler.measure_network(network, settings, table.const)
       own = keys(network)
@@ -234,15 +252,6 @@ def _networks(
         "predicted": table.latency(network),
         "interpolated": len(between) / len(own),
       }
-      found.append(row)
-      write_atomically(path, to_json(found))
+      rows.add({place: row})
       advance(1, ms=measured.ms, sum=row["predicted"])
-  return found
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-  try:
-    found: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
-  except FileNotFoundError:
-    return []
-  return found
+  return [rows.values[place] for place in range(len(genotypes))]

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs
-from fbnax.base import files, json_values
+from fbnax.base import json_values, records
 from fbnax.data import Dataset
 from fbnax.jobs import inputs
 from fbnax.jobs.networks import read_teacher
@@ -235,22 +235,19 @@ def _record(
   folder: Path, run: Run, case: Case, seeds: Sequence[int], found: Any
 ) -> None:
   identity = _identity(run, case, seeds)
-  text = json_values.to_json(
-    {"identity": identity, "trainings": found}, indent=2
+  records.write(
+    folder / f"{identity[:16]}.json", {"identity": identity, "trainings": found}
   )
-  files.write_atomically(folder / f"{identity[:16]}.json", text + "\n")
 
 
 def _recorded(
   folder: Path, run: Run, case: Case, seeds: Sequence[int]
 ) -> list[dict[str, Any]] | None:
   identity = _identity(run, case, seeds)
-  try:
-    text = (folder / f"{identity[:16]}.json").read_text("utf-8")
-    known = json.loads(text)
-    return known["trainings"] if known["identity"] == identity else None
-  except (FileNotFoundError, ValueError, KeyError, TypeError):
+  known = records.read(folder / f"{identity[:16]}.json")
+  if known is None or known["identity"] != identity:
     return None
+  return known["trainings"]
 
 
 def _entry(

@@ -4,22 +4,27 @@
 phase has taken over all starts and `compiling.json` those of them that went
 into programs before they ran, `result.json` its end; `lock` is held while a
 process works here. Starting the same command again resumes.
+
+A run that fails before it has left anything to go on from is forgotten, so that
+another one may be started in its place.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
-import json
 import os
+import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from absl import logging
 
+from fbnax.base import files, json_values, records
 from fbnax.base.files import naming, write_atomically
 from fbnax.base.flat import flat
 from fbnax.base.json_values import plain, to_json
@@ -32,7 +37,19 @@ _SECONDS = (TIMES, COMPILING)
 RESULT = "result.json"
 REPORT = "report.html"
 LOCK = "lock"
+TRIALS = "trials.sqlite"
+PROXIES = "proxies.json"
 _ABSENT = "(absent)"
+# What is there before a run has done anything.
+_BEFORE_WORK = (CONFIG, *_SECONDS, LOCK, PROXIES)
+_EVENTS = "tensorboard"  # Drawn from the metrics.
+# What jobs go on from, whatever its config was.
+_PROGRESS = (
+  *("checkpoints", "members", "hierarchies", "searches", "cases", TRIALS),
+  *("metrics.jsonl", "scores.jsonl", "parts.jsonl", "networks.jsonl"),
+  *("hierarchies.jsonl", "parts.json"),
+  *("search.json", "memory.json", "pretraining.json", "predictor0.npz"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +60,14 @@ class WorkDir:
     path: its absolute path.
     config: what the run was started with, as JSON gives it back.
     resumed: it was there before.
+    before: files and folders that were there, of a run that begins.
     lock: descriptor of the locked file; the lock goes with the process.
   """
 
   path: Path
   config: dict[str, Any]
   resumed: bool
+  before: frozenset[Path]
   lock: int
 
   @contextmanager
@@ -71,7 +90,7 @@ class WorkDir:
 
   def times(self) -> dict[str, float]:
     """Seconds by phase, in the order in which they first ended."""
-    return _read(self.path / TIMES) or {}
+    return records.read(self.path / TIMES) or {}
 
   def spent(self) -> dict[str, Any]:
     """`times` of a result.
@@ -85,14 +104,13 @@ class WorkDir:
     return {
       "phases": phases,
       "total": sum(phases.values()),
-      "compiling": _read(self.path / COMPILING) or {},
+      "compiling": records.read(self.path / COMPILING) or {},
     }
 
   def _add(self, file: str, name: str, seconds: float) -> None:
-    found = _read(self.path / file) or {}
+    found = records.read(self.path / file) or {}
     found[name] = found.get(name, 0.0) + seconds
-    text = to_json(found, indent=2, sort=False)
-    write_atomically(self.path / file, text + "\n")
+    records.write(self.path / file, found)
 
   def is_done(self) -> bool:
     """The run has written its result."""
@@ -124,15 +142,27 @@ class WorkDir:
     return self
 
   def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-    if kind is not None and issubclass(kind, ValueError):
-      self._forget_config()
+    # Being told to stop is no fault of the run.
+    if kind is not None and issubclass(kind, Exception):
+      # What cannot be taken away must not hide what happened.
+      with contextlib.suppress(OSError):
+        if next(work_left(self.path, self.before), None) is None:
+          self._forget()
     self.close()
 
-  def _forget_config(self) -> None:
-    """A run that was refused before it left anything binds no later one."""
-    if {file.name for file in self.path.iterdir()} <= {CONFIG, *_SECONDS, LOCK}:
-      for name in (CONFIG, *_SECONDS):
-        (self.path / name).unlink(missing_ok=True)
+  def _forget(self) -> None:
+    """A run that failed before it left anything binds no later one."""
+    files.clear_unfinished(self.path, own=True)
+    names = [*_BEFORE_WORK, *(p.name for p in self.path.glob(f"{TRIALS}*"))]
+    for path in (self.path / name for name in names):
+      if path.name != LOCK and path not in self.before:
+        path.unlink(missing_ok=True)
+    if self.path / _EVENTS not in self.before:
+      shutil.rmtree(self.path / _EVENTS, ignore_errors=True)
+    for folder, _, _ in os.walk(self.path, topdown=False):
+      if not self.resumed and Path(folder) not in {self.path, *self.before}:
+        with contextlib.suppress(OSError):  # It holds something.
+          os.rmdir(folder)
 
 
 def open_workdir(
@@ -148,21 +178,24 @@ def open_workdir(
 
   Raises:
     ValueError: it holds a run of another config (each key that differs is
-      named with both values), its `config.json` is damaged, or another process
-      works in it.
+      named with both values), its `config.json` is damaged or missing, another
+      process works in it, or a link in it leads out of it.
     OSError: it cannot be made or written.
   """
   path = Path(path).absolute()
   wanted = plain(config, "config")
   with naming(path, "cannot be made a work directory"):
     path.mkdir(parents=True, exist_ok=True)
+    files.check_links(path)
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
   try:
     _take(lock, path)
+    files.clear_unfinished(path, own=True)
     file = path / CONFIG
-    resumed = file.exists()
+    resumed = file.exists() or _is_of(path, wanted, ignore)
     found = wanted
-    if resumed:
+    before: frozenset[Path] = frozenset()
+    if file.exists():
       found = _read(file)
       if found is None:
         raise ValueError(
@@ -171,16 +204,51 @@ def open_workdir(
         )
       _compare(path, found, wanted, ignore)
     else:
+      if not resumed:
+        before = frozenset(path.rglob("*"))
       write_atomically(file, to_json(wanted, indent=2) + "\n")
   except BaseException:
     os.close(lock)
     raise
-  return WorkDir(path, found, resumed, lock)
+  return WorkDir(path, found, resumed, before, lock)
+
+
+def work_left(path: Path, before: Collection[Path] = ()) -> Iterator[Path]:
+  """The files that a run has left of its work, in all folders.
+
+  Neither what is there before a run has done anything, nor what is empty or was
+  never finished, nor a store without trials is of worth.
+
+  Args:
+    path: of its work directory.
+    before: files that are not the run's.
+  """
+  from fbnax.search import trials  # Slow to import.
+
+  for folder, folders, names in os.walk(path):
+    at_top = Path(folder) == path
+    passed = (_EVENTS,) if at_top else ()
+    folders[:] = sorted(
+      name
+      for name in folders
+      if name not in passed and not name.startswith(".unfinished-")
+    )
+    for name in sorted(names):
+      file = Path(folder, name)
+      if file in before or files.is_unfinished(name):
+        continue
+      if at_top and name in _BEFORE_WORK:
+        continue
+      if at_top and name.startswith(TRIALS) and trials.is_empty(path / TRIALS):
+        continue
+      if file.lstat().st_size:
+        yield file
 
 
 def is_done(path: str | Path) -> bool:
-  """A run has ended in this directory."""
-  return _read(Path(path) / RESULT) is not None
+  """A run has ended in this directory, and it is known of which config."""
+  path = Path(path)
+  return (path / CONFIG).exists() and _read(path / RESULT) is not None
 
 
 def read_run(path: str | Path, job: str) -> dict[str, Any]:
@@ -189,17 +257,17 @@ def read_run(path: str | Path, job: str) -> dict[str, Any]:
   Raises:
     ValueError: there is none; the file is named.
   """
-  file = Path(path) / RESULT
+  file = files.inside(path, Path(path) / RESULT)
   try:
-    result = json.loads(file.read_text("utf-8"))
-  except FileNotFoundError:
+    result = json_values.read_object(file)
+  except (FileNotFoundError, NotADirectoryError):
     raise ValueError(f"{path} holds no finished run: no {file}") from None
   except ValueError as error:
     raise ValueError(f"{file} is damaged: {error}") from error
-  found = result.get("job") if isinstance(result, dict) else None
+  found = result.get("job")
   if found != job:
     raise ValueError(f"{file} is of job {found!r}; legal: {job!r}")
-  return dict(result)
+  return result
 
 
 def describe(path: str | Path) -> str:
@@ -212,6 +280,8 @@ def describe(path: str | Path) -> str:
     return f"all is done: {path / end}"
   if (path / CONFIG).exists():
     return f"goes on in {path}"
+  if (path / RESULT).exists():
+    return f"finds a result without {CONFIG} in {path}"
   return f"starts in {path}"
 
 
@@ -232,17 +302,45 @@ def _take(lock: int, path: Path) -> None:
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
+def _is_of(path: Path, config: Any, ignore: Sequence[str]) -> bool:
+  """Whether a run of this config is in a directory without `config.json`.
+
+  Raises:
+    ValueError: there is a run of another config, or of an unknown one.
+  """
+  if (path / RESULT).exists():
+    result = _read(path / RESULT) or {}
+    if not isinstance(result.get("config"), dict):
+      raise ValueError(
+        f"{path}: holds a {RESULT} of an unknown config, without {CONFIG};"
+        " choose another work directory"
+      )
+    _compare(path, result["config"], config, ignore)
+    return True
+  for file in work_left(path):
+    name = file.relative_to(path)
+    if name.parts[0] in _PROGRESS:
+      raise ValueError(
+        f"{path}: holds {name} of a run, without {CONFIG}; choose another work"
+        " directory, or put back the config"
+      )
+  return False
+
+
 def _read(path: Path) -> dict[str, Any] | None:
-  """The JSON object in a file; None if there is no file, or no object in it."""
+  """The JSON object in a file; None if there is no file, or no object in it.
+
+  Raises:
+    ValueError: it is a link that leads out of its directory, or no file.
+  """
+  files.inside(path.parent, path)
   try:
-    with naming(path, "cannot be read"):
-      content = json.loads(path.read_text("utf-8"))
+    return json_values.read_object(path)
   except (FileNotFoundError, NotADirectoryError):
     return None
   except ValueError as error:
     logging.warning("%s: damaged: %s", path, error)
     return None
-  return content if isinstance(content, dict) else None
 
 
 def _compare(

@@ -2,16 +2,14 @@
 
 Networks of a space, or of a table of trained ones, are scored on one batch of
 images by one compiled program. What was scored is in `scores.jsonl`, a line for
-each network in an order that only the seed decides; a run that was stopped goes
-on from it, and one that has ended goes on with a larger sample.
+each network with its scores, its place in an order that only the seed decides,
+and a digest (`fbnax.base.records`); a run that was stopped goes on from it, and
+one that has ended goes on with a larger sample.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,6 +18,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from fbnax import __version__, models, report
+from fbnax.base import records
 from fbnax.jobs import inputs, zero_cost_summary
 from fbnax.jobs import zero_cost_networks as networks_lib
 from fbnax.jobs.workdir import WorkDir, open_workdir
@@ -127,49 +126,33 @@ def _scores(
   progress: Progress,
 ) -> dict[str, np.ndarray]:
   """The scores by proxy, `f64[n]` each; -inf ranks last."""
-  path = work.path / SCORES
-  rows = _read(path, names)
   total = len(found.genotypes)
-  if len(rows) < total:
+  rows = records.open_rows(
+    work.path / SCORES,
+    lambda key, row: isinstance(key, int) and len(row) == len(names),
+  )
+  left = [i for i in range(total) if i not in rows.values]
+  if left:
     key, init_key = jax.random.split(jax.random.key(config.seed))
     scorer = Scorer(names, found.network)
     with progress.phase("initial weights"):
       variables = networks_lib.initial(found, init_key, images.shape[-1])
-    with progress.phase("scores", total, len(rows)) as advance:
-      while len(rows) < total:
-        chunk = found.genotypes[len(rows) : len(rows) + config.chunk]
-        new = []
-        for genotype in chunk:
-          choice = models.one_hot(found.space, jnp.asarray(genotype))
+    with progress.phase("scores", total, total - len(left)) as advance:
+      for start in range(0, len(left), config.chunk):
+        new = {}
+        for place in left[start : start + config.chunk]:
+          genotype = jnp.asarray(found.genotypes[place])
+          choice = models.one_hot(found.space, genotype)
           scored = scorer(variables, images, labels, key, choice)
-          new.append([scored[name] for name in names])
+          new[place] = [scored[name] for name in names]
           advance(1)
-        _append(path, new)
-        rows += new
-  columns = np.asarray(rows[:total], np.float64).T
+        rows.add(new)
+  # A record has null for what ranks last.
+  columns = np.asarray(
+    [
+      [-math.inf if v is None else v for v in rows.values[i]]
+      for i in range(total)
+    ],
+    np.float64,
+  ).T
   return dict(zip(names, columns, strict=True))
-
-
-def _read(path: Path, names: tuple[str, ...]) -> list[list[float]]:
-  """What was scored; a line that a kill cut off is cut away."""
-  try:
-    text = path.read_text("utf-8")
-  except FileNotFoundError:
-    return []
-  whole = text[: text.rfind("\n") + 1]
-  if whole != text:
-    path.write_text(whole, "utf-8")
-  return [
-    [-math.inf if v is None else v for v in json.loads(line)]
-    for line in whole.splitlines()
-  ]
-
-
-def _append(path: Path, rows: list[list[float]]) -> None:
-  """Adds rows, each float to the last bit, and waits until they are kept."""
-  with path.open("a", encoding="utf-8") as file:
-    for row in rows:
-      values = [v if math.isfinite(v) else None for v in row]
-      file.write(json.dumps(values) + "\n")
-    file.flush()
-    os.fsync(file.fileno())

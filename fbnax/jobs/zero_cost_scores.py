@@ -9,7 +9,6 @@ Symbols: `m` scored networks, `D` decisions.
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,12 @@ from typing import Any
 import numpy as np
 from ml_collections import config_dict
 
-from fbnax.base.files import write_atomically
-from fbnax.base.json_values import to_json
+from fbnax.base import records
 from fbnax.jobs import inputs, parts, zero_cost_networks
-from fbnax.jobs.workdir import WorkDir, read_run
+from fbnax.jobs.workdir import PROXIES, WorkDir, read_run
 from fbnax.search.free_labels import LEAST, Scored
 from fbnax.search.pretraining import COSTS
 from fbnax.spaces import SearchSpace
-
-KEPT = "proxies.json"
 
 
 def scored(
@@ -49,11 +45,11 @@ def scored(
   """
   if not given.get("proxies", ""):
     return None
-  file = work.path / KEPT
-  if not file.exists():
+  file = work.path / PROXIES
+  kept = records.read(file)
+  if kept is None:
     found = read(given.proxies, given.proxy_names, space, named, key)
-    write_atomically(file, to_json(found._asdict(), sort=False) + "\n")
-  kept = json.loads(file.read_text("utf-8"))
+    kept = records.write(file, found._asdict())
   return Scored(
     np.asarray(kept["genotypes"], np.int32),
     {name: _column(values) for name, values in kept["scores"].items()},

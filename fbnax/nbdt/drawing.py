@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from fbnax.base import files
 from fbnax.nbdt import sketch as sketching
 from fbnax.nbdt.hierarchy import Hierarchy
 
@@ -88,12 +89,13 @@ def save_picture(
 
   Raises:
     ValueError: another ending, or what `tree_svg` raises.
+    OSError: it cannot be written; what was there stays.
   """
   path = Path(path)
   if path.suffix == ".svg":
-    path.write_text(tree_svg(hierarchy, **options), "utf-8")
+    files.write_atomically(path, tree_svg(hierarchy, **options))
   elif path.suffix == ".png":
-    path.write_bytes(_png(hierarchy, dpi, **options))
+    files.write_atomically(path, _png(hierarchy, dpi, **options))
   else:
     raise ValueError(f"path is {str(path)!r}; legal endings: .svg, .png")
   return path

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from fbnax.base.files import write_atomically
+from fbnax.base.files import check_links, write_atomically
 from fbnax.report.autobuild_page import autobuild_page
 from fbnax.report.autobuild_schema import AutobuildResult
 from fbnax.report.benchmark_page import benchmark_page
@@ -72,9 +72,11 @@ def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
     The path of the report.
 
   Raises:
-    ValueError: `result.json` is missing, of another schema version or broken;
-      file, key and what was found are named.
+    ValueError: `result.json` is missing, of another schema version or broken,
+      or a link leads out of the directory; file, key and what was found are
+      named.
   """
+  check_links(workdir)
   job = job_of(workdir)
   if job in _PAGES:
     schema, make = _PAGES[job]

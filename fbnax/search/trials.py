@@ -14,6 +14,7 @@ SHA-256 of what it holds.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -263,6 +264,20 @@ def open_store(path: str | Path) -> TrialStore:
       connection.close()
       raise
   return store
+
+
+def is_empty(path: str | Path) -> bool:
+  """Whether no trial is recorded in a store, or there is none."""
+  path = Path(path)
+  if not path.exists() or not path.stat().st_size:
+    return True
+  try:
+    connection = sqlite3.connect(path)
+    with contextlib.closing(connection):
+      row = connection.execute("SELECT id FROM trials LIMIT 1").fetchone()
+  except sqlite3.DatabaseError:  # Damaged, or another program's.
+    return False
+  return row is None
 
 
 def _check(store: TrialStore) -> None:

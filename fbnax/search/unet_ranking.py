@@ -42,13 +42,13 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base.files import write_atomically
 from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.search import (
   ensemble,
@@ -213,7 +213,7 @@ def main(arguments: list[str]) -> int:
     "--exhaustive", action="store_true", help="run the baseline, too"
   )
   given = vars(parser.parse_args(arguments))
-  path, output = given.pop("labels"), Path(given.pop("output"))
+  path, output = given.pop("labels"), given.pop("output")
   began: dict[str, float] = {}
   first: dict[str, int] = {}
 
@@ -230,7 +230,7 @@ def main(arguments: list[str]) -> int:
   try:
     data = labelled.load(path, unet.space())
     result = rank(data, given.pop("label"), **given, on_step=show)
-    output.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    write_atomically(output, json.dumps(result, indent=1) + "\n")
   except (ValueError, OSError) as error:
     print(f"error: {error}", file=sys.stderr)
     return 2

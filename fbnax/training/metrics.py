@@ -6,13 +6,14 @@ the file, and each has its own folder under `tensorboard/`.
 
 A run that is resumed at a step repeats what came after it, so opening it there
 drops its lines of that step and later ones; TensorBoard is told to forget them
-(`purge_step`). A line that a kill cut in half is dropped too.
+(`purge_step`). A line that a kill cut in half is dropped too, and one that is
+no line of metrics, with a warning. The lines are for people and their programs
+and carry no digest: no run goes on from what they say.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import re
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from fbnax.base import json_values, records
 from fbnax.base.files import naming, write_atomically
 from fbnax.base.json_values import plain, to_json
 
@@ -58,8 +60,7 @@ class MetricsWriter:
     if "run" in values:
       raise ValueError(f"run={values['run']!r}: no metric may be called so")
     line = to_json({"run": self.run, "step": step, **values}, sort=False)
-    with naming(self.path, "cannot be written"), self.path.open("ab") as file:
-      file.write(line.encode() + b"\n")
+    records.append(self.path, line.encode() + b"\n")
     if self.board is not None:
       for name, value in values.items():
         if np.ndim(value) == 0:
@@ -123,15 +124,21 @@ def _repair(path: Path, run: str, step: int) -> None:
   end = sum(len(line) + 1 for line in lines[:-1])
   if lines[-1]:
     os.truncate(path, end)
-  kept = [line for line in lines[:-1] if _stays(line, path, run, step)]
+  kept = [
+    line
+    for number, line in enumerate(lines[:-1], 1)
+    if _stays(line, f"{path}: line {number}", run, step)
+  ]
   if len(kept) < len(lines) - 1:
-    write_atomically(path, "".join(f"{line.decode()}\n" for line in kept))
+    write_atomically(path, b"".join(line + b"\n" for line in kept))
 
 
-def _stays(line: bytes, path: Path, run: str, step: int) -> bool:
+def _stays(line: bytes, where: str, run: str, step: int) -> bool:
   try:
-    entry = json.loads(line)
-    return entry["run"] != run or entry["step"] < step
+    entry = json_values.parse(line.decode(), where)
+    if isinstance(entry["run"], str) and type(entry["step"]) is int:
+      return bool(entry["run"] != run or entry["step"] < step)
   except (ValueError, KeyError, TypeError):
-    logging.warning("%s: no line of metrics, dropped: %r", path, line[:80])
-    return False
+    pass
+  logging.warning("%s is no line of metrics, dropped: %r", where, line[:80])
+  return False

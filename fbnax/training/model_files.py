@@ -99,12 +99,13 @@ def load(directory: str | Path) -> SavedModel:
 
   Raises:
     ValueError: there is no model, or its card or weights are damaged or of
-      another version; the file is named. `DamagedError` where it is the
-      weights.
+      another version, or a link leads out of the directory; the file is named.
+      `DamagedError` where it is the weights.
   """
   from fbnax.training import checkpoints  # Orbax is slow to import.
 
   directory = Path(directory)
+  files.check_links(directory)
   path = directory / CARD
   try:
     card = json.loads(path.read_text("utf-8"))

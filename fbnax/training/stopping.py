@@ -9,6 +9,10 @@ callback of the garbage collector (JAX has one) it is printed and forgotten. So
 it is raised again until something handles it, which cleaning up does: that is
 not disturbed.
 
+While modules are imported it is held back until that is done: JAX and other
+libraries of C++ end in a segmentation fault where Python raises in the middle
+of their import. Who asks twice then ends the process at once.
+
 Of several processes, all are to stop after the same step, or the others would
 wait for the first: in such loops they ask each other. Elsewhere the one that is
 told stops, and the others end as soon as they miss it.
@@ -21,10 +25,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from types import FrameType
+from typing import NoReturn
 
 _AGAIN = 2.0  # Seconds.
+_SOON = 0.05  # Seconds between looks whether imports are done.
 _TOGETHER = 10  # Steps between those after which processes ask each other.
+_IMPORTS = "<frozen importlib._bootstrap>"  # The file of frames that import.
 _STOPPED = 128  # Exit codes from here on are of signals, as shells have them.
 
 # What a handler of signals can be asked and can tell, of which a process has
@@ -34,7 +41,10 @@ _code: int | None = None
 
 
 def listen() -> None:
-  """Takes the signals over; `heard` gives up raising."""
+  """Takes the signals over; `heard` gives up raising.
+
+  To be called before anything slow is imported.
+  """
   signal.signal(signal.SIGTERM, _stop)
   signal.signal(signal.SIGINT, _stop)
 
@@ -44,6 +54,31 @@ def heard() -> None:
   global _code
   _code = None
   signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def run(program: Callable[[], int], words: str) -> int:
+  """Runs a program that may be stopped from its first moment on.
+
+  Args:
+    program: imports what is slow itself; gives the exit code.
+    words: what is printed where it is stopped.
+
+  Returns:
+    The exit code, of the signal where it is stopped.
+  """
+  listen()
+  try:
+    return program()
+  except KeyboardInterrupt as stop:
+    heard()
+    print(words, file=sys.stderr)
+    return stop.args[0] if stop.args else _STOPPED + signal.SIGINT
+
+
+def answer() -> None:
+  """Stops if it was asked for during imports, which are done here."""
+  if _code is not None and not _held:
+    stop()
 
 
 @contextlib.contextmanager
@@ -126,20 +161,39 @@ def _several() -> bool:
   )
 
 
-def _stop(number: int, _: Any) -> None:
+def _stop(number: int, frame: FrameType | None) -> None:
   global _code
   code = _STOPPED + number
   if _held and _code is None:
     _code = code
     return
+  importing = _is_importing(frame)
+  if importing and _code is not None:
+    os._exit(code)
 
-  def again(*_: Any) -> None:
+  def again(_: int, frame: FrameType | None) -> None:
+    if _is_importing(frame) or (_held and _code is not None):
+      return
     if not _is_handled(sys.exc_info()[1]):
+      signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
       raise KeyboardInterrupt(code)
 
   signal.signal(signal.SIGALRM, again)
+  if importing:
+    _code = code
+    signal.setitimer(signal.ITIMER_REAL, _SOON, _SOON)
+    return
   signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
   raise KeyboardInterrupt(code)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+  """Whether an import is what a frame runs, or what runs the frame."""
+  while frame is not None:
+    if frame.f_code.co_filename == _IMPORTS:
+      return True
+    frame = frame.f_back
+  return False
 
 
 def _is_handled(error: BaseException | None) -> bool:

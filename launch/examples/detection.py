@@ -27,6 +27,7 @@ top, right, bottom in pixels.
 
 import argparse
 import functools
+import pathlib
 import time
 
 import flax.linen as nn
@@ -36,6 +37,7 @@ import numpy as np
 import optax
 
 from fbnax import models, spaces
+from fbnax.base import files
 from fbnax.training import model_files
 
 SHAPES = ("ellipse", "rectangle", "triangle")
@@ -261,7 +263,8 @@ def draw(path, images, detections):
         )
         words = f"{SHAPES[kind]} {score:.0%}"
         axis.text(left, top - 1, words, color=color, fontsize=8)
-  figure.savefig(path)
+  with files.writing(path) as file:
+    figure.savefig(file, format=pathlib.Path(path).suffix[1:] or "png")
   plt.close(figure)
 
 

@@ -3,12 +3,14 @@
 import importlib.util
 import json
 import pathlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from fbnax import spaces
+from fbnax.base import records
 from fbnax.jobs import benchmark
 from fbnax.search import tables
 
@@ -99,7 +101,7 @@ def test_a_search_is_judged_by_the_test_accuracy_of_its_best(finished, table):
   row = {tuple(g): i for i, g in enumerate(genotypes.tolist())}
   for search in _result(finished[1])["searches"]:
     name = f"{search['method']}-{search['seed']}.json"
-    kept = json.loads((finished[1] / "searches" / name).read_text())
+    kept = records.read(finished[1] / "searches" / name)
     asked = [row[tuple(g)] for g in kept["genotypes"]]
     assert len(set(asked)) == search["evaluations"] == 12
     np.testing.assert_array_equal(kept["accuracies"], validation[asked])
@@ -204,7 +206,16 @@ def test_started_again_it_searches_nothing(finished, monkeypatch, capsys):
   assert "nars: test accuracy" in capsys.readouterr().out
 
 
-def test_only_what_is_missing_is_searched_again(finished, monkeypatch):
+def _altered(path):
+  path.write_text(path.read_text().replace("0.", "0.9", 1))
+
+
+def _of_another_seed(path):
+  path.write_bytes(path.with_name("random-0.json").read_bytes())
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, _altered, _of_another_seed])
+def test_only_what_is_missing_is_searched_again(finished, monkeypatch, lose):
   config, workdir = finished
   before = _result(workdir)
   made = []
@@ -215,7 +226,7 @@ def test_only_what_is_missing_is_searched_again(finished, monkeypatch):
     return random(config, seed, *rest)
 
   monkeypatch.setitem(benchmark.METHODS, "random", counted)
-  (workdir / "searches" / "random-1.json").unlink()
+  lose(workdir / "searches" / "random-1.json")
   (workdir / "result.json").unlink()
   benchmark.run(config, str(workdir))
   assert made == [1]

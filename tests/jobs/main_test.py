@@ -4,12 +4,14 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from fbnax import jobs, report
 from fbnax.jobs import compiling
 
+ROOT = pathlib.Path(jobs.__file__).parents[2]
 CONFIG = """
 import ml_collections
 
@@ -154,6 +156,8 @@ def test_a_fault_of_the_program_keeps_its_traceback(place):
   code, _, err = run(place, "--config=config.py", "--config.behaviour=library")
   assert code == 1
   assert "Traceback" in err and "trial_job.py" in err and "reshape" in err
+  # Nor does it bind the work directory.
+  assert os.listdir(place / "runs/trial") == ["lock"]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +173,51 @@ def test_being_stopped(place, sent, code):
   assert err == "stopped; the same command goes on from here\n"
   # Nothing holds it; the same command does go on.
   assert run(place, "--config=config.py")[0] == 0
+
+
+def _stopped_early(place, delay, sent, *command):
+  """Exit code and the rest of what a process says that was told at once."""
+  process = subprocess.Popen(
+    [sys.executable, "-m", *command],
+    cwd=place,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+  )
+  time.sleep(delay)
+  process.send_signal(sent)
+  _, err = process.communicate(timeout=60)
+  return process.returncode, err
+
+
+TRAIN = ("fbnax.main", f"--config={ROOT}/configs/train.py", "--workdir=run")
+PREDICT = ("fbnax.predict", "no_model", "no_image.png")
+
+
+# The first moments are of Python itself.
+@pytest.mark.parametrize(
+  "command, sent, delay",
+  [
+    (TRAIN, signal.SIGTERM, 0.6),
+    (TRAIN, signal.SIGINT, 1.2),
+    (PREDICT, signal.SIGTERM, 0.8),
+  ],
+)
+def test_a_signal_while_jax_is_imported(place, command, sent, delay):
+  code, err = _stopped_early(place, delay, sent, *command)
+  assert code == 128 + sent, err
+  assert err.startswith("stopped") and "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_signal_at_any_moment_of_the_start(place):
+  codes = {}
+  for i in range(30):
+    delay = 0.5 + 0.12 * i
+    codes[delay], err = _stopped_early(place, delay, signal.SIGTERM, *TRAIN)
+    assert "Traceback" not in err, (delay, err)
+  assert set(codes.values()) == {128 + signal.SIGTERM}, codes
 
 
 @pytest.mark.parametrize(

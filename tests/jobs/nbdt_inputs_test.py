@@ -211,3 +211,39 @@ def test_tables_that_cannot_be_made(changes, message):
   )
   with pytest.raises(ValueError, match=message):
     nbdt_cells.plan(given)
+
+
+def _other():
+  return nbdt.Hierarchy.from_children([[0, 1], [2, 3], [4, 5]])
+
+
+def _never():
+  raise AssertionError("made again")
+
+
+@pytest.mark.parametrize("lose", ["file", "altered file", "cut file", "row"])
+def test_a_hierarchy_that_was_made_is_gone_on_with(tmp_path, lose, caplog):
+  path = tmp_path / "hierarchies" / "before.json"
+  tree = nbdt_inputs.kept(
+    path, lambda: nbdt.Hierarchy.from_children([[0, 3], [1, 2], [4, 5]])
+  )
+  content, row = path.read_bytes(), tmp_path / "hierarchies.jsonl"
+  assert nbdt_inputs.kept(path, _never).children == tree.children
+  assert not caplog.records
+  if lose == "file":
+    path.unlink()
+  elif lose == "altered file":
+    _other().save(path)
+  elif lose == "cut file":
+    path.write_bytes(content[:50])
+  else:
+    row.write_text(row.read_text().replace("[0,", "[1,"))
+  again = nbdt_inputs.kept(path, _never)
+  assert again.children == tree.children
+  assert path.read_bytes() == content
+  assert ("it is made again" in caplog.text) == (lose != "file")
+
+
+def test_a_hierarchy_that_is_lost_is_told(tmp_path):
+  with pytest.raises(ValueError, match=r"epoch_0003\.json: no such hierarchy"):
+    nbdt_inputs.kept(nbdt_inputs.made_at(tmp_path / "hierarchies", 3))

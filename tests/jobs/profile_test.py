@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from fbnax import spaces
+from fbnax.base import records
 from fbnax.costs import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key, space_keys
@@ -94,17 +95,17 @@ def test_started_again_it_measures_only_what_is_missing(
 ):
   config, done = finished
   table = LatencyTable.load(done / "latency.json")
-  rows = json.loads((done / "networks.json").read_text())
+  rows = _result(done)["networks"]
   lost = sorted(table.entries)[1:3]
   kept = {k: e for k, e in table.entries.items() if k not in lost}
   workdir = tmp_path / "again"
   workdir.mkdir()
-  for name in ("config.json", "times.json"):
+  for name in ("config.json", "times.json", "parts.json", "networks.jsonl"):
     (workdir / name).write_text((done / name).read_text())
-  LatencyTable(
-    kept, const=table.const, device=table.device, interpolate=True
-  ).save(workdir / "latency.json")
-  (workdir / "networks.json").write_text(json.dumps(rows[:2]))
+  records.open_rows(workdir / "parts.jsonl").add(kept)
+  lines = (done / "networks.jsonl").read_text().splitlines(True)
+  damaged = lines[2].replace('"measured": ', '"measured": 1')
+  (workdir / "networks.jsonl").write_text("".join([*lines[:2], damaged]))
   measured, networks = [], []
 
   def part(_, part, settings, overhead):
@@ -144,9 +145,35 @@ def test_started_again_it_measures_only_what_is_missing(
 
 def test_a_table_of_another_device_is_not_gone_on_with(finished, tmp_path):
   config, _ = finished
-  LatencyTable({}, device="a phone").save(tmp_path / "latency.json")
+  table = LatencyTable({}, device="a phone")
+  records.write(tmp_path / "parts.json", table.to_json())
   with pytest.raises(ValueError, match=r"was begun on 'a phone', this is 'CPU"):
     profile.run(config, str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["parts.json", "parts.jsonl"])
+def test_altered_times_are_measured_again(
+  finished, tmp_path, monkeypatch, name
+):
+  """All of them where what they were measured with is lost."""
+  config, done = finished
+  for file in ("config.json", "parts.json", "parts.jsonl", "networks.jsonl"):
+    (tmp_path / file).write_text((done / file).read_text())
+  path = tmp_path / name
+  path.write_text(path.read_text().replace("0.", "9.", 1))
+  measured = []
+
+  def part(_, part, settings, overhead):
+    measured.append(part)
+    return Entry(0.5, 0.1, settings.repeats)
+
+  monkeypatch.setattr(profiler, "measure_part", part)
+  profile.run(config, str(tmp_path))
+  table = LatencyTable.load(done / "latency.json")
+  again = LatencyTable.load(tmp_path / "latency.json")
+  assert len(measured) == (1 if name == "parts.jsonl" else len(table.entries))
+  differ = [k for k in table.entries if table.entries[k] != again.entries[k]]
+  assert len(differ) == len(measured)
 
 
 def test_agreement_in_numbers():

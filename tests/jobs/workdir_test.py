@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import signal
@@ -10,7 +11,11 @@ import ml_collections
 import numpy as np
 import pytest
 
-from fbnax.jobs import workdir
+from fbnax import jobs
+from fbnax.base import records
+from fbnax.jobs import nars, train, workdir
+from fbnax.search import trials
+from tests.jobs.autobuild_test import config_of
 
 CONFIG = {"job": "nars", "seed": 0, "training": {"epochs": 3, "sizes": (8, 12)}}
 
@@ -27,31 +32,178 @@ def test_starts_and_goes_on(tmp_path):
     assert opened.resumed
 
 
-def test_a_run_that_was_refused_binds_no_later_one(tmp_path):
-  other = CONFIG | {"seed": 1}
+def _names(folder):
+  return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+
+
+class OfALibraryError(Exception):
+  """Of a kind that nobody here knows."""
+
+
+@pytest.mark.parametrize(
+  "error",
+  [
+    ValueError("budget"),
+    KeyError("max_images"),
+    OSError(28, "No space left on device"),
+    AttributeError("config has no key"),
+    RecursionError(),
+    OfALibraryError(),
+  ],
+)
+def test_a_run_that_was_refused_binds_no_later_one(tmp_path, error):
+  """Whatever refused it, and whatever it made before that is of no worth."""
+  (tmp_path / "notes.txt").write_text("the user's own")
+  (tmp_path / "empty").mkdir()
   with (
-    pytest.raises(ValueError, match="budget"),
+    pytest.raises(type(error)),
     workdir.open_workdir(tmp_path, CONFIG) as opened,
     opened.phase("data"),
+    trials.open_store(tmp_path / "trials.sqlite") as store,
   ):
-    raise ValueError("budget")
-  with workdir.open_workdir(tmp_path, other) as opened:
+    store.decide("plan/round 0", [1, 2])
+    (tmp_path / "searches").mkdir()
+    (tmp_path / "checkpoints" / "a" / ".unfinished-00000001").mkdir(
+      parents=True
+    )
+    (tmp_path / "checkpoints/a/.unfinished-00000001/d").write_text("half")
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "tensorboard" / "events.1").write_text("begun")
+    (tmp_path / "metrics.jsonl").touch()
+    (tmp_path / ".result.json.1.tmp").write_text("half")
+    raise error
+  assert not (tmp_path / "config.json").exists()
+  assert not (tmp_path / "trials.sqlite").exists()
+  assert (tmp_path / "notes.txt").exists() and (tmp_path / "empty").exists()
+  with workdir.open_workdir(tmp_path, CONFIG | {"seed": 1}) as opened:
     assert not opened.resumed and opened.times() == {}
-  # What has left something is kept, and so is what was stopped.
-  (tmp_path / "trials.sqlite").touch()
+
+
+def _trial(folder):
+  with trials.open_store(folder / "trials.sqlite") as store:
+    store.record([trials.Trial(0, 0, (1,))])
+
+
+def _member(folder):
+  (folder / "members" / "a").mkdir(parents=True)
+  (folder / "members" / "a" / "model.json").write_text("{}")
+
+
+def _scores(folder):
+  records.open_rows(folder / "scores.jsonl").add({0: [1.0]})
+
+
+@pytest.mark.parametrize("leave", [_trial, _member, _scores])
+def test_what_has_left_work_is_kept(tmp_path, leave):
   with (
     pytest.raises(ValueError, match="damaged"),
-    workdir.open_workdir(tmp_path, other),
+    workdir.open_workdir(tmp_path, CONFIG) as opened,
+    opened.phase("search"),
   ):
+    leave(tmp_path)
     raise ValueError("damaged")
-  (tmp_path / "trials.sqlite").unlink()
+  before = _names(tmp_path)
+  assert {"config.json", "times.json"} < {*before}
+  # So it is where a run that goes on is refused.
   with (
-    pytest.raises(KeyboardInterrupt),
-    workdir.open_workdir(tmp_path, other),
+    pytest.raises(OfALibraryError),
+    workdir.open_workdir(tmp_path, CONFIG) as opened,
   ):
-    raise KeyboardInterrupt
-  with pytest.raises(ValueError, match="seed: there 1, now 0"):
+    assert opened.resumed
+    raise OfALibraryError
+  assert _names(tmp_path) == before
+  with pytest.raises(ValueError, match="seed: there 0, now 1"):
+    workdir.open_workdir(tmp_path, CONFIG | {"seed": 1})
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_run_that_was_stopped_is_kept(tmp_path, stop):
+  with pytest.raises(stop), workdir.open_workdir(tmp_path, CONFIG):
+    raise stop
+  with pytest.raises(ValueError, match="seed: there 0, now 1"):
+    workdir.open_workdir(tmp_path, CONFIG | {"seed": 1})
+
+
+def test_a_result_without_its_config(tmp_path):
+  """It is done under the config that it says, and under no other."""
+  with workdir.open_workdir(tmp_path, CONFIG) as opened:
+    opened.write_result({"config": CONFIG, "accuracy": 0.5})
+  (tmp_path / "config.json").unlink()
+  assert not workdir.is_done(tmp_path)
+  assert "all is done" not in workdir.describe(tmp_path)
+  with pytest.raises(ValueError, match="seed: there 0, now 5"):
+    workdir.open_workdir(tmp_path, CONFIG | {"seed": 5})
+  assert not (tmp_path / "config.json").exists()
+  with workdir.open_workdir(tmp_path, CONFIG) as opened:
+    assert opened.resumed and opened.is_done()
+  assert "all is done" in workdir.describe(tmp_path)
+
+
+@pytest.mark.parametrize(
+  "result", ['{"accuracy": 1}', '{"config": 3}', "{", ""]
+)
+def test_a_result_of_nobody_knows_which_config(tmp_path, result):
+  (tmp_path / "result.json").write_text(result)
+  with pytest.raises(ValueError, match=r"result\.json of an unknown config"):
     workdir.open_workdir(tmp_path, CONFIG)
+
+
+@pytest.mark.parametrize("leave", [_trial, _member, _scores])
+def test_work_without_its_config_is_not_gone_on_with(tmp_path, leave):
+  leave(tmp_path)
+  with pytest.raises(ValueError, match=r"of a run, without config\.json"):
+    workdir.open_workdir(tmp_path, CONFIG)
+  assert not (tmp_path / "config.json").exists()
+
+
+def test_what_killed_processes_were_writing_is_cleared(tmp_path):
+  workdir.open_workdir(tmp_path, CONFIG).close()
+  for folder in (tmp_path, tmp_path / "members" / "a"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in (1, os.getpid()):  # Containers number alike.
+      (folder / f".result.json.{number}.tmp").write_text("half")
+  workdir.open_workdir(tmp_path, CONFIG).close()
+  assert not [name for name in _names(tmp_path) if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize(
+  "name",
+  (
+    *("config.json", "result.json", "times.json", "lock", "trials.sqlite"),
+    *("checkpoints", "members/a/model.json", "metrics.jsonl"),
+  ),
+)
+def test_a_link_that_leads_out_is_refused(tmp_path, name):
+  outside = tmp_path / "outside"
+  outside.write_text("{}")
+  folder = tmp_path / "run"
+  (folder / name).parent.mkdir(parents=True)
+  (folder / name).symlink_to(outside)
+  with pytest.raises(ValueError, match=rf"{name} leads out of .*/run, to"):
+    workdir.open_workdir(folder, CONFIG)
+  assert outside.read_text() == "{}"
+
+
+def test_links_that_stay_are_followed(tmp_path):
+  (tmp_path / "disk").mkdir()
+  (tmp_path / "run").symlink_to(tmp_path / "disk")
+  workdir.open_workdir(tmp_path / "run", CONFIG).close()
+  (tmp_path / "disk" / "config.json").rename(tmp_path / "disk" / "first.json")
+  (tmp_path / "disk" / "config.json").symlink_to("first.json")
+  with workdir.open_workdir(tmp_path / "run", CONFIG) as opened:
+    assert opened.resumed
+
+
+@pytest.mark.parametrize("name", ["result.json", "members/pipe"])
+def test_what_would_be_waited_for_for_ever_is_refused(tmp_path, name):
+  workdir.open_workdir(tmp_path, CONFIG).close()
+  (tmp_path / name).parent.mkdir(exist_ok=True)
+  os.mkfifo(tmp_path / name)
+  with pytest.raises(ValueError, match="a named pipe, a socket or a device"):
+    workdir.open_workdir(tmp_path, CONFIG)
+  if name == "result.json":
+    with pytest.raises(ValueError, match="a named pipe"):
+      workdir.describe(tmp_path)
 
 
 def test_another_config_is_refused(tmp_path):
@@ -130,11 +282,23 @@ def test_times_add_up_over_starts(tmp_path):
         raise KeyError
       times = opened.times()
       assert list(times) == ["round 2", "a"]
-      (tmp_path / "times.json").write_text(
-        json.dumps(times | {"round 2": times["round 2"] + 5})
+      records.write(
+        tmp_path / "times.json", times | {"round 2": times["round 2"] + 5}
       )
   with workdir.open_workdir(tmp_path, CONFIG) as opened:
     assert 10 < opened.times()["round 2"] < 11 > opened.times()["a"]
+
+
+def test_times_that_were_altered_are_told_and_begin_anew(tmp_path, caplog):
+  with workdir.open_workdir(tmp_path, CONFIG) as opened:
+    with opened.phase("search"):
+      pass
+    path = tmp_path / "times.json"
+    path.write_text(path.read_text().replace("search", "sea"))
+    with opened.phase("training"):
+      pass
+    assert list(opened.times()) == ["training"]
+  assert "times.json: not as it was written" in caplog.text
 
 
 def test_compiling_is_told_by_phase(tmp_path):
@@ -223,3 +387,72 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, caplog):
   monkeypatch.setattr(workdir.fcntl, "flock", unknown)
   workdir.open_workdir(tmp_path, {}).close()
   assert "not locked" in caplog.text
+
+
+# A value of each job's config that is only found wrong when it is worked with.
+REFUSED = {
+  "autobuild": {"labels": "absent.csv"},
+  "benchmark": {"table": "absent.npz"},
+  "dmasking": {"data.name": "folder", "data.path": "absent"},
+  "eval": {"model": "absent"},
+  "evolve": {"run": "absent"},
+  "export": {"model": "absent"},
+  "ground_truth": {"table": "absent.npz"},
+  "latency_predictor": {"measurements": "absent.csv"},
+  "nars": {"budgets.macs": (1.0,)},
+  "nbdt": {"data.name": "folder", "data.path": "absent"},
+  "nbdt_tables": {"data.name": "folder", "data.path": "absent"},
+  "predictors": {"run": "absent"},
+  "profile": {"fix": "layer1.block=none"},
+  "study": {"runs": ("absent",)},
+  "train": {"architecture": "absent.json"},
+  "zero_cost": {"space": "absent"},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_no_job_binds_a_work_directory_when_it_is_refused(tmp_path, name):
+  config = config_of(name, **REFUSED[name])
+  run = importlib.import_module(jobs.JOBS[config.job]).run
+  with pytest.raises((ValueError, OSError)):
+    run(config, str(tmp_path))
+  assert set(_names(tmp_path)) <= {"lock"}
+
+
+def test_all_jobs_are_refused_something():
+  named = {config_of(name).job for name in REFUSED}
+  assert named == set(jobs.JOBS)
+
+
+def test_a_section_that_lacks_keys_binds_no_work_directory(tmp_path):
+  """As `--config.data={'name': 'npz'}` leaves it."""
+  config = config_of("train", **{"architecture": "fbnetv3_a"})
+  with config.unlocked():
+    config.data = {"name": "npz"}
+  with pytest.raises(AttributeError):
+    train.run(config, str(tmp_path))
+  assert _names(tmp_path) == ["lock"]
+
+
+def test_a_search_that_fails_before_its_first_trial_binds_none(
+  tmp_path, monkeypatch
+):
+  """Its store of trials is there by then."""
+  config = config_of(
+    "nars",
+    **{
+      "search.pool": 128,
+      "data.max_images": 100,
+      "budgets.macs": (300e3,),
+      "fix": "resolution=8;stage1.depth=1;stage2.depth=1",
+    },
+  )
+
+  def fail(space, classes, evaluate, store, *rest, **more):
+    store.decide("plan/round 1", [0])
+    raise RuntimeError("out of memory")
+
+  monkeypatch.setattr(nars.nars, "search", fail)
+  with pytest.raises(RuntimeError, match="out of memory"):
+    nars.run(config, str(tmp_path))
+  assert _names(tmp_path) == ["lock"]

@@ -149,7 +149,7 @@ def test_the_report_shows_it(finished):
 
 
 def test_killed_and_started_again_the_bits_are_the_same(
-  finished, table, tmp_path, monkeypatch
+  finished, table, tmp_path, monkeypatch, caplog
 ):
   """Stopped in the third chunk, and a line half written."""
   config, done = finished
@@ -181,6 +181,19 @@ def test_killed_and_started_again_the_bits_are_the_same(
   ours, theirs = _result(tmp_path), _result(done)
   for name in ("networks", "summary"):
     assert ours[name] == theirs[name]
+  # What is altered, cut, or there twice is scored again, and nothing else.
+  lines = path.read_bytes().splitlines(True)
+  values, *rest = json.loads(lines[0])
+  lines[0] = json.dumps([[100 * values[0], *values[1:]], *rest]).encode()
+  lines[0] += b"\n"
+  lines[3] = b"[1.0]\n"
+  lines[5] = b"\xff" + lines[5][1:]
+  path.write_bytes(b"".join([*lines, lines[7]]))
+  (tmp_path / "result.json").unlink()
+  zero_cost.run(config, str(tmp_path))
+  assert len(calls) == 13 + 6 + 8 + 3
+  assert caplog.text.count("scores.jsonl: line ") == 1 + 4
+  assert _result(tmp_path)["networks"] == theirs["networks"]
 
 
 def test_blocks_without_a_table(tmp_path):

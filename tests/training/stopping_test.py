@@ -1,6 +1,10 @@
-"""Being told to stop where several processes ask each other."""
+"""Being told to stop: in imports, and where processes ask each other."""
 
+import os
 import signal
+import subprocess
+import sys
+import time
 
 import jax
 import numpy as np
@@ -45,6 +49,80 @@ def test_a_signal_that_was_forgotten_does_not_end_what_has_ended():
   finally:
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
+
+
+# A module that takes a second to import, and tells when it is whole.
+SLOW = """
+import time
+print("importing", flush=True)
+until = time.monotonic() + 1
+while time.monotonic() < until:
+  time.sleep(0.01)
+print("imported", flush=True)
+"""
+PROGRAM = """
+import time
+from fbnax.training import stopping
+
+def program():
+  import slow_module
+  time.sleep(60)
+
+def answering():
+  import slow_module
+  stopping.answer()
+  print("never")
+
+def looping():
+  with stopping.held() as asked:
+    import slow_module
+    while not asked():
+      time.sleep(0.01)
+    print("saved", flush=True)
+    stopping.stop()
+
+stopping.leave(stopping.run({}, "stopped"))
+"""
+
+
+def _importing(folder, program):
+  """A process that is in the middle of an import."""
+  (folder / "slow_module.py").write_text(SLOW)
+  path = os.pathsep.join([str(folder), *sys.path])
+  process = subprocess.Popen(
+    [sys.executable, "-c", PROGRAM.format(program)],
+    env=os.environ | {"PYTHONPATH": path},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  assert process.stdout.readline() == "importing\n"
+  return process
+
+
+@pytest.mark.parametrize(
+  "program, sent, said",
+  [
+    ("program", signal.SIGTERM, "imported\n"),
+    ("program", signal.SIGINT, "imported\n"),
+    ("answering", signal.SIGTERM, "imported\n"),
+    ("looping", signal.SIGTERM, "imported\nsaved\n"),
+  ],
+)
+def test_a_signal_waits_for_an_import(tmp_path, program, sent, said):
+  process = _importing(tmp_path, program)
+  process.send_signal(sent)
+  assert process.communicate(timeout=30) == (said, "stopped\n")
+  assert process.returncode == 128 + sent
+
+
+def test_who_asks_twice_does_not_wait_for_an_import(tmp_path):
+  process = _importing(tmp_path, "program")
+  process.send_signal(signal.SIGTERM)
+  time.sleep(0.2)
+  process.send_signal(signal.SIGTERM)
+  assert process.communicate(timeout=30) == ("", "")
+  assert process.returncode == TERMINATED
 
 
 def test_what_one_is_told_all_do(others):
