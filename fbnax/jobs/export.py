@@ -99,6 +99,11 @@ def _programs(
   normal = ((pixels / 255.0 - mean) / std).astype(np.float32)
   images = pixels if config.normalize else normal
   wanted = {n: np.asarray(apply(normal[:n])) for n in _BATCHES}
+  if not all(np.isfinite(logits).all() for logits in wanted.values()):
+    raise ValueError(
+      f"{config.model} gives logits that are not finite on random images;"
+      " legal: a model that can be used"
+    )
   programs: dict[str, Any] = {}
 
   def add(kind: str, file: str, content: bytes, call: Any) -> None:
