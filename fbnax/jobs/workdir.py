@@ -20,6 +20,7 @@ from typing import Any
 
 from absl import logging
 
+from fbnax.base import json_values
 from fbnax.base.files import naming, write_atomically
 from fbnax.base.flat import flat
 from fbnax.base.json_values import plain, to_json
@@ -191,15 +192,17 @@ def read_run(path: str | Path, job: str) -> dict[str, Any]:
   """
   file = Path(path) / RESULT
   try:
-    result = json.loads(file.read_text("utf-8"))
-  except FileNotFoundError:
+    result = json_values.read_object(file)
+  except (FileNotFoundError, NotADirectoryError):
     raise ValueError(f"{path} holds no finished run: no {file}") from None
   except ValueError as error:
     raise ValueError(f"{file} is damaged: {error}") from error
-  found = result.get("job") if isinstance(result, dict) else None
+  found = result.get("job")
   if found != job:
-    raise ValueError(f"{file} is of job {found!r}; legal: {job!r}")
-  return dict(result)
+    raise ValueError(
+      f"{file} is of job {json_values.shown(found)}; legal: {job!r}"
+    )
+  return result
 
 
 def describe(path: str | Path) -> str:
