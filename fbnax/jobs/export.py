@@ -211,8 +211,9 @@ def _budget(model: str) -> Any:
   directory = Path(model).absolute()
   try:
     text = (directory.parents[1] / "result.json").read_text("utf-8")
-    members = json.loads(text).get("members", [])
-  except (OSError, ValueError, IndexError, AttributeError):
+    members = list(json.loads(text).get("members", []))
+  except (OSError, ValueError, IndexError, AttributeError, TypeError):
     return None
-  named = [m for m in members if m.get("name") == directory.name]
+  known = [m for m in members if isinstance(m, dict)]
+  named = [m for m in known if m.get("name") == directory.name]
   return named[0].get("budget") if named else None
