@@ -1,11 +1,11 @@
 """Runs a job: `python -m fbnax.main --config=configs/nars.py`.
 
 The config names the job; `--config.a.b=value` overrides one value of it. What
-is wrong with the input is told in a line or two (exit code 2), what is wrong
-with the program by a traceback. The same command goes on where it was stopped;
-with `--dry_run` it says what it would take, with `--explain` what every key of
-the config is, and leaves nothing. Several processes work as one with
-`--distributed` (`fbnax.jobs.processes`).
+is wrong with the input is told in a line or two (exit code 2), a training that
+diverged likewise (3), what is wrong with the program by a traceback. The same
+command goes on where it was stopped; with `--dry_run` it says what it would
+take, with `--explain` what every key of the config is, and leaves nothing.
+Several processes work as one with `--distributed` (`fbnax.jobs.processes`).
 """
 
 import importlib
@@ -66,7 +66,7 @@ def _run(argv: list[str]) -> int:
     if message is None:
       raise
     print(f"error: {message}", file=sys.stderr)
-    return 2
+    return getattr(error, "exit_code", 2)  # As `loop.DivergedError` has it.
   return 0
 
 

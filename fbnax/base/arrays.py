@@ -159,3 +159,50 @@ def _no_archive(path: Path, content: BinaryIO, error: Exception) -> str:
   if content.read(6) == b"\x93NUMPY":
     return f"{path}: a single array; legal: an .npz of named arrays"
   return f"{path}: is no .npz file, or a truncated one: {error}"
+
+
+_KINDS = {
+  "strings": "U",
+  "whole numbers": "iu",
+  "numbers": "fiu",
+}
+
+
+def of_kind(array: Any, kind: str, where: str) -> np.ndarray:
+  """The array, if it is of what its name promises.
+
+  Args:
+    array: of a file.
+    kind: "strings", "whole numbers" (floats too that are whole) or "numbers".
+    where: its name, as an error calls it.
+
+  Raises:
+    ValueError: it is of something else.
+  """
+  array = np.asarray(array)
+  holds = array.dtype.kind in _KINDS[kind]
+  if kind == "whole numbers" and array.dtype.kind == "f":
+    holds = bool((array == np.rint(array)).all() and np.isfinite(array).all())
+  if not holds:
+    raise ValueError(
+      f"{where} is {array.dtype}{list(array.shape)}; legal: {kind}"
+    )
+  return array
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+  """Lets what fails with a file's arrays name the file.
+
+  For what translates arrays of other people, whose names, shapes and types are
+  known only where they are used.
+  """
+  try:
+    yield
+  except KeyError as error:
+    raise ValueError(f"{path} lacks the array {error}") from error
+  except (IndexError, TypeError, ValueError) as error:
+    if str(path) in str(error):
+      raise
+    line = next(iter(str(error).splitlines()), type(error).__name__)
+    raise ValueError(f"{path}: {line}") from error

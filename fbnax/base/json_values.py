@@ -18,6 +18,8 @@ import numpy as np
 
 from fbnax.base import names, text
 
+DEEPEST = 100  # Nothing that is written here is nested a tenth as deep.
+
 
 def plain(value: Any, where: str = "value") -> Any:
   """The value as what JSON knows: dict, list, str, int, float, bool, None.
@@ -80,14 +82,31 @@ def parse(document: str, where: str) -> Any:
     where: the file, as an error calls it.
 
   Raises:
-    ValueError: it is no JSON, or nested deeper than Python's parser goes.
+    ValueError: it is no JSON, or nested deeper than `DEEPEST`.
   """
   try:
-    return json.loads(document)
+    value = json.loads(document)
+    _check_depth(value)
   except RecursionError:
     raise ValueError(f"{where} is damaged: nested too deeply") from None
   except ValueError as error:
     raise ValueError(f"{where} is no JSON: {error}") from error
+  return value
+
+
+def _check_depth(value: Any) -> None:
+  """Raises a RecursionError where what walks the value would."""
+  level = [value] if isinstance(value, dict | list) else []
+  for _ in range(DEEPEST):
+    level = [
+      inner
+      for outer in level
+      for inner in (outer.values() if isinstance(outer, dict) else outer)
+      if isinstance(inner, dict | list)
+    ]
+    if not level:
+      return
+  raise RecursionError
 
 
 def read(path: str | os.PathLike[str]) -> Any:
@@ -110,6 +129,76 @@ def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
   value = read(path)
   if not isinstance(value, dict):
     raise ValueError(f"{path} holds {shown(value)}; legal: a JSON object")
+  return value
+
+
+def field(
+  data: Any,
+  key: str,
+  kind: type,
+  where: str,
+  *,
+  of: type | None = None,
+  low: float = -math.inf,
+  high: float = math.inf,
+) -> Any:
+  """A value of a document, if it is what it must be.
+
+  Args:
+    data: what JSON gave, an object as a rule.
+    key: of the value; `a.b` is key `b` of the object at key `a`.
+    kind: one of the keys of `_KINDS`; a `float` may be a whole number.
+    where: the file, as an error calls it.
+    of: the kind of a list's items.
+    low: the least that a number, or an item, may be.
+    high: the greatest.
+
+  Raises:
+    ValueError: it is missing, of another kind, or out of bounds; the file, the
+      key, the value and what is legal are named.
+  """
+  value, place, passed = data, where, ""
+  for name in key.split("."):
+    _checked(value, dict, place, low, high)
+    passed = f"{passed}.{name}" if passed else name
+    place = f"{where}: {passed}"
+    if name not in value:
+      legal = _KINDS[kind if passed == key else dict]
+      raise ValueError(f"{where} lacks the key {passed}; legal: {legal}")
+    value = value[name]
+  value = _checked(value, kind, f"{where}: {key}", low, high)
+  if of is not None:
+    for i, item in enumerate(value):
+      _checked(item, of, f"{where}: {key}[{i}]", low, high)
+  return value
+
+
+_KINDS: dict[type, str] = {
+  bool: "true or false",
+  int: "a whole number",
+  float: "a number",
+  str: "a string",
+  list: "a list",
+  dict: "an object",
+}
+
+
+def _checked(
+  value: Any, kind: type, where: str, low: float, high: float
+) -> Any:
+  is_bool = isinstance(value, bool)
+  legal = _KINDS[kind]
+  if kind in (int, float):
+    kinds = (int,) if kind is int else (int, float)
+    # Of what JSON spells NaN is within no bounds.
+    holds = isinstance(value, kinds) and not is_bool and low <= value <= high
+    holds = holds and abs(value) != math.inf
+    if low > -math.inf or high < math.inf:
+      legal += f" from {low:,} to {high:,}"
+  else:
+    holds = isinstance(value, kind)
+  if not holds:
+    raise ValueError(f"{where} is {shown(value)}; legal: {legal}")
   return value
 
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from fbnax.base import limits
 from fbnax.base.names import nearest
 from fbnax.data.assembling import Request
 from fbnax.data.checking import check
@@ -89,6 +90,11 @@ def load(
   ):
     if value is not None and value < 1:
       raise ValueError(f"{key}={value}; legal: 1 or more, or None")
+  if decode_resolution is not None and decode_resolution > limits.RESOLUTION:
+    raise ValueError(
+      f"decode_resolution={decode_resolution}; legal: at most"
+      f" {limits.RESOLUTION:,}"
+    )
   source = name if callable(name) else SOURCES[name]
   dataset = source(
     Request(

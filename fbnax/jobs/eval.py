@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fbnax import __version__, costs
 from fbnax.jobs import inputs
 from fbnax.jobs.workdir import open_workdir
@@ -42,6 +44,11 @@ def run(config: Any, workdir: str) -> None:
         saved.variables,
         None,
         loop.place(split),
+      )
+    if not np.isfinite(measured.loss):
+      raise ValueError(
+        f"{config.model} gives log-loss {float(measured.loss)} on"
+        f" {dataset.source}; legal: a model whose logits are finite"
       )
     counted = costs.count(module.architecture, module.num_classes)
     work.write_result(

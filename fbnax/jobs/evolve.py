@@ -10,10 +10,10 @@ import numpy as np
 
 from fbnax import __version__, costs
 from fbnax.base import files, json_values
-from fbnax.jobs import inputs, parts
+from fbnax.jobs import inputs, parts, run_results
 from fbnax.jobs.members import best_first, member_names
 from fbnax.jobs.nars import PREDICTOR
-from fbnax.jobs.workdir import open_workdir, read_run
+from fbnax.jobs.workdir import open_workdir
 from fbnax.search import evolution, predictor, predictor_files
 from fbnax.search.budgets import stacked
 from fbnax.spaces import Architecture
@@ -30,10 +30,11 @@ def run(config: Any, workdir: str) -> None:
   with open_workdir(workdir, config.to_dict()) as work:
     if work.is_done():
       return
-    finished = read_run(config.run, "nars")
+    finished = run_results.read(config.run, "nars")
     classes = finished["dataset"]["num_classes"]
     channels = finished["dataset"]["channels"]
     space = inputs.space(_config_of(config, finished), channels)
+    run_results.check_genotypes(finished, "trials", space, config.run)
     path = files.inside(config.run, f"{config.run}/{PREDICTOR}")
     model = predictor_files.load(path, space)
     budgets = inputs.budgets(config, space, classes)

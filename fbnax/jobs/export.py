@@ -102,6 +102,11 @@ def _programs(
   normal = ((pixels / 255.0 - mean) / std).astype(np.float32)
   images = pixels if config.normalize else normal
   wanted = {n: np.asarray(apply(normal[:n])) for n in _BATCHES}
+  if not all(np.isfinite(logits).all() for logits in wanted.values()):
+    raise ValueError(
+      f"{config.model} gives logits that are not finite on random images;"
+      " legal: a model that can be used"
+    )
   programs: dict[str, Any] = {}
   contents: dict[str, str | bytes] = {}
 
@@ -211,8 +216,9 @@ def _budget(model: str) -> Any:
   try:
     run = directory.parents[1]
     result = json_values.read(files.inside(run, run / "result.json"))
-    members = result.get("members", [])
-  except (OSError, ValueError, IndexError, AttributeError):
+    members = list(result.get("members", []))
+  except (OSError, ValueError, IndexError, AttributeError, TypeError):
     return None
-  named = [m for m in members if m.get("name") == directory.name]
+  known = [m for m in members if isinstance(m, dict)]
+  named = [m for m in known if m.get("name") == directory.name]
   return named[0].get("budget") if named else None

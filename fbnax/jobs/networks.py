@@ -33,11 +33,13 @@ def at_resolution(network: Network, resolution: int) -> Network:
   if not resolution:
     return network
   network = dataclasses.replace(network, resolution=resolution)
-  if isinstance(network, Architecture):
-    try:
+  try:
+    if isinstance(network, Architecture):
       validate(network)
-    except ValueError as error:
-      raise ValueError(f"config.resolution is {resolution}: {error}") from error
+    else:
+      resnet.validate(network)
+  except ValueError as error:
+    raise ValueError(f"config.resolution is {resolution}: {error}") from error
   return network
 
 

@@ -21,8 +21,8 @@ from ml_collections import config_dict
 
 from fbnax import __version__, costs, report
 from fbnax.base import records
-from fbnax.jobs import inputs, parts, zero_cost_scores
-from fbnax.jobs.workdir import open_workdir, read_run
+from fbnax.jobs import inputs, parts, run_results, zero_cost_scores
+from fbnax.jobs.workdir import open_workdir
 from fbnax.search import learning_curves, tables
 from fbnax.search.free_labels import Scored, appended
 from fbnax.search.learning_curves import Learner
@@ -171,7 +171,7 @@ def _labelled(
     accuracies = tables.test_accuracy(config.table, genotypes)
     classes = config.num_classes
     return tables.space_of(config.table), genotypes, 100 * accuracies, classes
-  finished = read_run(config.run, "nars")
+  finished = run_results.read(config.run, "nars")
   given = config_dict.ConfigDict(
     {"fix": "", **inputs.SPACE_DEFAULTS, **finished["config"]}
   )
@@ -187,6 +187,7 @@ def _labelled(
       f"{config.run} searched recipes alone, so that costs teach nothing; "
       "legal: a run that searched architectures"
     )
+  run_results.check_genotypes(finished, "trials", space, config.run)
   trials = [t for t in finished["trials"] if t["label"] is not None]
   return (
     space,

@@ -14,8 +14,7 @@ import jax
 import numpy as np
 
 from fbnax import costs
-from fbnax.jobs import inputs, parts
-from fbnax.jobs.workdir import read_run
+from fbnax.jobs import inputs, parts, run_results
 from fbnax.search import budgets as budgets_lib
 from fbnax.search.budgets import Budget
 from fbnax.spaces import Architecture, Recipe, SearchSpace
@@ -90,7 +89,8 @@ def read(config: Any, path: str) -> Run:
     ValueError: there is no finished run, no member of that name, or code that
       the config does not name.
   """
-  result = read_run(path, "nars")
+  result = run_results.read(path, "nars")
+  run_results.check_family(result, path)
   run_config = parts.of_run(config, _completed(result["config"]), path)
   family = sorted(
     (_member(entry) for entry in result["members"]), key=lambda m: m.macs
@@ -107,11 +107,13 @@ def read(config: Any, path: str) -> Run:
     for m in evolved
     if not config.members or any(_is(m, item) for item in config.members)
   ]
+  space = inputs.space(run_config, result["dataset"]["channels"])
+  run_results.check_genotypes(result, "trials", space, path)
   return Run(
     path,
     run_config,
     result,
-    inputs.space(run_config, result["dataset"]["channels"]),
+    space,
     tuple(members),
     tuple(family),
   )

@@ -112,8 +112,8 @@ def train_case(
     on_epoch: called after each epoch.
 
   Returns:
-    For each seed its test accuracy, its test log-loss in nats (None where it
-    diverged), and its share of the seconds.
+    For each seed its test accuracy and its test log-loss in nats (None where
+    it diverged, which is no network to measure), and its share of the seconds.
   """
   start = time.monotonic()
   images = _images(run)
@@ -143,14 +143,15 @@ def train_case(
     stacked=True,
   )
   seconds = (time.monotonic() - start) / len(seeds)
+  whole = fitted.finite & np.isfinite(found.loss)
   return [
     {
-      "test_accuracy": float(accuracy),
-      "test_log_loss": float(loss) if np.isfinite(loss) else None,
+      "test_accuracy": float(accuracy) if measured else None,
+      "test_log_loss": float(loss) if measured else None,
       "seconds": seconds,
     }
-    for accuracy, loss in zip(
-      np.asarray(found.accuracy), np.asarray(found.loss), strict=True
+    for accuracy, loss, measured in zip(
+      np.asarray(found.accuracy), np.asarray(found.loss), whole, strict=True
     )
   ]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 from absl import logging
 
 from fbnax import costs, data
+from fbnax.base import json_values
 from fbnax.data import Dataset
 from fbnax.models import initialize
 from fbnax.models.building import build
@@ -119,6 +121,11 @@ def train_network(
 
   Returns:
     The network's entry in `result.json`, and itself as a teacher.
+
+  Raises:
+    DivergedError: there is no network; `name` and the epoch are named. The
+      same again when the run goes on, from the last good checkpoint.
+    ValueError: see `_finished`.
   """
   classes = dataset.num_classes
   module = build(architecture, classes)
@@ -166,21 +173,22 @@ def train_network(
     state = step.start(variables)
     updates = () if supervised is None else supervised.updates
     for until in (*updates, epochs):
-      fitted = loop.fit(
-        model,
-        settings,
-        state,
-        member,
-        train,
-        epochs=until,
-        validation=validation,
-        teacher=None if teacher is None else teacher.variables,
-        seed=seed,
-        checkpointing=loop.Checkpointing(
-          directory / "checkpoints" / name, checkpoint_every
-        ),
-        on_epoch=on_epoch,
-      )
+      with _telling(name, recipe):
+        fitted = loop.fit(
+          model,
+          settings,
+          state,
+          member,
+          train,
+          epochs=until,
+          validation=validation,
+          teacher=None if teacher is None else teacher.variables,
+          seed=seed,
+          checkpointing=loop.Checkpointing(
+            directory / "checkpoints" / name, checkpoint_every
+          ),
+          on_epoch=on_epoch,
+        )
       state = fitted.state
       if until < epochs and supervised is not None and supervised.renew:
         now = loop.result(state, member)
@@ -189,6 +197,9 @@ def train_network(
   found = loop.measure(
     Model(module), settings, variables, None, loop.place(dataset.test)
   )
+  with _telling(name, recipe):
+    if not np.isfinite(found.loss):
+      raise loop.DivergedError("diverged: the test log-loss is not finite")
   counted = costs.count(architecture, classes)
   curves = fitted.curves
   entry = {
@@ -230,6 +241,19 @@ def train_network(
   return entry, Teacher(name, module, variables, architecture.resolution)
 
 
+@contextmanager
+def _telling(name: str, recipe: Recipe) -> Iterator[None]:
+  """Lets an error say what diverged, and what may help."""
+  try:
+    yield
+  except loop.DivergedError as error:
+    raise loop.DivergedError(
+      f"training of {name} {error}; its recipe's learning_rate is"
+      f" {recipe.learning_rate:g}: a lower one may help, in another work"
+      " directory"
+    ) from error
+
+
 def _finished(
   model_dir: Path, architecture: Architecture | ResNet, recipe: Recipe
 ) -> model_files.SavedModel | None:
@@ -237,7 +261,7 @@ def _finished(
 
   Raises:
     ValueError: another network of this name was trained, or with another
-      recipe.
+      recipe, or its card is damaged.
   """
   card = model_dir / model_files.CARD
   if not card.exists():
@@ -247,8 +271,19 @@ def _finished(
   except DamagedError as error:
     logging.warning("%s; made again from the training's checkpoints", error)
     return None
+  for key, kind in (
+    ("name", str),
+    ("macs", int),
+    ("params", int),
+    ("epochs", int),
+    ("history", list),
+    ("test_accuracy", float),
+    ("test_log_loss", float),
+  ):
+    json_values.field(saved.card, f"entry.{key}", kind, str(card))
   for name, wanted in (("architecture", architecture), ("recipe", recipe)):
-    if saved.card["entry"][name] != json.loads(wanted.to_json()):
+    found = json_values.field(saved.card, f"entry.{name}", dict, str(card))
+    if found != json.loads(wanted.to_json()):
       raise ValueError(
         f"{card}: trained with another {name} than is asked for; legal: the "
         "same, or another work directory"

@@ -266,7 +266,9 @@ def read_run(path: str | Path, job: str) -> dict[str, Any]:
     raise ValueError(f"{file} is damaged: {error}") from error
   found = result.get("job")
   if found != job:
-    raise ValueError(f"{file} is of job {found!r}; legal: {job!r}")
+    raise ValueError(
+      f"{file} is of job {json_values.shown(found)}; legal: {job!r}"
+    )
   return result
 
 

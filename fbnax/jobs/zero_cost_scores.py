@@ -17,8 +17,8 @@ import numpy as np
 from ml_collections import config_dict
 
 from fbnax.base import records
-from fbnax.jobs import inputs, parts, zero_cost_networks
-from fbnax.jobs.workdir import PROXIES, WorkDir, read_run
+from fbnax.jobs import inputs, parts, run_results, zero_cost_networks
+from fbnax.jobs.workdir import PROXIES, WorkDir
 from fbnax.search.free_labels import LEAST, Scored
 from fbnax.search.pretraining import COSTS
 from fbnax.spaces import SearchSpace
@@ -102,13 +102,14 @@ def read(
       f"{where}, but recipes alone are searched, of which scores of networks "
       "say nothing; legal: none"
     )
-  finished = read_run(path, "zero_cost")
+  finished = run_results.read(path, "zero_cost")
   of = _space(finished, named, where)
   if of.name != space.name:
     raise ValueError(
       f"{where} scored networks of space {of.name!r}; legal: a run of "
       f"{space.name!r}"
     )
+  run_results.check_genotypes(finished, "networks", of, path)
   networks = finished["networks"]
   legal = [n for n in networks[0]["scores"] if n not in COSTS]
   names = tuple(names)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fbnax.base.json_values import shown
+
 
 def checked_children(
   children: Sequence[Sequence[int]], num_classes: int | None
@@ -79,7 +81,8 @@ def _root(lists: list[list[int]], found: dict[int, int], classes: int) -> int:
     )
   if len(orphans) > 1:
     raise ValueError(
-      f"nodes {orphans} have no parent; legal: one root, above all others"
+      f"nodes {shown(orphans)} have no parent; legal: one root, above all"
+      " others"
     )
   return orphans[0]
 
@@ -107,8 +110,8 @@ def _check_cycles(
       if inner in inside:
         cycle = [classes + i for i in walk[walk.index(inner) :]]
         raise ValueError(
-          f"nodes {cycle[::-1]} are each under the one before, in a cycle; "
-          f"legal: a tree"
+          f"nodes {shown(cycle[::-1])} are each under the one before, in a"
+          " cycle; legal: a tree"
         )
       walk.append(inner)
       inside.add(inner)

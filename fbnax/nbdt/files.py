@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fbnax.base.files import write_atomically
+from fbnax.base.json_values import shown
 
 Pathlike = str | os.PathLike[str]
 
@@ -114,7 +115,13 @@ def _nodes(path: Pathlike, graph: Any) -> dict[str, str]:
   labels: dict[str, str] = {}
   for i, node in enumerate(nodes):
     if not isinstance(node, dict) or not _is_id(node.get("id")):
-      raise ValueError(f"{path}: nodes[{i}] is {node!r}; legal: has an 'id'")
+      raise ValueError(
+        f"{path}: nodes[{i}] is {shown(node)}; legal: has an 'id'"
+      )
+    if not isinstance(node.get("label", ""), str | int | float | None):
+      raise ValueError(
+        f"{path}: nodes[{i}].label is {shown(node['label'])}; legal: a string"
+      )
     name = str(node["id"])
     if name in labels:
       raise ValueError(f"{path}: nodes has {name!r} twice; legal: each id once")
@@ -140,12 +147,12 @@ def _ends(
 ) -> tuple[str, str]:
   ends = []
   for key in ("source", "target"):
-    node = str(link.get(key)) if isinstance(link, dict) else None
-    if node not in labels:
+    node = link.get(key) if isinstance(link, dict) else link
+    if not _is_id(node) or str(node) not in labels:
       raise ValueError(
-        f"{path}: links[{i}] has {key} {node!r}; legal: an id of 'nodes'"
+        f"{path}: links[{i}] has {key} {shown(node)}; legal: an id of 'nodes'"
       )
-    ends.append(node)
+    ends.append(str(node))
   return ends[0], ends[1]
 
 

@@ -30,7 +30,7 @@ from fbnax.search.penalties import Penalty
 from fbnax.search.prices import Price
 from fbnax.training import mesh, stopping
 from fbnax.training import step as step_lib
-from fbnax.training.loop import Examples, Feed
+from fbnax.training.loop import DivergedError, Examples, Feed
 from fbnax.training.model import Model
 from fbnax.training.recipes import Settings
 
@@ -120,7 +120,7 @@ def search(
     The last state, and a row for each epoch.
 
   Raises:
-    ValueError: the loss or `theta` is no finite number any more; the step is
+    DivergedError: the loss or `theta` is no finite number any more; the step is
       named, and the last checkpoint before it.
   """
   devices = problem.settings.mesh
@@ -270,7 +270,7 @@ def _check(
     found = checkpoints.steps(checkpointing.directory)
     if found:
       last = f"{checkpointing.directory / f'{found[-1]:08d}'}"
-  raise ValueError(
+  raise DivergedError(
     f"search: not a finite number in loss or theta at step {failed}, a step of "
     f"{kind} in epoch {epoch + 1}; last good checkpoint: {last}; a lower "
     "search.learning_rate or search.theta_learning_rate may help"

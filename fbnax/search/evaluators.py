@@ -187,7 +187,7 @@ def trainer(
     )
     seconds = (time.monotonic() - start) / count
     return [
-      _outcome(candidate, fitted.curves, i, seconds)
+      _outcome(candidate, fitted, i, seconds)
       for i, candidate in enumerate(part.candidates)
     ]
 
@@ -195,21 +195,26 @@ def trainer(
 
 
 def _outcome(
-  candidate: Candidate, curves: loop.Curves, place: int, seconds: float
+  candidate: Candidate, fitted: loop.Fitted, place: int, seconds: float
 ) -> Outcome:
   """What came of the member at a place of a population."""
+  curves = fitted.curves
   losses = curves.train_loss[:, place], curves.log_loss[:, place]
-  finite = all(np.isfinite(values).all() for values in losses)
   return Outcome(
     id=candidate.id,
     curve=tuple(curves.accuracy[:, place].tolist()),
     log_loss=float(curves.log_loss[-1, place]),
     seconds=seconds,
-    error=None if finite else _diverged(*losses),
+    error=_diverged(*losses, finite=fitted.finite[place]),
     losses=tuple(curves.log_loss[:, place].tolist()),
   )
 
 
-def _diverged(train_loss: np.ndarray, log_loss: np.ndarray) -> str:
+def _diverged(
+  train_loss: np.ndarray, log_loss: np.ndarray, *, finite: bool
+) -> str | None:
   bad = ~np.isfinite(train_loss) | ~np.isfinite(log_loss)
-  return f"diverged: the loss is not finite after epoch {np.argmax(bad) + 1}"
+  if bad.any():
+    return f"diverged: the loss is not finite after epoch {np.argmax(bad) + 1}"
+  # BN may hide it: an infinite variance gives zeros, and these a loss.
+  return None if finite else "diverged: a weight is not finite"

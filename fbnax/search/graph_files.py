@@ -7,16 +7,15 @@ import os
 from typing import Any
 
 import flax
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.base.arrays import open_npz
+from fbnax.base import json_values, limits
 from fbnax.base.files import writing
 from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.search.graph_fit import FittedGraph
-
-VERSION = 1
-_LARGEST = 2**30  # Bytes; a predictor has some megabytes.
+from fbnax.search.predictor_files import VERSION, check_shapes, read_file
 
 
 def save(
@@ -54,28 +53,44 @@ def load(path: str | os.PathLike[str], about: dict[str, Any]) -> FittedGraph:
   """Reads what `save` wrote.
 
   Raises:
-    ValueError: the file is no saved predictor, or was fitted to something else.
+    ValueError: the file is no saved predictor, or was fitted to something else;
+      the file and the key are named.
   """
-  with open_npz(path, _LARGEST) as file:
-    if "metadata" not in file:
-      raise ValueError(f"{path} holds no metadata; legal: what save wrote")
-    metadata = json.loads(str(file["metadata"]))
-    arrays = {name: jnp.asarray(file[name]) for name in file if "/" in name}
-    mean, deviation = jnp.asarray(file["mean"]), jnp.asarray(file["deviation"])
-  if metadata.get("version") != VERSION:
-    raise ValueError(
-      f"{path} has version {metadata.get('version')!r}; legal: {VERSION}"
-    )
+  metadata, arrays = read_file(path)
+  where = f"{path}: metadata"
+  saved = json_values.field(metadata, "about", dict, where)
   wanted = json.loads(json.dumps(about))
-  if metadata["about"] != wanted:
-    raise ValueError(
-      f"{path} was fitted to {metadata['about']}, wanted is {wanted}"
+  for key in [*wanted, *saved]:
+    if saved.get(key) != wanted.get(key):
+      raise ValueError(
+        f"{path} was fitted to {key} {json_values.shown(saved.get(key))},"
+        f" wanted is {json_values.shown(wanted.get(key))}"
+      )
+  most = limits.CHANNELS
+  categories = json_values.field(
+    metadata, "module.categories", list, where, of=int, low=1, high=most
+  )
+  numbers, hidden, hops = (
+    json_values.field(metadata, f"module.{n}", int, where, low=low, high=high)
+    for n, low, high in (
+      ("numbers", 0, most),
+      ("hidden", 1, most),
+      ("num_hops", 0, 100),
     )
-  module = metadata["module"]
-  module["categories"] = tuple(module["categories"])
+  )
+  module = GraphPredictor(tuple(categories), numbers, hidden, hops)
+  columns = sum(categories) + numbers
+  like = jax.eval_shape(
+    module.init,
+    jax.random.key(0),
+    jnp.zeros((columns, 2, 2)),
+    jnp.ones((2, 2)),
+  )
+  check_shapes(path, arrays, like)
+  variables = {n: jnp.asarray(x) for n, x in arrays.items() if "/" in n}
   return FittedGraph(
-    flax.traverse_util.unflatten_dict(arrays, sep="/"),
-    mean,
-    deviation,
-    GraphPredictor(**module),
+    flax.traverse_util.unflatten_dict(variables, sep="/"),
+    jnp.asarray(arrays["mean"]),
+    jnp.asarray(arrays["deviation"]),
+    module,
   )

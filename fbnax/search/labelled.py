@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import spaces
-from fbnax.base.arrays import open_npz
+from fbnax.base.arrays import open_npz, reading
 from fbnax.spaces import SearchSpace, mobilenetv3, proxylessnas
 from fbnax.spaces.exchange import parsed
 
@@ -65,7 +65,8 @@ def load(path: str | os.PathLike[str], space: SearchSpace | None) -> Labelled:
   """
   ending = Path(path).suffix.lower()
   if ending == ".npz":
-    return _published(path, space)
+    with reading(path):
+      return _published(path, space)
   if space is None:
     raise ValueError(f"{path}: the space is not given; only .npz files tell it")
   if ending == ".csv":

@@ -312,7 +312,10 @@ def _trial(
   genotype = tuple(planned["genotype"])
   architecture = space.architecture(np.asarray(genotype))
   counted = costs.count(architecture, num_classes)
-  failed = outcome.error is not None
+  error = outcome.error
+  if error is None and not (outcome.curve and np.isfinite(outcome.curve).all()):
+    error = "diverged: an accuracy is not finite, or there is none"
+  failed = error is not None
   return Trial(
     id=outcome.id,
     round=number,
@@ -326,7 +329,7 @@ def _trial(
     epochs=len(outcome.curve),
     seconds=outcome.seconds,
     status="failed" if failed else "done",
-    error=outcome.error,
+    error=error,
     recipe=space.recipe(np.asarray(genotype)).to_json(),
     architecture=architecture.to_json(),
     seed=_seed(options, outcome.id),

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from fbnax import spaces
-from fbnax.base.arrays import open_npz
+from fbnax.base.arrays import of_kind, open_npz, reading
 from fbnax.base.files import writing
 from fbnax.search.candidates import Candidate
 from fbnax.search.evaluators import Evaluator, Outcome
@@ -82,7 +82,12 @@ PUBLISHED: dict[str, Callable[[str, Columns], Any]] = {
 
 def space_of(path: str | os.PathLike[str]) -> SearchSpace:
   """The space of a table's genotypes."""
-  return spaces.get(str(_column(path, "space")))
+  where = f"{path}: space"
+  name = of_kind(_column(path, "space"), "strings", where)
+  if name.size != 1:
+    raise ValueError(f"{where} has {name.size} names; legal: one")
+  with reading(path):
+    return spaces.get(str(name.item()))
 
 
 def genotypes(path: str | os.PathLike[str]) -> np.ndarray:
@@ -92,7 +97,9 @@ def genotypes(path: str | os.PathLike[str]) -> np.ndarray:
     ValueError: they are none of the space's, or repeat.
   """
   space = space_of(path)
-  found = np.asarray(_column(path, "genotypes"), np.int32)
+  found = of_kind(
+    _column(path, "genotypes"), "whole numbers", f"{path}: genotypes"
+  )
   choices = np.asarray(space.choices)
   if found.ndim != 2 or found.shape[1] != len(choices):
     raise ValueError(
@@ -108,7 +115,7 @@ def genotypes(path: str | os.PathLike[str]) -> np.ndarray:
     )
   if len(np.unique(found, axis=0)) != len(found):
     raise ValueError(f"{path}: genotypes repeats rows; legal: each once")
-  return found
+  return found.astype(np.int32)
 
 
 def by_table(path: str | os.PathLike[str]) -> Evaluator:
@@ -178,12 +185,16 @@ def scores(path: str | os.PathLike[str], name: str) -> np.ndarray:
     ValueError: the table has no such score; those that it has are named.
   """
   found = _column(path, "score_names")
-  legal = [] if found is None else [str(n) for n in found]
+  legal: list[str] = []
+  if found is not None:
+    found = of_kind(found, "strings", f"{path}: score_names")
+    legal = [str(n) for n in found.reshape(-1)]
   if name not in legal:
     raise ValueError(
       f"{path} has no score {name!r}; legal: {', '.join(legal) or 'none'}"
     )
-  columns = np.asarray(_column(path, "scores"), np.float64)
+  columns = of_kind(_column(path, "scores"), "numbers", f"{path}: scores")
+  columns = columns.astype(np.float64)
   rows = len(genotypes(path))
   if columns.shape != (rows, len(legal)):
     raise ValueError(
@@ -221,7 +232,8 @@ def _column(path: str | os.PathLike[str], name: str) -> Any:
     with open_npz(path) as file:
       for key, read in PUBLISHED.items():
         if key in file:
-          return read(name, file)
+          with reading(path):
+            return read(name, file)
       if name in file:
         return file[name]
       found = sorted(file)
@@ -240,7 +252,8 @@ def _column(path: str | os.PathLike[str], name: str) -> Any:
 def _accuracies(
   path: str | os.PathLike[str], name: str, rows: int
 ) -> np.ndarray:
-  found = np.asarray(_column(path, name), np.float64)
+  found = of_kind(_column(path, name), "numbers", f"{path}: {name}")
+  found = found.astype(np.float64)
   if found.ndim not in (1, 2) or len(found) != rows:
     raise ValueError(
       f"{path}: {name} has shape {found.shape}; wanted [{rows}] or "

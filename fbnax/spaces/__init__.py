@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+from fbnax.base.json_values import shown
 from fbnax.base.names import nearest
 from fbnax.spaces import (
   cell,
@@ -78,8 +79,8 @@ def from_json(text: str) -> Architecture | CellNetwork | ResNet:
     return ResNet.from_json(text)
   if kind != cell.KIND:
     raise ValueError(
-      f"kind is {kind!r}; legal: {cell.KIND!r}, {RESNET!r}, or none for an "
-      "architecture"
+      f"kind is {shown(kind)}; legal: {cell.KIND!r}, {RESNET!r}, or none for"
+      " an architecture"
     )
   return CellNetwork.from_json(text)
 

@@ -19,12 +19,23 @@ import dataclasses
 import json
 from typing import Any
 
+from fbnax.base import limits
+from fbnax.base.json_values import shown
 from fbnax.spaces.exchange import fields, json_object
 from fbnax.spaces.widths import divisible
 
 ACTIVATIONS = ("relu", "hswish")
 OPS = ("inverted_residual", "skip")
 LARGEST = 1_000_000  # Of any number; a typing error must not ask for terabytes.
+# What costs memory or time before a network is built, and its largest value.
+LIMITS = {
+  "resolution": limits.RESOLUTION,
+  "input_channels": limits.IMAGE_CHANNELS,
+  "channels": limits.CHANNELS,
+  "kernel": limits.KERNEL,
+  "padding": limits.KERNEL,
+  "expansion": limits.EXPANSION,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +153,7 @@ class Architecture:
     data["stem"] = Stem(**fields(Stem, data["stem"], "stem"))
     data["head"] = Head(**fields(Head, data["head"], "head"))
     if not isinstance(data["blocks"], list):
-      raise ValueError(f"blocks must be a list, found {data['blocks']!r}")
+      raise ValueError(f"blocks must be a list, found {shown(data['blocks'])}")
     data["blocks"] = tuple(
       Block(**fields(Block, b, f"blocks[{i}]"))
       for i, b in enumerate(data["blocks"])
@@ -164,33 +175,38 @@ def validate(architecture: Architecture) -> None:
 
   def require(holds: bool, where: str, value: Any, legal: str) -> None:
     if not holds:
-      raise ValueError(f"{where} is {value!r}; legal: {legal}")
+      raise ValueError(f"{where} is {shown(value)}; legal: {legal}")
+
+  def most(where: str) -> int:
+    return LIMITS.get(where.rpartition(".")[2], LARGEST)
 
   def whole(where: str, value: Any, low: int) -> None:
     require(
       isinstance(value, int)
       and not isinstance(value, bool)
-      and low <= value <= LARGEST,
+      and low <= value <= most(where),
       where,
       value,
-      f"an integer from {low} to {LARGEST}",
+      f"an integer from {low} to {most(where)}",
     )
 
   def number(where: str, value: Any, low: float) -> None:
     require(
       isinstance(value, (int, float))
       and not isinstance(value, bool)
-      and low <= value <= LARGEST,
+      and low <= value <= most(where),
       where,
       value,
-      f"a number from {low} to {LARGEST}",
+      f"a number from {low} to {most(where)}",
     )
 
   def flag(where: str, value: Any) -> None:
     require(isinstance(value, bool), where, value, "true or false")
 
   def member(where: str, value: Any, legal: tuple[str, ...]) -> None:
-    require(value in legal, where, value, ", ".join(legal))
+    require(
+      isinstance(value, str) and value in legal, where, value, ", ".join(legal)
+    )
 
   def kernel(where: str, value: Any) -> None:
     whole(where, value, 1)
@@ -217,6 +233,11 @@ def validate(architecture: Architecture) -> None:
   kernel("head.kernel", head.kernel)
   member("head.activation", head.activation, ACTIVATIONS)
   flag("head.bias", head.bias)
+  if len(architecture.blocks) > limits.BLOCKS:
+    raise ValueError(
+      f"blocks has {len(architecture.blocks):,} entries; legal: at most"
+      f" {limits.BLOCKS:,}"
+    )
   channels = stem.channels
   size = out_size(architecture.resolution, stem.kernel, stem.stride, None)
   for i, block in enumerate(architecture.blocks):

@@ -19,7 +19,9 @@ import dataclasses
 import json
 import re
 
-from fbnax.spaces.architecture import LARGEST
+from fbnax.base import limits
+from fbnax.base.json_values import shown
+from fbnax.spaces.architecture import LIMITS
 from fbnax.spaces.exchange import kind_fields
 
 KIND = "cell_network"
@@ -107,7 +109,7 @@ class CellNetwork:
     """
     data = kind_fields(cls, text, "cell network", KIND)
     if not isinstance(data["ops"], list):
-      raise ValueError(f"ops must be a list, found {data['ops']!r}")
+      raise ValueError(f"ops must be a list, found {shown(data['ops'])}")
     network = cls(**data | {"ops": tuple(data["ops"])})
     validate(network)
     return network
@@ -122,13 +124,13 @@ def validate(network: CellNetwork) -> None:
     )
   for (start, end), op in zip(EDGES, network.ops, strict=True):
     if op not in OPS:
-      raise ValueError(f"ops: edge {start}-{end} is {op!r}; legal: {OPS}")
+      raise ValueError(f"ops: edge {start}-{end} is {shown(op)}; legal: {OPS}")
   for name in ("channels", "cells", "resolution", "input_channels"):
-    value = getattr(network, name)
+    value, most = getattr(network, name), LIMITS.get(name, limits.BLOCKS)
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or not 1 <= value <= LARGEST:
+    if not whole or not 1 <= value <= most:
       raise ValueError(
-        f"{name} is {value!r}; legal: an integer from 1 to {LARGEST}"
+        f"{name} is {shown(value)}; legal: an integer from 1 to {most}"
       )
   # Where the image has an odd side, the two halvings of a residual block
   # round apart.

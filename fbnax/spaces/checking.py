@@ -12,7 +12,12 @@ import itertools
 import math
 from typing import Any
 
-from fbnax.spaces.architecture import OPS, Architecture, Block
+from fbnax.base import limits
+from fbnax.spaces.architecture import (
+  OPS,
+  Architecture,
+  Block,
+)
 from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import Follow, joint_values
 from fbnax.spaces.tables import alternatives, blocks_of
@@ -23,12 +28,19 @@ def check(table: Architecture | CellNetwork) -> None:
   """Raises a ValueError that names the first entry no space can have."""
   if not isinstance(table, Architecture):
     return
+  if len(table.blocks) > limits.BLOCKS:
+    raise ValueError(
+      f"blocks has {len(table.blocks):,} entries; legal: at most"
+      f" {limits.BLOCKS:,}"
+    )
+  _check_most("resolution", _values(table.resolution), limits.RESOLUTION)
   _check_channels("stem.channels", table.stem.channels)
   before = table.stem.channels
   for name, block in blocks_of(table).items():
     _check_presence(name, block, before)
     _check_types(name, block)
     for option in alternatives(block):
+      _check_most(f"{name}.kernel", _values(option.kernel), limits.KERNEL)
       _check_channels(f"{name}.channels", option.channels)
       if option.op != "skip":
         _check_expansion(f"{name}.expansion", option.expansion)
@@ -70,12 +82,21 @@ def _check_channels(where: str, channels: Any) -> None:
     raise ValueError(f"{where} offers {values}; legal: ascending widths")
   if not values[0] >= 1:
     raise ValueError(f"{where} offers {values[0]!r}; legal: at least 1")
+  _check_most(where, values, limits.CHANNELS)
 
 
 def _check_expansion(where: str, expansion: Any) -> None:
   for value in _values(expansion):
     if not value > 0:
       raise ValueError(f"{where} offers {value!r}; legal: above 0")
+  _check_most(where, _values(expansion), limits.EXPANSION)
+
+
+def _check_most(where: str, values: Any, most: int) -> None:
+  """What is offered must not ask for more memory than anyone means."""
+  for value in values:
+    if not value <= most:
+      raise ValueError(f"{where} offers {value!r}; legal: at most {most:,}")
 
 
 def _check_groups(name: str, divisor: int, block: Block, before: Any) -> None:

@@ -6,7 +6,10 @@ import dataclasses
 import json
 from typing import Any
 
+from fbnax.base.json_values import shown
+
 _DEEPEST = 100  # Nothing that is exchanged is nested a tenth as deep.
+_TOO_DEEP = f"{{}} is nested deeper than {_DEEPEST}; legal: less"
 
 
 def parsed(text: str, where: str) -> Any:
@@ -17,7 +20,9 @@ def parsed(text: str, where: str) -> Any:
   """
   try:
     data = json.loads(text)
-  except (ValueError, RecursionError) as error:
+  except RecursionError:
+    raise ValueError(_TOO_DEEP.format(where)) from None
+  except ValueError as error:
     raise ValueError(f"{where} is not valid JSON: {error}") from error
   level = [data]
   for _ in range(_DEEPEST):
@@ -29,7 +34,7 @@ def parsed(text: str, where: str) -> Any:
     ]
     if not level:
       return data
-  raise ValueError(f"{where} is nested deeper than {_DEEPEST}; legal: less")
+  raise ValueError(_TOO_DEEP.format(where))
 
 
 def json_object(text: str, where: str) -> dict[str, Any]:
@@ -40,7 +45,7 @@ def json_object(text: str, where: str) -> dict[str, Any]:
   """
   data = parsed(text, where)
   if not isinstance(data, dict):
-    raise ValueError(f"{where} must be a JSON object, found {data!r}")
+    raise ValueError(f"{where} must be a JSON object, found {shown(data)}")
   return data
 
 
@@ -59,7 +64,7 @@ def kind_fields(cls: type, text: str, where: str, kind: str) -> dict[str, Any]:
   data = json_object(text, where)
   found = data.pop("kind", None)
   if found != kind:
-    raise ValueError(f"kind is {found!r}; legal: {kind!r}")
+    raise ValueError(f"kind is {shown(found)}; legal: {kind!r}")
   return fields(cls, data, where)
 
 
@@ -76,12 +81,12 @@ def fields(kind: type, data: Any, where: str) -> dict[str, Any]:
       default.
   """
   if not isinstance(data, dict):
-    raise ValueError(f"{where} must be a JSON object, found {data!r}")
+    raise ValueError(f"{where} must be a JSON object, found {shown(data)}")
   legal = {f.name: f for f in dataclasses.fields(kind)}
   unknown = sorted(set(data) - set(legal))
   if unknown:
     raise ValueError(
-      f"{where} has unknown keys {unknown}; legal: {sorted(legal)}"
+      f"{where} has unknown keys {shown(unknown)}; legal: {sorted(legal)}"
     )
   missing = [
     n

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+from fbnax.base.json_values import shown
 from fbnax.spaces.exchange import json_object
 
 OPTIMIZERS = ("rmsprop", "sgd", "adamw")
@@ -54,7 +55,9 @@ class Recipe:
     legal = [f.name for f in dataclasses.fields(cls)]
     unknown = sorted(set(data) - set(legal))
     if unknown:
-      raise ValueError(f"recipe has unknown keys {unknown}; legal: {legal}")
+      raise ValueError(
+        f"recipe has unknown keys {shown(unknown)}; legal: {legal}"
+      )
     recipe = cls(**data)
     recipe.validate()
     return recipe
@@ -63,10 +66,10 @@ class Recipe:
     """Raises a ValueError that names the first field with an illegal value."""
     if self.optimizer not in OPTIMIZERS:
       raise ValueError(
-        f"recipe.optimizer is {self.optimizer!r}; legal: {OPTIMIZERS}"
+        f"recipe.optimizer is {shown(self.optimizer)}; legal: {OPTIMIZERS}"
       )
     if not isinstance(self.ema, bool):
-      raise ValueError(f"recipe.ema is {self.ema!r}; legal: true or false")
+      raise ValueError(f"recipe.ema is {shown(self.ema)}; legal: true or false")
     limits = {
       "learning_rate": _LARGEST,
       "weight_decay": _LARGEST,
@@ -81,5 +84,5 @@ class Recipe:
       )
       if not is_number or not 0.0 <= value < limit:
         raise ValueError(
-          f"recipe.{name} is {value!r}; legal: at least 0, below {limit}"
+          f"recipe.{name} is {shown(value)}; legal: at least 0, below {limit}"
         )

@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from fbnax.spaces.architecture import LARGEST
+from fbnax.base import limits
+from fbnax.base.json_values import shown
 from fbnax.spaces.exchange import kind_fields
 
 KIND = "resnet"
@@ -59,7 +60,7 @@ class ResNet:
     data = kind_fields(cls, text, "residual network", KIND)
     for name in ("blocks", "widths"):
       if not isinstance(data[name], list):
-        raise ValueError(f"{name} must be a list, found {data[name]!r}")
+        raise ValueError(f"{name} must be a list, found {shown(data[name])}")
       data[name] = tuple(data[name])
     network = cls(**data)
     validate(network)
@@ -68,33 +69,42 @@ class ResNet:
 
 def validate(network: ResNet) -> None:
   """Raises a ValueError that names the first field no network can have."""
-  for name in ("blocks", "widths"):
+  for name, most in (("blocks", limits.BLOCKS), ("widths", limits.CHANNELS)):
     values = getattr(network, name)
-    if not values or not all(map(_is_count, values)):
+    if not values or not all(_is_count(value, most) for value in values):
       raise ValueError(
-        f"{name} is {values!r}; legal: integers from 1 to {LARGEST}, one a "
+        f"{name} is {shown(values)}; legal: integers from 1 to {most}, one a "
         "stage"
       )
+  if sum(network.blocks) > limits.BLOCKS:
+    raise ValueError(
+      f"blocks has {sum(network.blocks):,} in all; legal: at most"
+      f" {limits.BLOCKS:,}"
+    )
   if len(network.blocks) != len(network.widths):
     raise ValueError(
       f"blocks has {len(network.blocks)} stages and widths "
       f"{len(network.widths)}; legal: as many"
     )
-  for name in ("stem", "resolution", "input_channels"):
-    if not _is_count(getattr(network, name)):
+  for name, most in (
+    ("stem", limits.CHANNELS),
+    ("resolution", limits.RESOLUTION),
+    ("input_channels", limits.IMAGE_CHANNELS),
+  ):
+    value = getattr(network, name)
+    if not _is_count(value, most):
       raise ValueError(
-        f"{name} is {getattr(network, name)!r}; legal: an integer from 1 to "
-        f"{LARGEST}"
+        f"{name} is {shown(value)}; legal: an integer from 1 to {most}"
       )
   if not isinstance(network.preactivation, bool):
     raise ValueError(
-      f"preactivation is {network.preactivation!r}; legal: true or false"
+      f"preactivation is {shown(network.preactivation)}; legal: true or false"
     )
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object, most: int) -> bool:
   whole = isinstance(value, int) and not isinstance(value, bool)
-  return whole and 1 <= value <= LARGEST  # type: ignore[operator]
+  return whole and 1 <= value <= most  # type: ignore[operator]
 
 
 # The published ones, and one that two CPU cores train in minutes.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
@@ -20,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base import json_values
 from fbnax.base.files import sync_directory, write_atomically
 from fbnax.base.json_values import plain, to_json
 from fbnax.training import mesh
@@ -83,20 +83,45 @@ def check(path: Path) -> dict[str, Any]:
   Raises:
     DamagedError: a file is missing or altered.
   """
+  where = str(path / "manifest.json")
   try:
-    sums = json.loads((path / "manifest.json").read_text("utf-8"))
+    sums = json_values.read_object(where)
     if "index.json" not in sums:
-      raise DamagedError(f"{path}: manifest.json lacks index.json")
+      raise DamagedError(f"{where} lacks the key index.json")
     for name, expected in sums.items():
       if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise DamagedError(f"{path}: manifest.json names {name!r}, elsewhere")
+        raise DamagedError(
+          f"{where} names {json_values.shown(name)}, elsewhere"
+        )
       if _checksum(path / name) != expected:
-        raise DamagedError(f"{path}: {name} is not what was saved")
-    return json.loads((path / "index.json").read_text("utf-8"))
+        raise DamagedError(
+          f"{path}: {json_values.shown(name)} is not what was saved"
+        )
+    return _index(path / "index.json")
   except DamagedError:
     raise
-  except (OSError, ValueError, TypeError, AttributeError) as error:
-    raise DamagedError(f"{path}: {error}") from error
+  except (OSError, ValueError) as error:
+    words = str(error) if str(path) in str(error) else f"{path}: {error}"
+    raise DamagedError(words) from error
+
+
+def _index(path: Path) -> dict[str, Any]:
+  """What `index.json` holds, each value of the type that `encode` gives it."""
+  where, field = str(path), json_values.field
+  index = json_values.read_object(path)
+  field(index, "step", int, where, low=0)
+  field(index, "metadata", dict, where)
+  for name, kind in field(index, "leaves", dict, where).items():
+    place = f"{where}: leaves: {json_values.shown(name)}"
+    field(kind, "shape", list, place, of=int, low=0)
+    field(kind, "dtype", str, place)
+  for name, impl in field(index, "keys", dict, where).items():
+    if name not in index["leaves"] or not isinstance(impl, str):
+      raise DamagedError(
+        f"{where}: keys: {json_values.shown(name)} is"
+        f" {json_values.shown(impl)}; legal: for a leaf, how it is made"
+      )
+  return index
 
 
 def is_whole(path: Path) -> bool:
@@ -126,11 +151,28 @@ def read(path: Path, like: Any) -> tuple[Any, dict[str, np.ndarray]]:
         f"{path}: leaf {name}: the checkpoint has {_words(here)}; expected"
         f" {_words(wanted)}"
       )
+  keys = [name for name, leaf in expected.items() if _is_key(leaf)]
+  for name in {*keys, *index["keys"]}:
+    if name not in keys or not _makes(index["keys"].get(name), saved[name]):
+      raise DamagedError(
+        f"{path / 'index.json'}: keys: {name} is"
+        f" {json_values.shown(index['keys'].get(name))}; legal: how the leaf is"
+        " made"
+      )
   stored = [name for name, kind in saved.items() if 0 not in kind["shape"]]
   try:
-    return index, _read_arrays(path / "arrays", stored)
+    arrays = _read_arrays(path / "arrays", stored)
   except Exception as error:  # Of many kinds; all say that it does not load.
     raise DamagedError(f"{path}: {error}") from error
+  for name in stored:
+    leaf = expected[name]
+    like = jax.eval_shape(jax.random.key_data, leaf) if name in keys else leaf
+    if _kind(arrays[name]) != _kind(like):
+      raise DamagedError(
+        f"{path}: leaf {name} is {_words(_kind(arrays[name]))}; legal:"
+        f" {_words(_kind(like))}"
+      )
+  return index, arrays
 
 
 def rebuild(index: Any, arrays: dict[str, np.ndarray], like: Any) -> Restored:
@@ -156,6 +198,15 @@ def _named(tree: Any) -> dict[str, Any]:
 
 def _is_key(leaf: Any) -> Any:
   return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _makes(impl: str | None, kind: dict[str, Any]) -> bool:
+  """Whether keys of that name make random numbers, and are of that type."""
+  try:
+    key = jax.eval_shape(lambda: jax.random.key(0, impl=impl))
+  except ValueError:
+    return False
+  return impl is not None and str(key.dtype) == kind["dtype"]
 
 
 def _kind(leaf: Any) -> dict[str, Any]:

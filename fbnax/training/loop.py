@@ -29,6 +29,7 @@ from fbnax.training.step import Metrics, TrainState
 __all__ = [
   "Checkpointing",
   "Curves",
+  "DivergedError",
   "Examples",
   "Feed",
   "Fitted",
@@ -62,10 +63,19 @@ class Fitted(NamedTuple):
   Attributes:
     state: the last state, stacked over `P` where the members are.
     curves: by epoch.
+    finite: whether the weights are numbers, `bool[]`, or `bool[P]` where
+      stacked: members of a population diverge without the others.
   """
 
   state: TrainState
   curves: Curves
+  finite: np.ndarray
+
+
+class DivergedError(ValueError):
+  """A training whose weights are no numbers any more: it gives no network."""
+
+  exit_code = 3  # Of the program; input that is wrong has another one.
 
 
 def place(split: AnySplit) -> Feed:
@@ -110,6 +120,10 @@ def fit(
 
   Returns:
     The last state and the curves.
+
+  Raises:
+    DivergedError: weights are not finite after an epoch, which is not saved;
+      of a population the caller decides, by `Fitted.finite`.
   """
   devices = settings.mesh
   _check_mesh(settings, train, member, stacked)
@@ -121,6 +135,8 @@ def fit(
   done = Done([], [])
   if checkpointing is not None:
     state, done = loop_saving.resume(checkpointing, state, stream)
+    if not stacked and done.rows:
+      _check_finite(devices, state, len(done.rows))
   axes = (mesh.POPULATION,) if stacked else ()
   state, member = mesh.put(devices, (state, member), *axes)
   teacher = mesh.put(devices, teacher)
@@ -162,6 +178,8 @@ def fit(
       # saved is not told again.
       if on_epoch is not None:
         on_epoch(epoch, trained, found)
+      if not stacked:
+        _check_finite(devices, state, epoch)
       stop = checkpointing is not None and asked()
       if checkpointing is not None and (
         stop or epoch % checkpointing.every == 0 or epoch == epochs
@@ -173,6 +191,7 @@ def fit(
   return Fitted(
     mesh.local(devices, state),
     Curves(*(np.asarray(c, np.float64) for c in columns)),
+    np.asarray(mesh.local(devices, programs.finite(state))),
   )
 
 
@@ -229,6 +248,11 @@ def measure(
     )
     sums = added if sums is None else jax.tree.map(np.add, sums, added)
   return jax.tree.map(lambda s: s / total, sums)
+
+
+def _check_finite(devices: Any, state: TrainState, epoch: int) -> None:
+  if not mesh.local(devices, programs.finite(state)):
+    raise DivergedError(f"diverged in epoch {epoch}: a weight is not finite")
 
 
 def _count(feed: Feed) -> int:

@@ -24,6 +24,7 @@ from fbnax.training.recipes import Settings
 CARD = "model.json"
 WEIGHTS = "weights"
 SCHEMA_VERSION = 1
+_FAR = 1e6  # Of a normalisation; white is 1.
 
 
 class SavedModel(NamedTuple):
@@ -98,9 +99,9 @@ def load(directory: str | Path) -> SavedModel:
   """Reads what `save` wrote.
 
   Raises:
-    ValueError: there is no model, or its card or weights are damaged or of
-      another version, or a link leads out of the directory; the file is named.
-      `DamagedError` where it is the weights.
+    ValueError: there is no model, its card is damaged or of another version,
+      its weights are damaged (`DamagedError`) or not finite, or a link leads
+      out of the directory; the file and the key or array are named.
   """
   from fbnax.training import checkpoints  # Orbax is slow to import.
 
@@ -108,38 +109,84 @@ def load(directory: str | Path) -> SavedModel:
   files.check_links(directory)
   path = directory / CARD
   try:
-    card = json.loads(path.read_text("utf-8"))
+    card = json_values.read_object(path)
   except (FileNotFoundError, NotADirectoryError):
     raise ValueError(f"{directory} holds no model: {path} is missing") from None
-  except (ValueError, RecursionError) as error:
-    raise ValueError(f"{path} is damaged: {error}") from error
-  if not isinstance(card, dict) or card.get("schema_version") != SCHEMA_VERSION:
-    found = card.get("schema_version") if isinstance(card, dict) else card
+  found = card.get("schema_version")
+  if type(found) is not int or found != SCHEMA_VERSION:
     raise ValueError(
-      f"{path}: schema_version is {found!r}; legal: {SCHEMA_VERSION}"
+      f"{path}: schema_version is {json_values.shown(found)}; legal:"
+      f" {SCHEMA_VERSION}"
     )
-  missing = {"architecture", "class_names", "preprocessing"} - set(card)
-  if missing:
-    raise ValueError(f"{path} lacks the keys {sorted(missing)}")
-  for key, kind, legal in (
-    ("preprocessing", dict, "an object"),
-    ("class_names", list, "a list"),
-  ):
-    if not isinstance(card[key], kind):
-      raise ValueError(f"{path}: {key} is {card[key]!r:.60}; legal: {legal}")
-  missing = {"resolution", "mean", "std"} - set(card["preprocessing"])
-  if missing:
-    raise ValueError(f"{path}: preprocessing lacks the keys {sorted(missing)}")
+  names = json_values.field(card, "class_names", list, str(path), of=str)
+  if len(set(names)) < len(names):
+    name = next(n for i, n in enumerate(names) if n in names[:i])
+    raise ValueError(
+      f"{path}: class_names has {json_values.shown(name)} twice; legal:"
+      " distinct names"
+    )
+  given = json_values.field(card, "architecture", dict, str(path))
   try:
-    architecture: Any = spaces.from_json(json.dumps(card["architecture"]))
-    module = build(architecture, len(card["class_names"]))
+    architecture: Any = spaces.from_json(json.dumps(given))
+    module = build(architecture, len(names))
   except ValueError as error:
     raise ValueError(f"{path}: {error}") from error
+  _check_card(path, card, architecture)
   like = variable_shapes(module)
-  found = checkpoints.restore_latest(directory / WEIGHTS, like)
-  if found is None:
+  restored = checkpoints.restore_latest(directory / WEIGHTS, like)
+  if restored is None:
     raise DamagedError(f"{directory / WEIGHTS}: no weights that load")
-  return SavedModel(module, found.tree, card)
+  _check_finite(directory / WEIGHTS, restored.tree)
+  return SavedModel(module, restored.tree, card)
+
+
+def _check_card(path: Path, card: dict[str, Any], architecture: Any) -> None:
+  """Raises a ValueError that names the first value that no model can have."""
+  where = str(path)
+  given = json_values.field(card, "preprocessing", dict, where)
+  pairs = [("resolution", architecture.resolution)]
+  if "channels" in given:
+    pairs.append(("channels", architecture.input_channels))
+  for name, expected in pairs:
+    key = f"preprocessing.{name}"
+    value = json_values.field(card, key, int, where)
+    if value != expected:
+      raise ValueError(
+        f"{path}: {key} is {value}; legal: {expected}, as of the architecture"
+      )
+  for name in ("mean", "std"):
+    key = f"preprocessing.{name}"
+    values = json_values.field(
+      card, key, list, where, of=float, low=-_FAR, high=_FAR
+    )
+    if len(values) != architecture.input_channels:
+      raise ValueError(
+        f"{path}: {key} has {len(values)} values; legal:"
+        f" {architecture.input_channels}, one for each channel"
+      )
+    if name == "std" and min(values) < 1 / _FAR:
+      raise ValueError(
+        f"{path}: {key} is {json_values.shown(values)}; legal: numbers from"
+        f" {1 / _FAR:g}"
+      )
+  if "crop_ratio" in given:
+    json_values.field(
+      card, "preprocessing.crop_ratio", float, where, low=0.01, high=1.0
+    )
+  for name, kind in (("entry", dict), ("recipe", dict), ("licence", str)):
+    if card.get(name) is not None:
+      json_values.field(card, name, kind, where)
+
+
+def _check_finite(path: Path, variables: Any) -> None:
+  """Raises a ValueError that names the first array with a NaN or infinity."""
+  for at, leaf in jax.tree_util.tree_flatten_with_path(variables)[0]:
+    if not np.isfinite(np.asarray(leaf)).all():
+      name = jax.tree_util.keystr(at, simple=True, separator="/")
+      raise ValueError(
+        f"{path}: {name} has values that are not finite, as of a training that"
+        " diverged; legal: finite numbers"
+      )
 
 
 def variable_shapes(module: Any) -> Any:

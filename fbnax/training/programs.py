@@ -13,6 +13,7 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from fbnax.training import mesh, step
 from fbnax.training.model import Member, Model
@@ -103,13 +104,29 @@ def measured(
   return _over(stacked, settings, one, images, variables, choice)
 
 
+@jax.jit
+def finite(state: TrainState) -> jax.Array:
+  """Whether weights are numbers and always were, `bool[]` or `bool[P]`.
+
+  What is not finite in a step's variables stays so in their average.
+  """
+  return jnp.isfinite(state.ema).all(-1)
+
+
 def forget() -> None:
   """Drops all of these programs that are compiled.
 
   On a CPU each has hundreds of memory mappings, of which Linux gives a process
   65,530.
   """
-  compiled: tuple[Any, ...] = (start, result, epoch, one_step, measured)
+  compiled: tuple[Any, ...] = (
+    start,
+    result,
+    epoch,
+    one_step,
+    measured,
+    finite,
+  )
   for program in compiled:
     program.clear_cache()
 

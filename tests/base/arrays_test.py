@@ -94,3 +94,47 @@ def test_other_files(tmp_path):
   with path.open("rb") as file:
     found = arrays.read_array(file, path.stat().st_size, path)
   np.testing.assert_array_equal(found, X)
+
+
+@pytest.mark.parametrize(
+  ("array", "kind", "words"),
+  [
+    (
+      np.ones((2, 3)),
+      "strings",
+      r"a.npz: x is float64\[2, 3\]; legal: str",
+    ),
+    (np.asarray("x"), "numbers", r"x is <U1\[\]; legal: numbers"),
+    (np.ones(2, bool), "numbers", r"x is bool\[2\]; legal: numbers"),
+    (np.ones(2, complex), "numbers", "x is complex128"),
+    (np.full(2, 0.5), "whole numbers", r"x is float64\[2\]; legal: whole"),
+    (np.full(2, np.inf), "whole numbers", "x is float64"),
+    (np.zeros(2, "datetime64[s]"), "whole numbers", "x is datetime64"),
+  ],
+)
+def test_an_array_of_another_kind(array, kind, words):
+  with pytest.raises(ValueError, match=words):
+    arrays.of_kind(array, kind, "a.npz: x")
+
+
+def test_an_array_of_its_kind():
+  for array, kind in (
+    (np.asarray(["x"]), "strings"),
+    (np.ones(2, np.uint8), "whole numbers"),
+    (np.full(2, 3.0), "whole numbers"),
+    (np.full(2, np.nan), "numbers"),
+  ):
+    assert arrays.of_kind(array, kind, "x") is array
+
+
+@pytest.mark.parametrize(
+  ("use", "words"),
+  [
+    (lambda a: a["b"], "a.npz lacks the array 'b'"),
+    (lambda a: a["a"][:, 0], "a.npz: too many indices"),
+    (lambda a: a["a"] + np.ones(3), "a.npz: operands could not be"),
+  ],
+)
+def test_what_fails_with_arrays_names_their_file(use, words):
+  with pytest.raises(ValueError, match=words), arrays.reading("a.npz"):
+    use({"a": np.ones(2)})

@@ -61,6 +61,8 @@ DEEP = "[" * 100_000
   [
     (b"{", r"a\.json is no JSON: .*line 1"),
     (DEEP.encode(), r"a\.json is damaged: nested too deeply"),
+    (b"[" * 101 + b"]" * 101, r"a\.json is damaged: nested too deeply"),
+    (b'{"a":' * 960 + b"1" + b"}" * 960, "nested too deeply"),
     (b'{"caf\xe9": 1}', r"a\.json is not UTF-8: byte 0xe9 in line 1"),
     ('{"a": 1}'.encode("utf-16"), r"a\.json is UTF-16"),
     (b"[1]", r"a\.json holds \[1\]; legal: a JSON object"),
@@ -85,3 +87,31 @@ def test_a_byte_order_mark_is_dropped(tmp_path):
 def test_values_in_messages_are_short_and_visible():
   assert json_values.shown("a\x1b[31m") == r"'a\x1b[31m'"
   assert len(json_values.shown(list(range(1000)))) <= 60
+
+
+@pytest.mark.parametrize(
+  "document, key, kind, more, words",
+  [
+    ("[]", "a", int, {}, "f.json is []; legal: an object"),
+    ("{}", "a", int, {}, "f.json lacks the key a; legal: a whole number"),
+    ('{"a": {}}', "a.b", str, {}, "f.json lacks the key a.b; legal: a string"),
+    ('{"a": 3}', "a.b", str, {}, "f.json: a is 3; legal: an object"),
+    ('{"a": true}', "a", int, {}, "a is True; legal: a whole number"),
+    ('{"a": NaN}', "a", float, {}, "a is nan; legal: a number"),
+    ('{"a": -Infinity}', "a", float, {}, "a is -inf; legal: a number"),
+    ('{"a": 9}', "a", int, {"low": 1, "high": 8}, "a whole number from 1 to 8"),
+    ('{"a": 1}', "a", bool, {}, "a is 1; legal: true or false"),
+    ('{"a": [1, "2"]}', "a", list, {"of": int}, "a[1] is '2'; legal: a whole"),
+    ('{"a": "\\u202e"}', "a", dict, {}, "a is '\\u202e'; legal: an object"),
+  ],
+)
+def test_a_field_that_is_not_what_it_must_be(document, key, kind, more, words):
+  with pytest.raises(ValueError) as caught:
+    json_values.field(json.loads(document), key, kind, "f.json", **more)
+  assert words in str(caught.value) and str(caught.value).startswith("f.json")
+
+
+def test_a_field():
+  document = {"a": {"b": [1, 2.5]}, "n": 10**400}
+  assert json_values.field(document, "a.b", list, "f", of=float) == [1, 2.5]
+  assert json_values.field(document, "n", float, "f") == 10**400

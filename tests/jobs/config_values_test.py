@@ -42,3 +42,19 @@ def test_numbers_of_a_list():
   assert config_values.all_numbers("config.a", (1, 2.5)) == [1, 2.5]
   with pytest.raises(ValueError, match=r"config.a is \('x',\); legal: a list"):
     config_values.all_numbers("config.a", ("x",))
+
+
+@pytest.mark.parametrize(
+  ("key", "value", "words"),
+  [
+    ("pool", 2 * 10**9, "config.search.pool is 2000000000; .* to 10,000,000"),
+    ("resolution", 100_000, "config.search.resolution is 100000; .* to 4,096"),
+    ("decode_resolution", 4097, "is 4097; legal: whole numbers up to 4,096"),
+    ("batch_size", 10**9, "legal: whole numbers up to 1,048,576"),
+    ("memory_options", (1, 10**9), "is 1000000000; .* up to 1,000"),
+  ],
+)
+def test_sizes_are_told_before_they_fill_the_memory(key, value, words):
+  config = config_dict.create(search=config_dict.create(**{key: value}))
+  with pytest.raises(ValueError, match=words):
+    config_values.check(config)

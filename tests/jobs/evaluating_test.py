@@ -91,7 +91,9 @@ def test_a_worker_gets_what_this_machine_trains_with(here, monkeypatch):
     values = np.tile(values + float(validation.labels.sum()), (epochs, 1))
     for epoch in range(epochs):
       more["on_epoch"](epoch + 1, None, None)
-    return loop.Fitted(None, loop.Curves(values, values, values / 3))
+    return loop.Fitted(
+      None, loop.Curves(values, values, values / 3), np.ones(len(keys), bool)
+    )
 
   seen = []
   monkeypatch.setattr(loop, "fit", fit)

@@ -36,6 +36,10 @@ def run(config, workdir):
   with open_workdir(workdir, config, ignore=("behaviour",)) as opened:
     if config.behaviour == "lacking":
       config.lacking
+    if config.behaviour == "diverged":
+      from fbnax.jobs import training
+      with training._telling("small", training.Recipe(learning_rate=1e30)):
+        raise training.loop.DivergedError("diverged in epoch 2")
     if config.behaviour == "library":
       np.zeros(3).reshape(2, 2)
     if config.behaviour == "slow":
@@ -150,6 +154,15 @@ def test_another_config_in_the_same_place(place):
   assert run(place, *arguments)[0] == 0
   code, _, err = run(place, *arguments, "--config.training.epochs=4")
   assert code == 2 and "training.epochs: there 3, now 4" in err
+
+
+def test_a_training_that_diverged_has_an_exit_code_of_its_own(place):
+  code, _, err = run(place, "--config=config.py", "--config.behaviour=diverged")
+  assert code == 3
+  assert err == (
+    "error: training of small diverged in epoch 2; its recipe's learning_rate"
+    " is 1e+30: a lower one may help, in another work directory\n"
+  )
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(place):

@@ -11,6 +11,8 @@ from fbnax import costs
 from fbnax.jobs import study, study_cases, study_runs, study_training
 from fbnax.models import Network, initialize
 from fbnax.spaces import Architecture
+from fbnax.training import loop
+from fbnax.training.step import Metrics
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +213,25 @@ def test_bad_input_names_what_is_legal(
   if "pairs" not in changes:
     # The right config can have the work directory.
     assert not (tmp_path / "run").exists()
+
+
+def test_a_seed_that_diverges_has_no_accuracy(
+  nars_runs, study_config, monkeypatch
+):
+  """It has one of a guess, and its log-loss may be finite where BN hides it."""
+  run = study_runs.read(study_config("random", ()), nars_runs[0])
+  (case, *_) = study_cases.swapped(study_config("swapped", ()), [run]).cases
+  fitted = loop.Fitted(None, None, np.asarray([True, False, True]))
+  measured = Metrics(np.asarray([1.0, 2.3, np.nan]), np.full(3, 0.5))
+  for name, value in (
+    ("_start", (None, None)),
+    ("loop.fit", fitted),
+    ("loop.result", None),
+    ("loop.measure", measured),
+  ):
+    monkeypatch.setattr(
+      f"fbnax.jobs.study_training.{name}", lambda *_, v=value, **__: v
+    )
+  found = study_training.train_case(case, run, [3, 4, 5], lambda: None)
+  assert [f["test_accuracy"] for f in found] == [0.5, None, None]
+  assert [f["test_log_loss"] for f in found] == [1.0, None, None]

@@ -137,7 +137,8 @@ def test_the_candidates_of_a_resolution_are_trained_together(
     trained.append((settings.resolution, member.key.shape[0]))
     for epoch in range(EPOCHS):
       on_epoch(epoch + 1, None, None)
-    return loop.Fitted(state, loop.Curves(*np.ones((3, EPOCHS, SIZE))))
+    curves = loop.Curves(*np.ones((3, EPOCHS, SIZE)))
+    return loop.Fitted(state, curves, np.ones(SIZE, bool))
 
   trained, told = [], []
   monkeypatch.setattr(loop, "fit", fit)
@@ -155,7 +156,8 @@ def test_programs_are_dropped_when_another_group_comes(monkeypatch):
 
   def fit(model, settings, state, member, train, **_):
     done.append("fit")
-    return loop.Fitted(state, loop.Curves(*np.ones((3, EPOCHS, SIZE))))
+    curves = loop.Curves(*np.ones((3, EPOCHS, SIZE)))
+    return loop.Fitted(state, curves, np.ones(SIZE, bool))
 
   def plan(space, candidates, epochs):
     masked, grouped = candidates[:3], candidates[3:]
@@ -286,15 +288,17 @@ def test_a_candidate_that_diverges_does_not_hurt_its_neighbours():
 
 
 @pytest.mark.parametrize(
-  ("train", "validation", "epoch"),
+  ("train", "validation", "finite", "words"),
   [
-    ([1, 1, np.nan], [1, 1, np.nan], 3),
-    ([1, 1, 1], [1, np.inf, 1], 2),
-    ([1, np.nan, np.nan], [np.nan, np.nan, np.nan], 1),
+    ([1, 1, np.nan], [1, 1, np.nan], False, "epoch 3"),
+    ([1, 1, 1], [1, np.inf, 1], True, "epoch 2"),
+    ([1, np.nan, np.nan], [np.nan, np.nan, np.nan], False, "epoch 1"),
+    # An infinite variance gives zeros, and these a loss.
+    ([1, 1, 1], [1, 1, 1], False, "a weight is not finite"),
   ],
 )
-def test_the_error_says_after_which_epoch(
-  train, validation, epoch, monkeypatch
+def test_the_error_says_what_diverged(
+  train, validation, finite, words, monkeypatch
 ):
   """Curves of three epochs, of which the first candidate's are as given."""
   curves = loop.Curves(
@@ -302,10 +306,11 @@ def test_the_error_says_after_which_epoch(
     np.full((3, 3), 0.5),
     np.array([validation, [1.0] * 3, [1.0] * 3], np.float64).T,
   )
-  monkeypatch.setattr(loop, "fit", lambda *_, **__: loop.Fitted(None, curves))
+  fitted = loop.Fitted(None, curves, np.array([finite, True, True]))
+  monkeypatch.setattr(loop, "fit", lambda *_, **__: fitted)
   first, second, third = _parts([MANY[0], MANY[4], MANY[5]])[0]
   errors = {o.id: o.error for o in (first, second, third)}
-  assert errors[3].endswith(f"epoch {epoch}")
+  assert errors[3].startswith("diverged") and errors[3].endswith(words)
   assert errors[5] is errors[9] is None
 
 

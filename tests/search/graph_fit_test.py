@@ -1,3 +1,5 @@
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -137,3 +139,34 @@ def test_saved_and_loaded(tmp_path, model, data):
   )
   with pytest.raises(ValueError, match="was fitted to"):
     graph_files.load(path, {"expression": "latency"})
+
+
+@pytest.mark.parametrize(
+  ("module", "words"),
+  [
+    ({"hidden": "8"}, "module.hidden is '8'; legal: a whole number"),
+    ({"hidden": 10**9}, "module.hidden is 1000000000; legal: .* to 65,536"),
+    ({"num_hops": -1}, "module.num_hops is -1; legal"),
+    ({"categories": [2, 0]}, r"module.categories\[1\] is 0; legal"),
+    ({"hidden": 9}, "has the shape"),
+  ],
+)
+def test_a_file_that_was_altered(module, words, tmp_path):
+  path = tmp_path / "predictor.npz"
+  network = GraphPredictor((2, 3), 1, hidden=8, num_hops=2)
+  shapes = jax.eval_shape(
+    network.init, jax.random.key(0), np.zeros((6, 2, 2)), np.ones((2, 2))
+  )
+  zeros = jax.tree.map(lambda x: np.zeros((1, *x.shape), x.dtype), shapes)
+  model = graph_fit.FittedGraph(zeros, np.float32(0), np.float32(1), network)
+  graph_files.save(path, model, {})
+  assert graph_files.load(path, {}).module == network
+  with np.load(path) as file:
+    arrays = {name: file[name] for name in file}
+  metadata = json.loads(str(arrays["metadata"]))
+  metadata["module"] |= module
+  arrays["metadata"] = np.asarray(json.dumps(metadata))
+  np.savez(path, **arrays)
+  with pytest.raises(ValueError, match=words) as told:
+    graph_files.load(path, {})
+  assert str(path) in str(told.value)

@@ -113,3 +113,19 @@ def test_what_is_no_table(tmp_path):
   (tmp_path / "b.json").write_text('[{"architecture": {"x": 1}, "acc": 1}]')
   with pytest.raises(ValueError, match="item 0: column 'architecture'"):
     labelled.load(tmp_path / "b.json", SPACE)
+
+
+@pytest.mark.parametrize(
+  ("arrays", "words"),
+  [
+    ({"s_ks": np.ones((3, 20), int)}, "lacks the array 's_expand'"),
+    (
+      {"arch": np.ones(3), "devices": np.ones(2), "latency_ms": np.ones(2)},
+      "labels.npz: .*shapes",
+    ),
+  ],
+)
+def test_published_files_that_are_damaged(arrays, words, tmp_path):
+  np.savez(tmp_path / "labels.npz", **arrays)
+  with pytest.raises(ValueError, match=words):
+    labelled.load(tmp_path / "labels.npz", None)

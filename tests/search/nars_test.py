@@ -130,3 +130,14 @@ def test_scores_of_untrained_networks_pretrain_the_predictor():
   # Candidates are those of the pool, as without scores.
   trials = _search(options, check=False).trials
   assert [t.genotype for t in found.trials] == [t.genotype for t in trials]
+
+
+@pytest.mark.parametrize("curve", [(0.5, np.nan), (np.inf,), ()])
+def test_an_accuracy_that_is_no_number_is_a_failure(curve):
+  """Whatever evaluator it is of; its trial teaches the predictor nothing."""
+  planned = {"genotype": [0] * len(SPACE.decisions), "predicted": None}
+  outcome = Outcome(3, curve, 0.5, 0.0, None)
+  trial = nars._trial(SPACE, 10, 1, planned, outcome, OPTIONS)
+  assert (trial.status, trial.accuracy) == ("failed", None)
+  assert "not finite" in trial.error
+  assert np.isnan(nars.labels_at([trial], 1)).all()

@@ -115,3 +115,73 @@ def test_an_encoder_that_learned_scores_leaves_the_same_file(model, tmp_path):
     predictor.predict(predictor.load(tmp_path / "scored.npz"), genotypes).score,
     predictor.predict(scored, genotypes).score,
   )
+
+
+def rewritten(path, change):
+  """Changes the arrays of a file."""
+  with np.load(path) as file:
+    arrays = {name: file[name] for name in file}
+  change(arrays)
+  np.savez(path, **arrays)
+
+
+def test_a_file_that_is_cut_in_half(model, tmp_path):
+  path = tmp_path / "predictor.npz"
+  predictor.save(path, model)
+  path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+  with pytest.raises(ValueError, match=r"predictor\.npz: is no \.npz file"):
+    predictor.load(path, SMALL)
+
+
+@pytest.mark.parametrize(
+  ("key", "value", "words"),
+  [
+    ("space", None, "metadata: space is None; legal: a string"),
+    ("space", "smal", "metadata: no space 'smal'"),
+    ("decisions", 7, "metadata: decisions is 7; legal: a list"),
+    ("decisions", [7], r"metadata: decisions\[0\] is 7; legal: a list"),
+    ("decisions", [["a"]], r"metadata: decisions\[0\] is \['a'\]; legal"),
+    ("decisions", [["a", [[]], True]], r"decisions\[0\] has \[\]; legal: num"),
+    ("features", {}, "metadata: features is {}; legal: a list"),
+    ("version", True, "has version True; legal: 1"),
+  ],
+)
+def test_metadata_that_no_predictor_has(model, key, value, words, tmp_path):
+  path = tmp_path / "predictor.npz"
+  predictor.save(path, model)
+
+  def change(arrays):
+    metadata = json.loads(str(arrays["metadata"])) | {key: value}
+    arrays["metadata"] = np.asarray(json.dumps(metadata))
+
+  rewritten(path, change)
+  with pytest.raises(ValueError, match=words) as told:
+    predictor.load(path)
+  assert str(path) in str(told.value)
+
+
+@pytest.mark.parametrize(
+  ("name", "value", "words"),
+  [
+    ("metadata", np.asarray("[1"), "metadata is no JSON"),
+    ("metadata", np.asarray("[" * 9999), "metadata is damaged: nested too"),
+    ("metadata", np.ones(2), r"metadata is float64\[2\]; legal: one string"),
+    ("params/encoder/bias", None, "lacks the array params/encoder/bias"),
+    ("deviation", None, "lacks the array deviation"),
+    ("deviation", np.float32(-1), "deviation is -1.0; legal: at least 0"),
+    ("mean", np.ones(2), r"mean has the shape \[2\]; legal: \[\]"),
+    ("mean", np.float32(np.nan), "'mean' is float32.*legal: finite floats"),
+    ("params/score_head/bias", np.ones((3, 1)), r"bias has the shape \[3, 1\]"),
+    ("params/score_head/kernel", np.asarray("x"), "legal: finite floats"),
+    ("params/score_head/more", np.ones(2), "has an array 'params/score_head/"),
+  ],
+)
+def test_arrays_that_no_predictor_has(model, name, value, words, tmp_path):
+  path = tmp_path / "predictor.npz"
+  predictor.save(path, model)
+  rewritten(
+    path, lambda a: a.pop(name) if value is None else a.update({name: value})
+  )
+  with pytest.raises(ValueError, match=words) as told:
+    predictor.load(path, SMALL)
+  assert str(path) in str(told.value)

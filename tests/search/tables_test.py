@@ -79,7 +79,7 @@ def test_bad_tables_are_refused(tmp_path):
   with pytest.raises(ValueError, match="no such table"):
     tables.by_table(path)
   path.write_bytes(b"no archive")
-  with pytest.raises(ValueError, match="no table"):
+  with pytest.raises(ValueError, match=r"is no \.npz file"):
     tables.by_table(path)
   np.savez(path, space="nasbench201", genotypes=np.zeros((1, 6), int))
   with pytest.raises(ValueError, match=r"no 'validation'.*legal: space"):
@@ -188,3 +188,46 @@ def test_published_accel_nasbench():
     wanted = top1[(rows == row).all(axis=1)].mean() / 100
     found = tables.test_accuracy(ACCEL, genotypes[i : i + 1])
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+  ("name", "array", "words"),
+  [
+    ("space", np.ones(1), r"space is float64\[1\]; legal: strings"),
+    ("space", np.asarray(["small", "fbnet"]), "space has 2 names; legal: one"),
+    ("space", np.asarray("smal"), "no space 'smal'"),
+    ("genotypes", np.asarray([["x"] * 6]), "genotypes is <U1.*legal: whole"),
+    ("genotypes", np.full((1, 6), 0.5), "genotypes is float64.*legal: whole"),
+    ("genotypes", np.full((1, 6), 2**32), "genotypes.0. has 4294967296 for"),
+    ("validation", np.asarray(["x"]), "validation is <U1.*legal: numbers"),
+    ("validation", np.ones(1, complex), "validation is complex128"),
+  ],
+)
+def test_arrays_of_another_kind_are_named(name, array, words, tmp_path):
+  path = tmp_path / "table.npz"
+  arrays = {
+    "space": np.asarray("nasbench201"),
+    "genotypes": np.zeros((1, 6), int),
+    "validation": np.zeros(1),
+  }
+  np.savez(path, **arrays | {name: array})
+  with pytest.raises(ValueError, match=words) as told:
+    tables.by_table(path)
+  assert str(path) in str(told.value)
+
+
+@pytest.mark.parametrize(
+  ("arrays", "words"),
+  [
+    ({"cifar10_val_acc12": np.ones(3)}, "lacks the array 'naslib_op'"),
+    ({"arch_keys": np.ones(3)}, "lacks the array 'arch'"),
+    (
+      {"arch_keys": np.ones(3), "arch": np.ones(3), "val_top1": np.ones(3)},
+      "table.npz: too many indices",
+    ),
+  ],
+)
+def test_published_files_that_are_damaged(arrays, words, tmp_path):
+  np.savez(tmp_path / "table.npz", **arrays)
+  with pytest.raises(ValueError, match=words):
+    tables.by_table(tmp_path / "table.npz")

@@ -93,3 +93,20 @@ def test_groups_divide_all_widths():
     ValueError, match=r"block0.groups is 3; legal: a divisor .* 8 is one"
   ):
     build(typed_block(KIND, types, channels=8, stage=1))
+
+
+@pytest.mark.parametrize(
+  ("fields", "words"),
+  [
+    ({"channels": follow(WIDTH, (8, 10**6))}, "channels offers 1000000; legal"),
+    ({"kernel": 1001}, "kernel offers 1001; legal: at most 255"),
+    ({"expansion": follow(WIDTH, (6.0, 1e4))}, "expansion offers 10000.0;"),
+  ],
+)
+def test_what_asks_for_more_memory_than_anyone_means(fields, words):
+  with pytest.raises(ValueError, match=words):
+    build(Block(**{"channels": 8, "stage": 1} | fields))
+  with pytest.raises(ValueError, match=r"resolution offers 8192; .* 4,096"):
+    build(Block(channels=8, stage=1), resolution=8192)
+  with pytest.raises(ValueError, match="blocks has 1,001 entries; legal"):
+    build(searched(), blocks=(Block(channels=8, stage=1),) * 1001)

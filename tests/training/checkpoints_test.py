@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -334,3 +335,45 @@ def test_killed_while_saving(tmp_path, caplog):
     assert names == [f"{step + 1:08d}"]
   assert interrupted  # Else nothing was tested.
   assert not caplog.records
+
+
+@pytest.mark.parametrize(
+  ("file", "value"),
+  [
+    ("manifest.json", []),
+    ("manifest.json", {"index.json": [1]}),
+    ("manifest.json", {"index.json": "0", "a\0b": "0"}),
+    ("index.json", [1]),
+    ("index.json", {"step": "3"}),
+    ("index.json", {"step": -1}),
+    ("index.json", {"metadata": [1]}),
+    ("index.json", {"leaves": 7}),
+    ("index.json", {"leaves": {"a": [2]}}),
+    ("index.json", {"leaves": {"a": {"shape": ["2"], "dtype": "float32"}}}),
+    ("index.json", {"leaves": {"a": {"shape": [2], "dtype": None}}}),
+    ("index.json", {"keys": {"a": "threefry2x32"}}),
+    ("index.json", {"keys": {"key": "made_up"}}),
+    ("index.json", {"keys": {"key": 7}}),
+    ("index.json", {"keys": {}}),
+    ("index.json", "[" * 100_000),
+  ],
+)
+def test_what_no_save_writes(file, value, tmp_path):
+  """Even where the checksums are made to fit."""
+  tree = {"a": jnp.ones(2), "key": jax.random.key(0)}
+  checkpoints.save(tmp_path, 3, tree)
+  path = tmp_path / "00000003" / file
+  saved = json.loads(path.read_text())
+  if file == "index.json" and isinstance(value, dict):
+    value = saved | value
+  text = value if isinstance(value, str) else json.dumps(value)
+  path.write_text(text)
+  if file == "index.json":
+    manifest = path.with_name("manifest.json")
+    sums = json.loads(manifest.read_text())
+    sums[file] = hashlib.sha256(text.encode()).hexdigest()
+    manifest.write_text(json.dumps(sums))
+  with pytest.raises(checkpoint_files.DamagedError, match="00000003") as told:
+    checkpoints.restore(tmp_path, 3, tree)
+  assert "\n" not in str(told.value)
+  assert checkpoints.restore_latest(tmp_path, tree) is None

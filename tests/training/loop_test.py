@@ -166,6 +166,92 @@ def test_an_interruption_in_an_epoch_costs_that_epoch_alone(tmp_path):
   _assert_same(found, _whole("in memory"))
 
 
+WILD = dataclasses.replace(RECIPE, learning_rate=1e30)
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_a_training_that_diverges_ends_with_its_epoch_and_saves_nothing(
+  feed, tmp_path
+):
+  saving = loop.Checkpointing(tmp_path)
+  for _ in range(2):  # Started again it says the same.
+    seen = []
+    with pytest.raises(loop.DivergedError, match="in epoch 1: a weight is"):
+      loop.fit(
+        MODEL,
+        SETTINGS,
+        _init(jax.random.key(0)),
+        _member(WILD),
+        FEEDS[feed](TRAIN),
+        epochs=4,
+        checkpointing=saving,
+        on_epoch=lambda epoch, *_: seen.append(epoch),  # noqa: B023
+      )
+    assert seen == [1]
+    assert checkpoints.steps(tmp_path) == ()
+
+
+def _poisoned(monkeypatch, epoch, poison):
+  """Lets a program's state or metrics be no number after an epoch."""
+  program = loop.programs.epoch
+  calls = []
+
+  def run(*arguments):
+    calls.append(program)
+    state, metrics = program(*arguments)
+    return poison(state, metrics) if len(calls) == epoch else (state, metrics)
+
+  monkeypatch.setattr(loop.programs, "epoch", run)
+
+
+def _bad_ema(state, metrics):
+  return state._replace(ema=state.ema.at[3].set(-jnp.inf)), metrics
+
+
+def test_what_diverges_later_goes_on_from_the_last_good_epoch(
+  tmp_path, monkeypatch
+):
+  saving = loop.Checkpointing(tmp_path)
+  with monkeypatch.context() as patch:
+    _poisoned(patch, 3, _bad_ema)
+    with pytest.raises(loop.DivergedError, match="epoch 3"):
+      _fit("in memory", 4, checkpointing=saving)
+  assert checkpoints.steps(tmp_path) == (1, 2)
+  _assert_same(_fit("in memory", 4, checkpointing=saving), _whole("in memory"))
+
+
+def test_a_checkpoint_of_what_diverged_is_not_gone_on_from(tmp_path):
+  saving = loop.Checkpointing(tmp_path)
+  state = _whole("in memory").state
+  state = jax.tree.map(jnp.copy, state)
+  rows = [[0.5, 0.5, 0.5]] * 2
+  loop.loop_saving.save(
+    saving, _bad_ema(state, None)[0], loop.Done(rows, []), None
+  )
+  with pytest.raises(loop.DivergedError, match="epoch 2"):
+    _fit("in memory", 4, checkpointing=saving, on_epoch=pytest.fail)
+
+
+def test_a_loss_that_is_infinite_once_is_no_divergence(monkeypatch):
+  infinite = jnp.asarray(jnp.inf)
+  _poisoned(monkeypatch, 2, lambda state, m: (state, m._replace(loss=infinite)))
+  found = _fit("in memory", 4)
+  chex.assert_trees_all_equal(found.state, _whole("in memory").state)
+  assert np.isinf(found.curves.train_loss).tolist() == [
+    False,
+    True,
+    False,
+    False,
+  ]
+  assert found.finite
+
+
+def test_members_that_diverge_are_known():
+  state = _init(jax.random.key(0))
+  states = _stack(_bad_ema(state, None)[0], state)
+  assert loop.programs.finite(states).tolist() == [False, True]
+
+
 @pytest.mark.parametrize(
   ("feed", "after", "saved"), [("streamed", 8, 1), ("in memory", 0, 1)]
 )

@@ -142,7 +142,7 @@ def test_no_card(tmp_path, text):
 def test_a_truncated_card(tmp_path):
   path = _save(tmp_path) / "model.json"
   path.write_text(path.read_text("utf-8")[:-20], "utf-8")
-  _refused(tmp_path, "model.json", "damaged")
+  _refused(tmp_path, "model.json", "no JSON")
 
 
 @pytest.mark.parametrize(
@@ -189,3 +189,64 @@ def test_the_number_of_parameters():
   params = {"a": jnp.zeros((2, 3)), "b": {"c": jnp.zeros(5)}}
   variables = {"params": params, "batch_stats": {"mean": jnp.zeros(9)}}
   assert model_files.number_of_parameters(variables) == 11
+
+
+@pytest.mark.parametrize(
+  ("collection", "value"),
+  [("params", np.nan), ("params", -np.inf), ("batch_stats", np.inf)],
+)
+def test_weights_that_are_not_finite(tmp_path, collection, value):
+  """As of a training that diverged, before these were refused themselves."""
+  variables = jax.tree.map(jnp.copy, _variables())
+  leaves, form = jax.tree.flatten(variables[collection])
+  leaves[-1] = leaves[-1].at[(0,) * leaves[-1].ndim].set(value)
+  variables[collection] = jax.tree.unflatten(form, leaves)
+  model_files.save(tmp_path, ARCHITECTURE, variables, SETTINGS, CLASSES)
+  _refused(tmp_path, "weights", f"{collection}/", "not finite")
+
+
+@pytest.mark.parametrize(
+  ("key", "value", "words"),
+  [
+    ("class_names", ["a", 2, "c"], "class_names[1] is 2; legal: a string"),
+    ("class_names", ["a", "b", "a"], "class_names has 'a' twice"),
+    ("class_names", {"a": 1}, "class_names is {'a': 1}; legal: a list"),
+    ("architecture", [], "architecture is []; legal: an object"),
+    ("preprocessing.resolution", "6", "resolution is '6'; legal: a whole"),
+    ("preprocessing.resolution", True, "resolution is True; legal: a whole"),
+    ("preprocessing.resolution", 10**9, "is 1000000000; legal: 6, as of the"),
+    ("preprocessing.mean", [0.1], "mean has 1 values; legal: 2"),
+    ("preprocessing.mean", [0.1, "x"], "mean[1] is 'x'; legal: a number"),
+    ("preprocessing.mean", [0.1, 1e300], "mean[1] is 1e+300; legal: a number"),
+    ("preprocessing.std", [0.1, 0], "std is [0.1, 0]; legal: numbers from"),
+    ("preprocessing.std", [float("nan")] * 2, "std[0] is nan; legal"),
+    ("preprocessing.std", None, "std is None; legal: a list"),
+    ("preprocessing.channels", 3, "channels is 3; legal: 2"),
+    ("preprocessing.crop_ratio", 0, "crop_ratio is 0; legal: a number from"),
+    ("preprocessing.crop_ratio", "1", "crop_ratio is '1'; legal: a number"),
+    ("entry", [1], "entry is [1]; legal: an object"),
+    ("licence", {"a": 1}, "licence is {'a': 1}; legal: a string"),
+  ],
+)
+def test_a_value_of_the_card_that_no_model_has(tmp_path, key, value, words):
+  _save(tmp_path)
+  *outer, name = key.split(".")
+
+  def change(card):
+    (card[outer[0]] if outer else card)[name] = value
+
+  _change(tmp_path, change)
+  _refused(tmp_path, "model.json", words)
+
+
+def test_a_card_that_is_nested_too_deeply(tmp_path):
+  path = _save(tmp_path) / "model.json"
+  path.write_text('{"a":' * 100_000)
+  _refused(tmp_path, "model.json", "nested too deeply")
+
+
+def test_a_card_of_an_earlier_version(tmp_path):
+  _save(tmp_path)
+  _change(tmp_path, lambda card: card["preprocessing"].pop("channels"))
+  _change(tmp_path, lambda card: card["preprocessing"].pop("crop_ratio"))
+  assert model_files.load(tmp_path).card["preprocessing"]["resolution"] == 6
