@@ -110,6 +110,7 @@ def trained(config: Any, work: WorkDir) -> dict[str, Any]:
   with work.phase("data"):
     whole = nbdt_inputs.dataset(config)
     dataset, unseen = nbdt_unseen.hold_classes_out(config.unseen, whole)
+    nbdt_inputs.check_file(config.tree, dataset.class_names)
     train, validation = inputs.hold_out(config, dataset)
     facts = inputs.facts(dataset, train, validation)
     network, settings = _network(config, dataset)

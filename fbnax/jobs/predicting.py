@@ -21,6 +21,7 @@ import numpy as np
 
 from fbnax import nbdt
 from fbnax.data import decoding, streaming
+from fbnax.nbdt.naming import distinct_names
 from fbnax.report import markup
 from fbnax.training import augment, model_files
 
@@ -67,7 +68,7 @@ def predict(
   channels = saved.module.architecture.input_channels
   crop, side = given.get("crop_ratio", 1.0), given["resolution"]
   names = saved.card["class_names"]
-  hierarchy = _hierarchy(Path(model), len(names))
+  hierarchy = _hierarchy(Path(model), names)
   prepared = [_prepare(Path(p), channels, side, crop) for p in paths]
   settings = saved.settings()
   apply = jax.jit(
@@ -111,20 +112,14 @@ def page(predictions: Sequence[Prediction]) -> str:
   return _PAGE.format(figures="\n".join(map(_figure, predictions)))
 
 
-def _hierarchy(model: Path, classes: int) -> nbdt.Hierarchy | None:
+def _hierarchy(model: Path, names: Sequence[str]) -> nbdt.Hierarchy | None:
   """The hierarchy beside a model, or of the run whose member it is."""
   places = [model / HIERARCHY]
   if model.absolute().parent.name == "members":
     places.append(model.absolute().parents[1] / HIERARCHY)
   for place in places:
     if place.exists():
-      found = nbdt.Hierarchy.load(place)
-      if found.num_classes != classes:
-        raise ValueError(
-          f"{place} has {found.num_classes} classes; legal: {classes}, as the"
-          " model"
-        )
-      return found
+      return nbdt.Hierarchy.load(place, class_names=distinct_names(names))
   return None
 
 
