@@ -19,6 +19,7 @@ import numpy as np
 from fbnax import __version__, data, nbdt, report
 from fbnax.data import Dataset
 from fbnax.jobs import (
+  classes,
   inputs,
   nbdt_analyses,
   nbdt_foreign,
@@ -197,14 +198,7 @@ def _network(config: Any, dataset: Dataset) -> tuple[AnyNetwork, Settings]:
   if config.model:
     saved = model_files.load(config.model)
     network = saved.module.architecture
-    found = (tuple(saved.card["class_names"]), network.input_channels)
-    wanted = (tuple(map(str, dataset.class_names)), dataset.channels)
-    if (tuple(map(str, found[0])), found[1]) != wanted:
-      raise ValueError(
-        f"config.model={config.model!r} is for the classes {list(found[0])} "
-        f"and {found[1]} channels; the data set has {list(wanted[0])} and "
-        f"{wanted[1]}"
-      )
+    classes.check(f"config.model={config.model!r}", saved, dataset)
     own = saved.settings()
     settings = inputs.settings(
       config, dataset, own.resolution, mean=own.mean, std=own.std

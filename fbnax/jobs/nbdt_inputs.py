@@ -190,7 +190,8 @@ def dataset(config: Any) -> Dataset:
   """
   found = inputs.dataset(config)
   names = named(config.class_names, found.class_names, "config.class_names")
-  return dataclasses.replace(found, class_names=names)
+  numbered = found.numbered and not config.class_names
+  return dataclasses.replace(found, class_names=names, numbered=numbered)
 
 
 def named(text: str, names: Sequence[str], key: str) -> tuple[str, ...]:
