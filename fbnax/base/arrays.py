@@ -119,6 +119,27 @@ def read_array(
     raise ValueError(f"{where}: damaged or truncated: {error}") from error
 
 
+def check_finite(array: np.ndarray, where: str) -> None:
+  """Refuses an array of numbers with one that float32 cannot hold.
+
+  Args:
+    array: of numbers of any type.
+    where: its name, as an error calls it.
+
+  Raises:
+    ValueError: one is NaN, infinite, or as large; where, and how many are.
+  """
+  with np.errstate(over="ignore"):
+    wrong = ~np.isfinite(array.astype(np.float32))
+  if wrong.any():
+    first = np.unravel_index(int(np.argmax(wrong)), array.shape)
+    place = f"[{', '.join(map(str, first))}]" if array.ndim else ""
+    raise ValueError(
+      f"{where}{place} is {array[first]!s}, and {int(wrong.sum()):,} of"
+      f" {array.size:,} numbers are not finite; legal: finite float32"
+    )
+
+
 def _array(content: Any, size: int, where: str) -> np.ndarray:
   version = np.lib.format.read_magic(content)
   if version not in ((1, 0), (2, 0)):

@@ -58,6 +58,7 @@ def assemble(
   licence: str = "",
   flip: bool | None = None,
   crop_padding: int | None = None,
+  numbered: bool = False,
 ) -> Dataset:
   """Makes a data set of a source's images.
 
@@ -76,6 +77,7 @@ def assemble(
     licence: the data's licence, if known.
     flip: the source's default, None for the one above.
     crop_padding: likewise.
+    numbered: whether `class_names` are the classes' numbers alone.
 
   Returns:
     The data set; both splits in memory, or both streamed.
@@ -109,6 +111,7 @@ def assemble(
     crop_padding=crop_padding,
     source=source,
     licence=licence,
+    numbered=numbered,
   )
 
 

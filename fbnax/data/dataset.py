@@ -109,6 +109,8 @@ class Dataset:
     crop_padding: pixels of padding before a random crop; 0 for no crops.
     source: where the images come from, for error messages and reports.
     licence: the data's licence as the source states it, or "".
+    numbered: whether the source has no names for its classes, so that they are
+      called by their numbers, which say nothing of what they are.
   """
 
   name: str
@@ -119,6 +121,7 @@ class Dataset:
   crop_padding: int
   source: str
   licence: str = ""
+  numbered: bool = False
 
   @property
   def num_classes(self) -> int:

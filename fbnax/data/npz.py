@@ -51,6 +51,7 @@ def load_npz(request: Request) -> Dataset:
     train=train,
     test=test,
     source=str(path),
+    numbered="class_names" not in arrays,
   )
 
 

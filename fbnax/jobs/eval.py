@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fbnax import __version__, costs
-from fbnax.jobs import inputs
+from fbnax.jobs import classes, inputs
 from fbnax.jobs.workdir import open_workdir
 from fbnax.training import loop, model_files
 from fbnax.training.step import Model
@@ -29,13 +29,7 @@ def run(config: Any, workdir: str) -> None:
     saved = model_files.load(config.model)
     dataset = inputs.dataset(config)
     module = saved.module
-    found = (dataset.num_classes, dataset.channels)
-    wanted = (module.num_classes, module.architecture.input_channels)
-    if found != wanted:
-      raise ValueError(
-        f"{config.model} is for {wanted[0]} classes and {wanted[1]} channels; "
-        f"{dataset.source} has {found[0]} and {found[1]}"
-      )
+    classes.check(config.model, saved, dataset)
     split = dataset.test if config.split == "test" else dataset.train
     with work.phase("evaluation"):
       measured = loop.measure(

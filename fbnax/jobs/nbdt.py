@@ -19,6 +19,7 @@ import numpy as np
 from fbnax import __version__, data, nbdt, report
 from fbnax.data import Dataset
 from fbnax.jobs import (
+  classes,
   inputs,
   nbdt_analyses,
   nbdt_foreign,
@@ -110,6 +111,7 @@ def trained(config: Any, work: WorkDir) -> dict[str, Any]:
   with work.phase("data"):
     whole = nbdt_inputs.dataset(config)
     dataset, unseen = nbdt_unseen.hold_classes_out(config.unseen, whole)
+    nbdt_inputs.check_file(config.tree, dataset.class_names)
     train, validation = inputs.hold_out(config, dataset)
     facts = inputs.facts(dataset, train, validation)
     network, settings = _network(config, dataset)
@@ -196,14 +198,7 @@ def _network(config: Any, dataset: Dataset) -> tuple[AnyNetwork, Settings]:
   if config.model:
     saved = model_files.load(config.model)
     network = saved.module.architecture
-    found = (tuple(saved.card["class_names"]), network.input_channels)
-    wanted = (tuple(map(str, dataset.class_names)), dataset.channels)
-    if (tuple(map(str, found[0])), found[1]) != wanted:
-      raise ValueError(
-        f"config.model={config.model!r} is for the classes {list(found[0])} "
-        f"and {found[1]} channels; the data set has {list(wanted[0])} and "
-        f"{wanted[1]}"
-      )
+    classes.check(f"config.model={config.model!r}", saved, dataset)
     own = saved.settings()
     settings = inputs.settings(
       config, dataset, own.resolution, mean=own.mean, std=own.std

@@ -140,7 +140,10 @@ def hierarchy(
   elif kind == "random":
     found = nbdt.random_hierarchy(classes, seed)
   elif kind == "wordnet":
-    found = nbdt.wordnet_hierarchy(class_names)
+    # Without its labels: two nouns may be one word, which naming tells apart.
+    found = dataclasses.replace(
+      nbdt.wordnet_hierarchy(class_names), labels=None
+    )
   elif needs_features(kind):
     assert outputs is not None
     some = np.random.default_rng(seed).permutation(len(outputs.labels))
@@ -151,13 +154,34 @@ def hierarchy(
     else:
       found = nbdt.information_gain(features, labels, classes)
   else:
-    found = nbdt.Hierarchy.load(kind, tree.wnids or None)
-    if found.num_classes != classes:
-      raise ValueError(
-        f"config.tree.hierarchy={kind!r} has {found.num_classes} classes; "
-        f"legal: {classes}, as the data set"
-      )
+    found = _read(tree, class_names)
   return nbdt.name_nodes(found, distinct_names(class_names))
+
+
+def check_file(tree: Any, class_names: Sequence[str]) -> None:
+  """Refuses a hierarchy's file before anything is trained.
+
+  Args:
+    tree: the section; nothing is checked where it names no file.
+    class_names: of the `K` classes.
+
+  Raises:
+    ValueError: as `hierarchy`.
+  """
+  if tree.hierarchy not in KINDS:
+    _read(tree, class_names)
+
+
+def _read(tree: Any, class_names: Sequence[str]) -> nbdt.Hierarchy:
+  """The hierarchy of a file, its classes in the data's order."""
+  try:
+    return nbdt.Hierarchy.load(
+      tree.hierarchy,
+      tree.wnids or None,
+      class_names=distinct_names(class_names),
+    )
+  except ValueError as error:
+    raise ValueError(f"config.tree.hierarchy: {error}") from None
 
 
 def dataset(config: Any) -> Dataset:
@@ -168,7 +192,8 @@ def dataset(config: Any) -> Dataset:
   """
   found = inputs.dataset(config)
   names = named(config.class_names, found.class_names, "config.class_names")
-  return dataclasses.replace(found, class_names=names)
+  numbered = found.numbered and not config.class_names
+  return dataclasses.replace(found, class_names=names, numbered=numbered)
 
 
 def named(text: str, names: Sequence[str], key: str) -> tuple[str, ...]:

@@ -88,6 +88,7 @@ def train_with_tree(
     under `tree`, and itself as a teacher.
   """
   given = config.tree
+  nbdt_inputs.check_file(given, dataset.class_names)
   plain_entry, plain = train(f"{name}-plain", recipe, settings)
   folder = directory / "members" / name
   made = directory / "hierarchies" / name

@@ -102,6 +102,10 @@ def tabulate(
     seen = None
     if config.unseen.classes:
       seen = _place(*nbdt_unseen.hold_classes_out(config.unseen, dataset))
+    for cell in cells:
+      images = seen.dataset if cell.unseen and seen else dataset
+      section = nbdt_cells.tree_section(config, cell)
+      nbdt_inputs.check_file(section, images.class_names)
     task = Task(
       config,
       work,

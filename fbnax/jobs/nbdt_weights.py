@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
-from fbnax.base.arrays import open_npz, read_array
+from fbnax.base.arrays import check_finite, open_npz, read_array
 from fbnax.jobs import nbdt_inputs
 from fbnax.models import safetensors
+from fbnax.models.weight_names import shared_prefix
 
 # What last layers are called where people save them, in the order of trust.
 _KNOWN = (
@@ -105,12 +107,13 @@ def read_arrays(path: str, key: str) -> dict[str, np.ndarray]:
     if file.suffix == ".npz":
       with open_npz(file) as arrays:
         return dict(arrays)
-    if file.suffix == ".safetensors":
+    if file.name.endswith((".safetensors", ".safetensors.index.json")):
       return safetensors.read(file)
   except (ValueError, OSError) as error:
     raise ValueError(f"{key}={path!r} cannot be read: {error}") from error
   raise ValueError(
-    f"{key}={path!r}; legal: a file that ends in .npy, .npz or .safetensors"
+    f"{key}={path!r}; legal: a file that ends in .npy, .npz or .safetensors, or"
+    " the index of one in parts, .safetensors.index.json"
   )
 
 
@@ -121,7 +124,11 @@ def _final(path: str, arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray:
   )
   if not key:
     only = tables if len(tables) == 1 else []
-    key = next((k for k in ("", *_KNOWN, *only) if k in arrays), "")
+    prefix = shared_prefix(
+      arrays, lambda names: not {*_KNOWN}.isdisjoint(names)
+    )
+    usual = ("", *_KNOWN, *only, *(prefix + name for name in _KNOWN))
+    key = next((k for k in usual if k in arrays), "")
   if key not in arrays:
     missing = f"array {key!r}" if key else "weights of a usual name"
     raise ValueError(
@@ -134,7 +141,20 @@ def _final(path: str, arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray:
       f"{path}: {key!r} has shape {list(weights.shape)}; legal: [K, D], a row "
       f"for each class"
     )
-  return weights
+  if weights.shape[0] < 2 or not weights.size:
+    raise ValueError(
+      f"{path}: {key!r} has shape {list(weights.shape)}; legal: [K, D] of 2 "
+      f"classes or more, with 1 feature or more"
+    )
+  return _numbers(weights, f"{path}: {key!r}")
+
+
+def _numbers(array: np.ndarray, where: str) -> np.ndarray:
+  """The array if it is one of finite numbers."""
+  if not jnp.issubdtype(array.dtype, jnp.number) or np.iscomplexobj(array):
+    raise ValueError(f"{where} is {array.dtype}; legal: real numbers")
+  check_finite(array, where)
+  return array
 
 
 def _names(
@@ -161,11 +181,7 @@ def _logits(logits: np.ndarray, classes: int) -> np.ndarray:
       f"logits has shape {list(logits.shape)}; legal: [N, {classes}], as the "
       f"weights have {classes} rows"
     )
-  found = logits.astype(np.float32)
-  if not np.isfinite(found).all():
-    row = int(np.flatnonzero(~np.isfinite(found).all(1))[0])
-    raise ValueError(f"logits[{row}] is not finite; legal: finite numbers")
-  return found
+  return _numbers(logits, "logits").astype(np.float32)
 
 
 def _labels(

@@ -11,7 +11,7 @@ import jax
 
 from fbnax import spaces
 from fbnax.data import Dataset
-from fbnax.jobs import parts
+from fbnax.jobs import classes, parts
 from fbnax.jobs.training import Teacher
 from fbnax.models import load_weights
 from fbnax.spaces import Architecture, Recipe, ResNet, resnet, zoo
@@ -105,8 +105,7 @@ def read_teacher(text: str, key: str, dataset: Dataset) -> Teacher | None:
     dataset: whose classes it must have.
 
   Raises:
-    ValueError: there is no model, or it has another number of classes or image
-      channels.
+    ValueError: there is no model, or it has other classes or image channels.
   """
   if not text:
     return None
@@ -115,11 +114,7 @@ def read_teacher(text: str, key: str, dataset: Dataset) -> Teacher | None:
     found = Teacher(text, *part)
   else:
     saved = model_files.load(text)
-    if saved.module.num_classes != dataset.num_classes:
-      raise ValueError(
-        f"{key}={text!r} has {saved.module.num_classes} classes; "
-        f"legal: {dataset.num_classes}, as the data set"
-      )
+    classes.check(f"{key}={text!r}", saved, dataset)
     at = saved.settings()
     found = Teacher(
       text, saved.module, saved.variables, at.resolution, at.mean, at.std

@@ -22,6 +22,7 @@ import numpy as np
 from fbnax import nbdt
 from fbnax.base import files
 from fbnax.data import decoding, streaming
+from fbnax.nbdt.naming import distinct_names
 from fbnax.report import markup
 from fbnax.training import augment, model_files
 
@@ -68,7 +69,7 @@ def predict(
   channels = saved.module.architecture.input_channels
   crop, side = given.get("crop_ratio", 1.0), given["resolution"]
   names = saved.card["class_names"]
-  hierarchy = _hierarchy(Path(model), len(names))
+  hierarchy = _hierarchy(Path(model), names)
   prepared = [_prepare(Path(p), channels, side, crop) for p in paths]
   settings = saved.settings()
   apply = jax.jit(
@@ -112,20 +113,15 @@ def page(predictions: Sequence[Prediction]) -> str:
   return _PAGE.format(figures="\n".join(map(_figure, predictions)))
 
 
-def _hierarchy(model: Path, classes: int) -> nbdt.Hierarchy | None:
+def _hierarchy(model: Path, names: Sequence[str]) -> nbdt.Hierarchy | None:
   """The hierarchy beside a model, or of the run whose member it is."""
   places = [model / HIERARCHY]
   if model.absolute().parent.name == "members":
     places.append(model.absolute().parents[1] / HIERARCHY)
   for place in places:
     if place.exists():
-      found = nbdt.Hierarchy.load(files.inside(place.parent, place))
-      if found.num_classes != classes:
-        raise ValueError(
-          f"{place} has {found.num_classes} classes; legal: {classes}, as the"
-          " model"
-        )
-      return found
+      file = files.inside(place.parent, place)
+      return nbdt.Hierarchy.load(file, class_names=distinct_names(names))
   return None
 
 

@@ -19,6 +19,7 @@ from absl import logging
 from fbnax import costs, data
 from fbnax.base import json_values
 from fbnax.data import Dataset
+from fbnax.jobs import classes
 from fbnax.models import initialize
 from fbnax.models.building import build
 from fbnax.spaces import Architecture, Recipe, ResNet
@@ -127,10 +128,9 @@ def train_network(
       same again when the run goes on, from the last good checkpoint.
     ValueError: see `_finished`.
   """
-  classes = dataset.num_classes
-  module = build(architecture, classes)
+  module = build(architecture, dataset.num_classes)
   model_dir = directory / "members" / name
-  if (saved := _finished(model_dir, architecture, recipe)) is not None:
+  if (saved := _finished(model_dir, architecture, recipe, dataset)) is not None:
     return saved.card["entry"], Teacher(
       name, module, saved.variables, architecture.resolution
     )
@@ -200,7 +200,7 @@ def train_network(
   with _telling(name, recipe):
     if not np.isfinite(found.loss):
       raise loop.DivergedError("diverged: the test log-loss is not finite")
-  counted = costs.count(architecture, classes)
+  counted = costs.count(architecture, dataset.num_classes)
   curves = fitted.curves
   entry = {
     "name": name,
@@ -233,6 +233,7 @@ def train_network(
     crop_ratio=1.0 if isinstance(dataset.test, data.Split) else 0.875,
     recipe=entry["recipe"],
     licence=dataset.licence,
+    **({"numbered_classes": True} if dataset.numbered else {}),
     entry=entry,
   )
   # This network's programs are of no more use, and each holds thousands of
@@ -255,13 +256,16 @@ def _telling(name: str, recipe: Recipe) -> Iterator[None]:
 
 
 def _finished(
-  model_dir: Path, architecture: Architecture | ResNet, recipe: Recipe
+  model_dir: Path,
+  architecture: Architecture | ResNet,
+  recipe: Recipe,
+  dataset: Dataset,
 ) -> model_files.SavedModel | None:
   """The network that was trained before; None where it is not, or is lost.
 
   Raises:
     ValueError: another network of this name was trained, or with another
-      recipe, or its card is damaged.
+      recipe, or on other classes, or its card is damaged.
   """
   card = model_dir / model_files.CARD
   if not card.exists():
@@ -288,6 +292,7 @@ def _finished(
         f"{card}: trained with another {name} than is asked for; legal: the "
         "same, or another work directory"
       )
+  classes.check(str(card), saved, dataset)
   return saved
 
 

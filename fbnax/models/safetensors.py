@@ -5,6 +5,10 @@ length of a header, little-endian; the header, a JSON object from names to
 `dtype`, `shape` and `data_offsets`, with strings under `__metadata__`; then the
 arrays, one after the other without gaps, little-endian, in C order.
 
+Large files are cut into parts (`NAME-00001-of-00002.safetensors`) with an index
+beside them (`NAME.safetensors.index.json`), whose `weight_map` says which part
+each array is in.
+
 It is written here and not taken from a library because the models need JAX
 alone (see the design). What else a file may be is told by its first bytes.
 """
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +25,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base import json_values
 from fbnax.base.files import writing
+from fbnax.base.names import escaped
 
 DTYPES: dict[str, Any] = {
   "F64": np.float64,
@@ -39,6 +46,8 @@ DTYPES: dict[str, Any] = {
 }
 _NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 _METADATA = "__metadata__"
+_PART = re.compile(r"(?P<name>.+)[-_.](?P<number>\d+)-of-(?P<parts>\d+)\.\w+")
+_FILE = re.compile(r"[^/\\:\0]*[^/\\:\0.]")  # Of no other folder.
 _LONGEST_HEADER = 100_000_000  # Bytes, as in the format's own reader.
 _PICKLE = (
   "pickles run code and are not read; in PyTorch: safetensors.torch.save_file("
@@ -49,11 +58,64 @@ _PICKLE = (
 def read(path: str | Path) -> dict[str, np.ndarray]:
   """The arrays of a file by name, in the order of the file.
 
+  Args:
+    path: of the file, or of the index of a file in parts.
+
   Raises:
     ValueError: there is no such file, it is no safetensors file (what it is
-      instead, where that can be told), or it is damaged or cut off.
+      instead, where that can be told), it is one part of several, or it or a
+      part is missing, damaged or cut off.
   """
   path = Path(path)
+  if path.suffix == ".json":
+    return _joined(path)
+  if (part := _PART.fullmatch(path.name)) and int(part["parts"]) > 1:
+    raise ValueError(
+      f"{path} is part {int(part['number'])} of {int(part['parts'])}; legal:"
+      f" the index of the parts, {part['name']}.safetensors.index.json, or one"
+      " file of all arrays"
+    )
+  return _read_file(path)
+
+
+def _joined(path: Path) -> dict[str, np.ndarray]:
+  """The arrays of all parts that an index names."""
+  try:
+    index = json_values.read_object(path)
+  except FileNotFoundError:
+    raise ValueError(f"{path}: no such file") from None
+  places = index.get("weight_map")
+  if not isinstance(places, dict) or not places:
+    raise ValueError(
+      f"{path}: weight_map is {json_values.shown(places)}; legal: an object"
+      " from the names of arrays to files, as an index of safetensors has"
+    )
+  for name, file in places.items():
+    # Parts lie beside their index: a name that leads elsewhere is refused.
+    if not isinstance(file, str) or not _FILE.fullmatch(file):
+      raise ValueError(
+        f"{path}: weight_map has {json_values.shown(file)} for"
+        f" {escaped(name)}; legal: the name of a file beside it"
+      )
+  parts = {}
+  for file in dict.fromkeys(places.values()):
+    if not path.with_name(file).exists():
+      raise ValueError(f"{path}: the part {file} is missing")
+    parts[file] = _read_file(path.with_name(file))
+  listed = {(file, name) for name, file in places.items()}
+  there = {(file, name) for file, arrays in parts.items() for name in arrays}
+  for pairs, what in (
+    (listed - there, "is not in {}, where the index has it"),
+    (there - listed, "is in {}, where the index does not have it"),
+  ):
+    if pairs:
+      file, name = min(pairs)
+      more = f" ({len(pairs):,} such arrays)" if len(pairs) > 1 else ""
+      raise ValueError(f"{path}: {escaped(name)} {what.format(file)}{more}")
+  return {name: parts[file][name] for name, file in places.items()}
+
+
+def _read_file(path: Path) -> dict[str, np.ndarray]:
   try:
     content = path.read_bytes()
   except FileNotFoundError:

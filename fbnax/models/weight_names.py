@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from fbnax.spaces import zoo
@@ -32,6 +32,9 @@ STAGES = {
   "timm_fbnetv3_g": (3, 5, 5, 5, 9, 9),
 }
 _TIMM_BLOCK = re.compile(r"blocks\.(\d+)\.(\d+)\.")
+_COPY = re.compile(
+  r"(?P<prefix>|.*?\.)(conv_stem\.weight|backbone\.stages\.xif.*)"
+)
 
 Module = tuple[str, ...]
 
@@ -43,6 +46,39 @@ def layout_of(names: Collection[str]) -> str | None:
   if any(name.startswith("backbone.stages.xif") for name in names):
     return "official"
   return None
+
+
+def prefixes(names: Collection[str]) -> list[str]:
+  """What stands in front of the names of each copy of a network in a file.
+
+  A copy is known by a name that every file of its layout has; "" stands in
+  front of names that are as the layout has them.
+  """
+  found = (_COPY.fullmatch(name) for name in names)
+  return sorted({match["prefix"] for match in found if match})
+
+
+def shared_prefix(
+  names: Collection[str], is_known: Callable[[list[str]], bool]
+) -> str:
+  """What wrappers put in front of all names: `module.`, `ema._orig_mod.`, ….
+
+  Args:
+    names: of a file's arrays.
+    is_known: whether names are such as are looked for.
+
+  Returns:
+    The shortest dotted prefix that all names have and without which they are
+    known; "" where there is none, or none is needed.
+  """
+  columns = zip(*(name.split(".") for name in names), strict=False)
+  shared = itertools.takewhile(lambda parts: len(set(parts)) == 1, columns)
+  prefix = ""
+  for wrapper in ("", *(f"{parts[0]}." for parts in shared)):
+    prefix += wrapper
+    if is_known([name[len(prefix) :] for name in names]):
+      return prefix
+  return ""
 
 
 def modules(

@@ -23,13 +23,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base.arrays import check_finite
+from fbnax.base.names import escaped
 from fbnax.models import safetensors, weight_names
 from fbnax.models.weight_places import Place, get, places, put
 from fbnax.spaces import zoo
 from fbnax.spaces.architecture import Architecture
 
 _COUNTER = "num_batches_tracked"  # Of BN in PyTorch; here nothing reads it.
-_WRAPPER = "module."  # What training on several devices puts in front.
+# Also of averages of weights.
+_COUNTERS = (_COUNTER, "n_averaged")
+_CLASSIFIER = {"timm": "classifier", "official": "head.conv"}
 _SHOWN = 200
 
 
@@ -76,11 +80,16 @@ def load_weights(
 ) -> dict[str, Any]:
   """Variables of a `Network` from a safetensors file.
 
+  A line is printed where the classifier is new, and where all names had a
+  prefix (`module.`, `_orig_mod.`, `model_ema.`, …), which is taken off.
+
   Args:
-    path: of the file, of timm's layout or of the official models'.
+    path: of the file, of timm's layout or of the official models', or of the
+      index of a file in parts (`NAME.safetensors.index.json`).
     architecture: of the network, or its name in the zoo.
-    num_classes: `K`; the file's by default. Where it is another, the classifier
-      is new: its weights are drawn as a network's first ones, its biases 0.
+    num_classes: `K`; the file's by default. Where it is another, or the file
+      has no classifier, the classifier is new: its weights are drawn as a
+      network's first ones, its biases 0.
     key: random key of a new classifier; `jax.random.key(0)` by default.
 
   Returns:
@@ -90,21 +99,24 @@ def load_weights(
     each of them, would give.
 
   Raises:
-    ValueError: the file is none of these, is damaged, or does not fit the
-      network; each missing, unused and misshapen array is listed.
+    ValueError: the file is none of these, is damaged, has the network twice (a
+      plain copy and an average), or does not fit the network: each missing,
+      unused and misshapen array is listed; or a number is not finite, or a
+      variance is negative: its array is named.
   """
   architecture = _named(architecture)
   arrays = _read(path)
   layout = _layout(path, arrays)
   classes = num_classes or _classes(arrays, layout)
-  if classes is None:
+  if not classes:
     raise ValueError(
       f"{path} has no classifier; say num_classes, for a new one"
     )
   wanted = places(architecture, classes, layout, arrays)
   arrays = _one_channel(architecture, wanted, arrays)
   replaced = set()
-  if _classes(arrays, layout) != classes:
+  heads = _head_sizes(arrays, layout)
+  if classes not in heads:
     replaced = {name for name, p in wanted.items() if "classifier" in p.path}
     arrays = {n: a for n, a in arrays.items() if n not in replaced}
   found = _compared(
@@ -116,8 +128,14 @@ def load_weights(
     if len(lines) > _SHOWN:
       shown.append(f"… and {len(lines) - _SHOWN} more")
     raise ValueError(
-      f"{path} (layout {layout}, {len(arrays)} arrays) is of another network,"
-      f" {len(lines)} do not fit:\n  " + "\n  ".join(shown)
+      f"{path} (layout {layout}, {len(arrays)} arrays{_partly(arrays)}) is of"
+      f" another network, {len(lines)} do not fit:\n  " + "\n  ".join(shown)
+    )
+  _check_types(path, wanted, arrays)
+  if replaced:
+    print(
+      f"{path}: the classifier is new, for {classes} classes; the file has"
+      + (f" one for {heads[0]}" if heads else " none")
     )
   variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
   random = jax.random.key(0) if key is None else key
@@ -145,7 +163,8 @@ def compare_weights(
     num_classes: `K`; the file's by default, 1000 where it has no classifier.
 
   Raises:
-    ValueError: the file cannot be read, or is of no known layout.
+    ValueError: the file cannot be read, is of no known layout, or has the
+      network twice, or a number that no weight can be.
   """
   architecture = _named(architecture)
   arrays = _read(path)
@@ -153,6 +172,7 @@ def compare_weights(
   classes = num_classes or _classes(arrays, layout) or 1000
   wanted = places(architecture, classes, layout, arrays)
   arrays = _one_channel(architecture, wanted, arrays)
+  _check_types(path, wanted, arrays)
   return _compared(wanted, arrays, layout)
 
 
@@ -248,16 +268,66 @@ def _named(architecture: Architecture | str) -> Architecture:
 
 def _read(path: str | Path) -> dict[str, np.ndarray]:
   """The arrays of a file but counters, without what wraps their names."""
-  arrays = safetensors.read(path)
-  return {
-    name.removeprefix(_WRAPPER): array
-    for name, array in arrays.items()
-    if not name.endswith(_COUNTER)
+  arrays = {
+    name: array
+    for name, array in safetensors.read(path).items()
+    if name.rsplit(".", 1)[-1] not in _COUNTERS
   }
+  for name, array in arrays.items():
+    _check_numbers(path, name, array)
+  copies = weight_names.prefixes(arrays)
+  if len(copies) > 1:
+    shown = " and ".join(
+      f"'{escaped(copy)}'" if copy else "no prefix" for copy in copies[:4]
+    )
+    raise ValueError(
+      f"{path} has the network {len(copies)} times, with {shown} in front of"
+      " its arrays' names (one is perhaps an average); legal: a file of the"
+      " one that you want"
+    )
+  prefix = weight_names.shared_prefix(
+    arrays, lambda names: weight_names.layout_of(names) is not None
+  )
+  if prefix:
+    print(
+      f"{path}: '{escaped(prefix)}' is taken off the names of its"
+      f" {len(arrays)} arrays"
+    )
+  return {name.removeprefix(prefix): array for name, array in arrays.items()}
+
+
+def _check_numbers(path: str | Path, name: str, array: np.ndarray) -> None:
+  if not jnp.issubdtype(array.dtype, jnp.floating):
+    return
+  where = f"{path}: {escaped(name)}"
+  check_finite(array, where)
+  if name.endswith("running_var") and (negative := array < 0).any():
+    first = np.unravel_index(int(np.argmax(negative)), array.shape)
+    raise ValueError(
+      f"{where}{[*map(int, first)]} is {array[first]!s}, and"
+      f" {int(negative.sum()):,} of {array.size:,} variances are negative;"
+      " legal: 0 or more"
+    )
+
+
+def _check_types(
+  path: str | Path, wanted: Mapping[str, Place], arrays: Mapping[str, Any]
+) -> None:
+  """Refuses whole numbers (of a quantized network, say) as weights."""
+  for name in wanted:
+    dtype = arrays[name].dtype if name in arrays else np.dtype(np.float32)
+    if not jnp.issubdtype(dtype, jnp.floating):
+      raise ValueError(
+        f"{path}: {name} is {dtype}; legal: float64, float32, float16, bfloat16"
+      )
 
 
 def _layout(path: str | Path, arrays: Mapping[str, np.ndarray]) -> str:
   layout = weight_names.layout_of(arrays)
+  # Of a file that has a prefix for the network alone: what does not fit is
+  # listed then.
+  for copy in weight_names.prefixes(arrays) if layout is None else ():
+    layout = weight_names.layout_of([n.removeprefix(copy) for n in arrays])
   if layout is None:
     first = ", ".join(list(arrays)[:3]) or "nothing"
     raise ValueError(
@@ -268,9 +338,21 @@ def _layout(path: str | Path, arrays: Mapping[str, np.ndarray]) -> str:
   return layout
 
 
+def _partly(arrays: Mapping[str, np.ndarray]) -> str:
+  """What an error says of a prefix that some names have and others have not."""
+  copy = "".join(weight_names.prefixes(arrays))
+  count = sum(name.startswith(copy) for name in arrays)
+  return f", {count} of them with '{escaped(copy)}' in front" if copy else ""
+
+
+def _head_sizes(arrays: Mapping[str, np.ndarray], layout: str) -> list[int]:
+  """Rows of the file's classifier, of its bias and of its weight."""
+  names = (f"{_CLASSIFIER[layout]}.{leaf}" for leaf in ("bias", "weight"))
+  return [len(arrays[n]) for n in names if n in arrays and arrays[n].ndim]
+
+
 def _classes(arrays: Mapping[str, np.ndarray], layout: str) -> int | None:
-  name = {"timm": "classifier.bias", "official": "head.conv.bias"}[layout]
-  return len(arrays[name]) if name in arrays and arrays[name].ndim else None
+  return next(iter(_head_sizes(arrays, layout)), None)
 
 
 def _one_channel(

@@ -3,21 +3,26 @@
 An object with `nodes`, each with an `id` (a WordNet id, or a made-up one) and
 perhaps a `label`, and `links` or `edges`, each with `source` and `target`, the
 parent and the child. What is written here says in `graph.wnids` in which order
-the classes are; published files do not, so give it where it matters.
+the classes are; published files do not. Where ids or labels of the leaves are
+the names of the data's classes, these are known by them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fbnax.base.files import write_atomically
 from fbnax.base.json_values import shown
+from fbnax.base.names import normalized
 
 Pathlike = str | os.PathLike[str]
+_WNID = re.compile(r"n\d{8}")
 
 
 class NodeLink(NamedTuple):
@@ -28,8 +33,17 @@ class NodeLink(NamedTuple):
   labels: tuple[str, ...]
 
 
-def read(path: Pathlike, wnids: Sequence[str] | Pathlike | None) -> NodeLink:
+def read(
+  path: Pathlike,
+  wnids: Sequence[str] | Pathlike | None,
+  class_names: Sequence[str] | None = None,
+) -> NodeLink:
   """Reads a tree; nodes are classes first, then inner nodes as in the file.
+
+  Args:
+    path: the file.
+    wnids: the id of each class in order; None to take the file's own order.
+    class_names: of the data's classes, which the tree must be over.
 
   Raises:
     ValueError: the file is none of the form, or of other classes.
@@ -55,6 +69,10 @@ def read(path: Pathlike, wnids: Sequence[str] | Pathlike | None) -> NodeLink:
     below.setdefault(source, []).append(target)
   leaves = [node for node in labels if node not in below]
   order = _class_order(path, graph, wnids, leaves, below)
+  if class_names is not None:
+    ordered = wnids is not None, _own_order(graph) is not None
+    names = [normalized(str(name)) for name in class_names]
+    order = _named_order(path, order, labels, names, *ordered)
   ids = (*order, *below_in_file_order(labels, below))
   number = {node: i for i, node in enumerate(ids)}
   children = [
@@ -125,7 +143,8 @@ def _nodes(path: Pathlike, graph: Any) -> dict[str, str]:
     name = str(node["id"])
     if name in labels:
       raise ValueError(f"{path}: nodes has {name!r} twice; legal: each id once")
-    labels[name] = str(node.get("label", name))
+    label = node.get("label")
+    labels[name] = name if label in (None, "") else str(label)
   return labels
 
 
@@ -164,8 +183,7 @@ def _class_order(
   below: dict[str, list[str]],
 ) -> list[str]:
   if wnids is None:
-    kept = graph.get("graph")
-    wnids = kept.get("wnids") if isinstance(kept, dict) else None
+    wnids = _own_order(graph)
     if wnids is None:
       return leaves
     # A string would be taken for the path of another file.
@@ -188,3 +206,114 @@ def _class_order(
       f"same ids (is this the hierarchy of another data set?)"
     )
   return order
+
+
+def _own_order(graph: dict) -> Any:
+  """What the file says of the order of its classes, None if nothing."""
+  kept = graph.get("graph")
+  return kept.get("wnids") if isinstance(kept, dict) else None
+
+
+def _named_order(
+  path: Pathlike,
+  order: list[str],
+  labels: dict[str, str],
+  names: list[str],
+  asked: bool,
+  kept: bool,
+) -> list[str]:
+  """The leaves in the order of the data's classes.
+
+  Args:
+    path: the file.
+    order: its leaves.
+    labels: of all nodes by id.
+    names: of the data's classes, normalized.
+    asked: whether the caller gave that order.
+    kept: whether the file did.
+
+  Raises:
+    ValueError: the leaves are other classes, or nothing gives their order.
+  """
+  texts = {
+    "ids": [normalized(node) for node in order],
+    "labels": [normalized(labels[node]) for node in order],
+  }
+  if len(order) != len(names):
+    raise ValueError(
+      f"{path} has {len(order)} classes; legal: {len(names)}, as the data; "
+      f"{_differing(texts, names)}"
+    )
+  legal = (
+    "legal: leaves whose ids or labels are the class names, or wnids (of a "
+    "job: config.tree.wnids), the leaf's id for each class in order"
+  )
+  full = [k for k in texts if sorted(texts[k]) == sorted(names)]
+  if full and len(set(names)) == len(names):
+    place = {text: i for i, text in enumerate(texts[full[0]])}
+    found = [order[place[name]] for name in names]
+    _check_both(path, found, labels, names, len(full) == 2)
+    if asked and found != order:
+      i = next(i for i, node in enumerate(order) if node != found[i])
+      raise ValueError(
+        f"{path}: wnids has {order[i]!r} for class {i}, which is {names[i]!r} "
+        f"and the leaf {found[i]!r}; legal: the order of the classes, or none, "
+        f"since the {full[0]} of the leaves are the class names"
+      )
+    return found
+  if asked:
+    return order
+  if any(_names_others(texts[k], names) for k in texts):
+    raise ValueError(
+      f"{path} is of other classes: {_differing(texts, names)}; {legal}"
+    )
+  if not kept:
+    raise ValueError(
+      f"{path}: the order of its classes is unknown: its first leaf is "
+      f"{order[0]!r} (label {labels[order[0]]!r}), the data's first class "
+      f"{names[0]!r}; {legal}"
+    )
+  return order
+
+
+def _check_both(
+  path: Pathlike,
+  order: list[str],
+  labels: dict[str, str],
+  names: list[str],
+  full: bool,
+) -> None:
+  """Refuses leaves that are one class by their id and another by their label.
+
+  Numbers are no names where they are not all there: programs number nodes.
+  """
+  place = {name: i for i, name in enumerate(names)}
+  for i, node in enumerate(order):
+    for text in (normalized(node), normalized(labels[node])):
+      if place.get(text, i) != i and (full or not text.isdecimal()):
+        raise ValueError(
+          f"{path}: the leaf {node!r} has the label {labels[node]!r}, and both "
+          f"are names of classes; legal: one class for each leaf"
+        )
+
+
+def _names_others(texts: list[str], names: list[str]) -> bool:
+  """Whether leaves have names of the data's classes, but not all of them.
+
+  Classes that the data calls by WordNet's ids have words as their labels.
+  """
+  shared = set(texts) & set(names)
+  differing = [
+    name
+    for text, name in zip(texts, names, strict=True)
+    if text != name and not _WNID.fullmatch(name)
+  ]
+  return bool(shared and differing)
+
+
+def _differing(texts: dict[str, list[str]], names: list[str]) -> str:
+  """Classes of the file alone and of the data alone, of the nearer texts."""
+  nearer = max(texts.values(), key=lambda found: len({*found} & {*names}))
+  extra = list((Counter(nearer) - Counter(names)).elements())
+  missing = list((Counter(names) - Counter(nearer)).elements())
+  return f"in the file alone: {extra[:3]}, in the data alone: {missing[:3]}"

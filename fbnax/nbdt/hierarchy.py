@@ -126,6 +126,8 @@ class Hierarchy:
     cls,
     path: files.Pathlike,
     wnids: Sequence[str] | files.Pathlike | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
   ) -> Hierarchy:
     """Reads node-link JSON, with the key `links` or `edges`.
 
@@ -135,11 +137,15 @@ class Hierarchy:
         Without it the order is the one that `save` wrote, else that of the
         leaves in the file, which published files do not promise to be the
         data set's.
+      class_names: of the data set's classes, in order. Where the leaves' ids
+        or labels are these, the classes are known by them and come in this
+        order; else `wnids` or the file must give it.
 
     Raises:
-      ValueError: no such file, no tree, or one over other classes.
+      ValueError: no such file, no tree, one over other classes, or, with
+        `class_names`, one whose order is unknown.
     """
-    tree = files.read(path, wnids)
+    tree = files.read(path, wnids, class_names)
     try:
       return cls.from_children(
         tree.children,

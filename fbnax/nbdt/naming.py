@@ -86,6 +86,32 @@ def checked_names(
   return names
 
 
+def given_labels(
+  hierarchy: Hierarchy, class_names: Sequence[str]
+) -> dict[int, str]:
+  """The labels that somebody gave to inner nodes, by node.
+
+  An id is no label, and neither is what `by_leaves` made of other names than
+  `class_names`.
+
+  Args:
+    hierarchy: over `K` classes, with labels or without.
+    class_names: `K` names.
+  """
+  labels, classes = hierarchy.labels, hierarchy.num_classes
+  if labels is None:
+    return {}
+  ids = hierarchy.ids or ("",) * len(labels)
+  made = by_leaves(hierarchy, distinct_names(labels[:classes]))
+  still = by_leaves(hierarchy, class_names)
+  return {
+    node: labels[node]
+    for node in range(classes, len(labels))
+    if labels[node] not in ("", ids[node])
+    and (labels[node] != made[node] or made[node] == still[node])
+  }
+
+
 def _listed(names: list[str], count: int) -> str:
   """The first of so many names, and how many there are besides."""
   if count <= _SHOWN + 1:

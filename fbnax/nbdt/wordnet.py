@@ -29,7 +29,12 @@ from typing import Any
 
 from fbnax.nbdt import dictionary
 from fbnax.nbdt.hierarchy import Hierarchy
-from fbnax.nbdt.naming import by_leaves, checked_names, leaf_counts
+from fbnax.nbdt.naming import (
+  by_leaves,
+  checked_names,
+  given_labels,
+  leaf_counts,
+)
 
 _MOST = 0.75
 
@@ -209,7 +214,8 @@ def name_nodes(
 
   Inner nodes are named by WordNet (`hypernym_names`) where there is one and as
   far as it knows the classes: by the hierarchy's ids where these are WordNet's,
-  else by their names. Other nodes are named by their leaves.
+  else by their names. Other nodes are named by their leaves. Inner nodes that
+  have a label already keep it.
 
   Args:
     hierarchy: over `K` classes.
@@ -226,6 +232,13 @@ def name_nodes(
     labels = list(by_leaves(hierarchy, names))
   else:
     labels = _labels(reader, hierarchy, names, path)
+  given = given_labels(hierarchy, class_names)
+  taken = set(given.values())
+  leaves = by_leaves(hierarchy, labels[: hierarchy.num_classes])
+  for node in range(hierarchy.num_classes, hierarchy.num_nodes):
+    # One noun is not to name two nodes.
+    made = leaves[node] if labels[node] in taken else labels[node]
+    labels[node] = given.get(node, made)
   return Hierarchy.from_children(
     hierarchy.children, hierarchy.num_classes, ids=hierarchy.ids, labels=labels
   )

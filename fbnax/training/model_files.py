@@ -40,6 +40,16 @@ class SavedModel(NamedTuple):
   variables: Any
   card: dict[str, Any]
 
+  @property
+  def class_names(self) -> tuple[str, ...]:
+    """Of the classes, in the order of the outputs."""
+    return tuple(map(str, self.card["class_names"]))
+
+  @property
+  def numbered(self) -> bool:
+    """Whether these are numbers of classes whose names nobody knows."""
+    return self.card.get("numbered_classes") is True
+
   def settings(self, batch_size: int = 256) -> Settings:
     """How images are prepared for it."""
     found = self.card["preprocessing"]

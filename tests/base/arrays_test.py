@@ -138,3 +138,22 @@ def test_an_array_of_its_kind():
 def test_what_fails_with_arrays_names_their_file(use, words):
   with pytest.raises(ValueError, match=words), arrays.reading("a.npz"):
     use({"a": np.ones(2)})
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i8", "?"])
+def test_finite_numbers(dtype):
+  arrays.check_finite(np.ones((2, 3), dtype), "w")
+  arrays.check_finite(np.ones((0, 3), dtype), "w")
+
+
+@pytest.mark.parametrize(
+  ("array", "message"),
+  [
+    (np.asarray([[1, 2], [np.nan, np.inf]]), r"w\[1, 0\] is nan, and 2 of 4 n"),
+    (np.asarray(-np.inf, np.float16), "w is -inf, and 1 of 1 numbers"),
+    (np.asarray([0, 1e39]), r"w\[1\] is 1e\+39, and 1 of 2 numbers"),
+  ],
+)
+def test_numbers_that_are_not_finite(array, message):
+  with pytest.raises(ValueError, match=message):
+    arrays.check_finite(array, "w")

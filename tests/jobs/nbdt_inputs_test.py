@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 import pathlib
 
 import jax
@@ -75,6 +76,81 @@ def test_hierarchies_by_their_kind(tmp_path):
     nbdt_inputs.hierarchy(tree, NAMES[:3], None)
   with pytest.raises(ValueError, match="rows; legal: 3"):
     nbdt_inputs.hierarchy(config().tree, NAMES[:3], WEIGHTS)
+
+
+def node_link(path, nodes, links, **more):
+  """Writes a file of nodes, ids or pairs of an id and a label."""
+  pairs = [node if isinstance(node, tuple) else (node,) for node in nodes]
+  content = {
+    "nodes": [dict(zip(("id", "label"), p, strict=False)) for p in pairs],
+    "links": [{"source": a, "target": b} for a, b in links],
+    **more,
+  }
+  path.write_text(json.dumps(content), "utf-8")
+  return str(path)
+
+
+LINKS = [("r", "v"), ("r", "a"), ("v", "ship"), ("v", "plane")]
+LINKS += [("a", "dog"), ("a", "cat")]
+
+
+def test_a_file_whose_leaves_are_the_classes_in_another_order(tmp_path):
+  tree = config().tree
+  nodes = ["r", "v", "a", "ship", "plane", "dog", "cat"]
+  tree.hierarchy = node_link(tmp_path / "t.json", nodes, LINKS)
+  found = nbdt_inputs.hierarchy(tree, NAMES, None)
+  assert found.children == [[5, 6], [3, 0], [2, 1]]
+  assert found.ids[:4] == found.labels[:4] == NAMES
+  # By their labels.
+  wnids = [f"n{i:08d}" for i in range(4)]
+  of = dict(zip(("ship", "plane", "dog", "cat"), wnids, strict=True))
+  links = [(of.get(a, a), of.get(b, b)) for a, b in LINKS]
+  nodes = ["r", "v", "a", *((of[n], n) for n in ("dog", "ship"))]
+  nodes += [(of[n], n) for n in ("cat", "plane")]
+  tree.hierarchy = node_link(tmp_path / "t.json", nodes, links)
+  found = nbdt_inputs.hierarchy(tree, NAMES, None)
+  assert found.children == [[5, 6], [3, 0], [2, 1]]
+
+
+def test_a_file_of_unknown_order_needs_wnids(tmp_path):
+  tree = config().tree
+  ids = ["n1", "n2", "n3", "n4"]
+  links = [("r", n) for n in ids]
+  tree.hierarchy = node_link(tmp_path / "t.json", ["r", *ids], links)
+  with pytest.raises(
+    ValueError, match=r"config.tree.hierarchy: .*'n1'.*'plane'.*tree.wnids"
+  ):
+    nbdt_inputs.check_file(tree, NAMES)
+  (tmp_path / "wnids.txt").write_text("n3\nn1\nn4\nn2\n", "utf-8")
+  tree.wnids = str(tmp_path / "wnids.txt")
+  nbdt_inputs.check_file(tree, NAMES)
+  found = nbdt_inputs.hierarchy(tree, NAMES, None)
+  assert found.ids[:4] == ("n3", "n1", "n4", "n2")
+  tree.hierarchy = "induced"
+  nbdt_inputs.check_file(tree, NAMES)
+
+
+def test_labels_that_a_file_gives_to_inner_nodes_are_kept(tmp_path):
+  tree = config().tree
+  nodes = [("r", "Thing"), ("v", "Machine"), ("a", "a"), *NAMES]
+  tree.hierarchy = node_link(tmp_path / "t.json", nodes, LINKS)
+  found = nbdt_inputs.hierarchy(tree, NAMES, None)
+  named = dict(zip(found.ids, found.labels, strict=True))
+  assert (named["r"], named["v"]) == ("Thing", "Machine")
+  # An id is no name.
+  assert named["a"] not in ("a", "Thing", "Machine")
+  assert found.labels[:4] == NAMES
+  # What is kept stays so in a file of the house.
+  found.save(tmp_path / "t.json")
+  again = nbdt_inputs.hierarchy(tree, NAMES, None)
+  assert again.labels == found.labels
+
+
+def test_lists_of_other_leaves_are_no_names(tmp_path):
+  letters = nbdt.Hierarchy.from_children([[0, 1], [2, 3], [4, 5]])
+  named = nbdt.name_nodes(letters, ["A1", "B1", "C1", "D1"], path=tmp_path)
+  found = nbdt.name_nodes(named, ["A2", "B2", "C2", "D2"], path=tmp_path)
+  assert found.labels[4:] == ("A2, B2", "C2, D2", "A2, B2, C2, D2")
 
 
 def test_names_that_repeat_are_told_apart():

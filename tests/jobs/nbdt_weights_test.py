@@ -1,5 +1,7 @@
 """Classifiers from elsewhere: the files, and what is refused in them."""
 
+import json
+
 import numpy as np
 import pytest
 from ml_collections import config_dict
@@ -79,6 +81,56 @@ def test_safetensors(tmp_path):
     read(path)
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "ema.module."])
+def test_the_last_layer_of_a_wrapped_network(tmp_path, prefix):
+  other = np.zeros((7, 3), np.float32)
+  arrays = {f"{prefix}fc.weight": WEIGHTS, f"{prefix}layer.weight": other}
+  safetensors.write(tmp_path / "w.safetensors", arrays)
+  np.testing.assert_array_equal(
+    read(tmp_path / "w.safetensors").weights, WEIGHTS
+  )
+
+
+def test_the_last_layer_of_a_network_in_parts(tmp_path):
+  files = {"a.weight": "m-00001-of-00002.safetensors"}
+  files["fc.weight"] = "m-00002-of-00002.safetensors"
+  for name, file in files.items():
+    safetensors.write(tmp_path / file, {name: WEIGHTS})
+  index = tmp_path / "m.safetensors.index.json"
+  index.write_text(json.dumps({"weight_map": files}), "utf-8")
+  np.testing.assert_array_equal(read(index).weights, WEIGHTS)
+  with pytest.raises(ValueError, match="is part 2 of 2"):
+    read(tmp_path / files["fc.weight"])
+
+
+def changed(value, dtype=np.float32):
+  array = WEIGHTS.copy()
+  array[2, 1] = value
+  return array.astype(dtype)
+
+
+@pytest.mark.parametrize(
+  ("arrays", "key", "message"),
+  [
+    ({"fc": changed(np.nan)}, "", r"'fc'\[2, 1\] is nan, and 1 of 12 numbers"),
+    ({"fc": changed(np.inf, np.float16)}, "fc", r"\[2, 1\] is inf"),
+    ({"fc": WEIGHTS.astype(complex)}, "", "complex128; legal: real numbers"),
+    ({"fc": WEIGHTS.astype(str)}, "", "legal: real numbers"),
+    ({"fc": WEIGHTS > 0}, "", "bool; legal: real numbers"),
+    ({"fc": WEIGHTS[:, :0]}, "", r"\[4, 0\]; legal: .* 1 feature or more"),
+    ({"fc": WEIGHTS[:1]}, "", r"\[1, 3\]; legal: .* 2 classes or more"),
+    (
+      {"fc.weight": WEIGHTS, "logits": LOGITS.astype(str)},
+      "",
+      "logits is .*; legal: real numbers",
+    ),
+  ],
+)
+def test_numbers_that_are_none(tmp_path, arrays, key, message):
+  with pytest.raises(ValueError, match=message):
+    read(saved(tmp_path / "w.npz", **arrays), key=key)
+
+
 @pytest.mark.parametrize(
   ("arrays", "key", "message"),
   [
@@ -93,7 +145,7 @@ def test_safetensors(tmp_path):
     (
       {"weights": WEIGHTS, "logits": np.full((2, 4), np.nan)},
       "",
-      r"logits\[0\] is not finite",
+      r"logits\[0, 0\] is nan, and 8 of 8 numbers are not finite",
     ),
     (
       {"weights": WEIGHTS, "logits": LOGITS, "labels": LABELS + 1},

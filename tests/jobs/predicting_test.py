@@ -134,6 +134,28 @@ def test_with_a_hierarchy(model, tmp_path):
     predicting.predict(copy, [tmp_path / "blue.png"])
 
 
+def test_a_hierarchy_in_another_order(model, tmp_path):
+  copy = tmp_path / "model"
+  shutil.copytree(model, copy)
+  names = model_files.load(copy).card["class_names"]
+  picture((0, 0, 255)).save(tmp_path / "blue.png")
+  found = []
+  for order in ([0, 1, 2], [2, 0, 1]):
+    a, b, c = (order.index(k) for k in range(3))
+    tree = nbdt.Hierarchy.from_children(
+      [[a, b], [3, c]], labels=[*(names[k] for k in order), "pair", "all"]
+    )
+    tree.save(copy / "hierarchy.json")
+    found += predicting.predict(copy, [tmp_path / "blue.png"])
+  assert found[0].classes == found[1].classes
+  assert found[0].path_text == found[1].path_text
+  other = [*names[:2], "unheard of", "pair", "all"]
+  tree = nbdt.Hierarchy.from_children([[0, 1], [3, 2]], labels=other)
+  tree.save(copy / "hierarchy.json")
+  with pytest.raises(ValueError, match=r"file alone: \['unheard of'\]"):
+    predicting.predict(copy, [tmp_path / "blue.png"])
+
+
 def _run(*arguments):
   return subprocess.run(
     [sys.executable, "-m", "fbnax.predict", *map(str, arguments)],

@@ -5,6 +5,7 @@ import json
 import pickle
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -226,6 +227,231 @@ def test_a_file_of_another_network_lists_everything(tmp_path):
     models.load_weights(path, COLOUR)
   for text in (f"missing: {lost}", "unused: extra.weight", "[9, 3, 3, 3]"):
     assert text in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def whole():
+  """The arrays of a network for 5 classes, by timm's names."""
+  variables = filled(COLOUR, 5)
+  return variables, weights.state_dict(COLOUR, variables)
+
+
+@pytest.mark.parametrize("lost", ["bias", "weight"])
+def test_a_classifier_that_lacks_an_array(whole, tmp_path, lost, capsys):
+  arrays = {k: v for k, v in whole[1].items() if k != f"classifier.{lost}"}
+  path = tmp_path / "w.safetensors"
+  safetensors.write(path, arrays)
+  assert models.compare_weights(path, COLOUR).missing == (f"classifier.{lost}",)
+  for classes in (5, None):
+    with pytest.raises(ValueError, match=f"missing: classifier.{lost}"):
+      models.load_weights(path, COLOUR, classes)
+  assert not capsys.readouterr().out
+  models.load_weights(path, COLOUR, 3)
+  said = "w.safetensors: the classifier is new, for 3 classes; the file has one"
+  assert f"{said} for 5" in capsys.readouterr().out
+
+
+def test_a_classifier_of_two_sizes(whole, tmp_path):
+  path = tmp_path / "w.safetensors"
+  safetensors.write(
+    path, whole[1] | {"classifier.bias": np.zeros(3, np.float32)}
+  )
+  for classes in (3, 5):
+    with pytest.raises(ValueError, match="shape of classifier"):
+      models.load_weights(path, COLOUR, classes)
+
+
+def test_a_file_without_a_classifier(whole, tmp_path, capsys):
+  arrays = {k: v for k, v in whole[1].items() if "classifier" not in k}
+  path = tmp_path / "w.safetensors"
+  safetensors.write(path, arrays)
+  with pytest.raises(ValueError, match="has no classifier; say num_classes"):
+    models.load_weights(path, COLOUR)
+  models.load_weights(path, COLOUR, 4)
+  assert "for 4 classes; the file has none" in capsys.readouterr().out
+
+
+def test_a_head_that_fits_is_not_spoken_of(whole, tmp_path, capsys):
+  path = tmp_path / "w.safetensors"
+  safetensors.write(path, whole[1])
+  assert equal(models.load_weights(path, COLOUR, 5), whole[0])
+  assert not capsys.readouterr().out
+
+
+VARIANCE = "blocks.0.0.bn1.running_var"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64"])
+@pytest.mark.parametrize(
+  ("name", "value", "message"),
+  [
+    (VARIANCE, np.nan, r"running_var\[1\] is nan, and 1 of "),
+    (VARIANCE, -0.5, r"running_var\[1\] is -0.5, and 1 of .* 0 or more"),
+    ("conv_stem.weight", np.inf, r"\[0, 0, 0, 1\] is inf, and 1 of"),
+    ("classifier.bias", -np.inf, r"classifier.bias\[1\] is -inf"),
+  ],
+)
+def test_numbers_that_no_weight_can_be(
+  whole, tmp_path, dtype, name, value, message
+):
+  changed = whole[1][name].copy()
+  changed.flat[1] = value
+  path = tmp_path / "w.safetensors"
+  safetensors.write(path, whole[1] | {name: changed.astype(jnp.dtype(dtype))})
+  # In a head that is to be replaced, too: the file is a broken one.
+  for read in (models.compare_weights, models.load_weights):
+    with pytest.raises(ValueError, match=message):
+      read(path, COLOUR, 3)
+
+
+def test_numbers_too_large_for_float32(whole, tmp_path):
+  path = tmp_path / "w.safetensors"
+  large = np.full(5, 1e300)
+  safetensors.write(path, whole[1] | {"classifier.bias": large})
+  with pytest.raises(ValueError, match=r"\[0\] is 1e\+300, and 5 of 5 numbers"):
+    models.load_weights(path, COLOUR)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.bool_])
+def test_whole_numbers_are_no_weights(whole, tmp_path, dtype):
+  path = tmp_path / "w.safetensors"
+  kernel = whole[1]["conv_stem.weight"].astype(dtype)
+  safetensors.write(path, whole[1] | {"conv_stem.weight": kernel})
+  with pytest.raises(ValueError, match=r"conv_stem.weight is .*; legal: float"):
+    models.load_weights(path, COLOUR)
+
+
+@pytest.mark.parametrize(
+  "prefix",
+  [
+    "module.",
+    "model.",
+    "_orig_mod.",
+    "module._orig_mod.",
+    "_orig_mod.module.",
+    "state_dict.model.",
+    "model_ema.module.",
+    "ema.",
+    "timm_model.",
+  ],
+)
+def test_a_prefix_that_all_names_have(whole, tmp_path, capsys, prefix):
+  path = tmp_path / "w.safetensors"
+  arrays = {prefix + name: array for name, array in whole[1].items()}
+  # As an average of weights is saved by PyTorch.
+  safetensors.write(path, {"n_averaged": np.asarray(3), **arrays})
+  assert equal(models.load_weights(path, COLOUR), whole[0])
+  assert f"'{prefix}' is taken off the names" in capsys.readouterr().out
+  assert models.compare_weights(path, COLOUR).fits
+
+
+@pytest.mark.parametrize(
+  ("first", "second"),
+  [("model.", "model_ema."), ("", "ema."), ("module.", "ema.module.")],
+)
+def test_a_plain_network_and_an_average_in_one_file(
+  whole, tmp_path, first, second
+):
+  path = tmp_path / "w.safetensors"
+  arrays = {
+    prefix + name: array
+    for prefix in (first, second)
+    for name, array in whole[1].items()
+  }
+  safetensors.write(path, arrays)
+  with pytest.raises(ValueError, match="has the network 2 times") as error:
+    models.load_weights(path, COLOUR)
+  for prefix in (first, second):
+    assert (f"'{prefix}'" if prefix else "no prefix") in str(error.value)
+
+
+def test_a_prefix_that_some_names_have(whole, tmp_path, capsys):
+  path = tmp_path / "w.safetensors"
+  names = list(whole[1])
+  for wrapped in (names[:9], names[9:]):
+    arrays = {
+      f"module.{name}" if name in wrapped else name: array
+      for name, array in whole[1].items()
+    }
+    safetensors.write(path, arrays)
+    with pytest.raises(ValueError) as error:
+      models.load_weights(path, COLOUR, 5)
+    assert f"missing: {wrapped[0]}" in str(error.value)
+    assert f"unused: module.{wrapped[0]}" in str(error.value)
+  assert not capsys.readouterr().out
+
+
+def sharded(folder, arrays, cut=9):
+  """Two parts and their index, which is returned."""
+  names = list(arrays)
+  files = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+  for file, part in zip(files, (names[:cut], names[cut:]), strict=True):
+    safetensors.write(folder / file, {name: arrays[name] for name in part})
+  places = {name: files[i >= cut] for i, name in enumerate(names)}
+  index = folder / "model.safetensors.index.json"
+  index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
+  return index, places
+
+
+def test_a_file_in_parts(whole, tmp_path):
+  index, _ = sharded(tmp_path, whole[1])
+  assert equal(models.load_weights(index, COLOUR), whole[0])
+  part = tmp_path / "model-00001-of-00002.safetensors"
+  with pytest.raises(
+    ValueError, match=r"is part 1 of 2; legal: .*model.safetensors.index.json"
+  ):
+    models.load_weights(part, COLOUR)
+  # One of one is whole.
+  alone = tmp_path / "model-00001-of-00001.safetensors"
+  safetensors.write(alone, whole[1])
+  assert equal(models.load_weights(alone, COLOUR), whole[0])
+  part.unlink()
+  with pytest.raises(ValueError, match=f"part {part.name} is missing"):
+    models.load_weights(index, COLOUR)
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    ({"conv_stem.weight": "../model-00001-of-00002.safetensors"}, "beside it"),
+    ({"conv_stem.weight": "/model-00001-of-00002.safetensors"}, "beside it"),
+    ({"conv_stem.weight": ".."}, "beside it"),
+    ({"conv_stem.weight": 3}, "has 3 for conv_stem.weight"),
+    ({"conv_stem.weight": "absent.safetensors"}, "absent.safetensors is miss"),
+    (
+      {"more.weight": "model-00002-of-00002.safetensors"},
+      "more.weight is not in model-00002-of",
+    ),
+    (
+      {"conv_stem.weight": "model-00002-of-00002.safetensors"},
+      "conv_stem.weight is not in model-00002-of",
+    ),
+    ({"conv_stem.weight": "model.safetensors.index.json"}, "no safetensors"),
+  ],
+)
+def test_an_index_that_leads_elsewhere(whole, tmp_path, change, message):
+  index, places = sharded(tmp_path, whole[1])
+  index.write_text(json.dumps({"weight_map": places | change}))
+  with pytest.raises(ValueError, match=message):
+    models.load_weights(index, COLOUR)
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    ("{}", "weight_map is None"),
+    ('{"weight_map": {}}', "weight_map is {}"),
+    ('{"weight_map": []}', r"weight_map is \[\]"),
+    ("[]", "legal: a JSON object"),
+    ("{", "is no JSON"),
+  ],
+)
+def test_what_is_no_index(tmp_path, text, message):
+  (tmp_path / "a.json").write_text(text)
+  with pytest.raises(ValueError, match=message):
+    safetensors.read(tmp_path / "a.json")
+  with pytest.raises(ValueError, match="no such file"):
+    safetensors.read(tmp_path / "b.json")
 
 
 def test_networks_that_timm_does_not_have():

@@ -207,6 +207,139 @@ def test_no_file(tmp_path):
     nbdt.Hierarchy.load(tmp_path / "absent.json")
 
 
+CLASSES = ("cat", "dog", "ship", "truck")
+ANIMALS = [("r", "m"), ("r", "a"), ("m", 3), ("m", 2), ("a", 1), ("a", 0)]
+
+
+def animals(tmp_path, ids=CLASSES, labels=None, order=(3, 1, 0, 2), **more):
+  """A file of two pairs; leaf `i` means class `i`, and stands at `order`."""
+  leaves = [(ids[i], ids[i] if labels is None else labels[i]) for i in order]
+  nodes = [("r", "r"), *leaves[:2], ("m", "m"), ("a", "a"), *leaves[2:]]
+  ends = [(a, b if isinstance(b, str) else ids[b]) for a, b in ANIMALS]
+  path = tmp_path / "tree.json"
+  content = graph(ends, (), **more)
+  content["nodes"] = [{"id": i, "label": name} for i, name in nodes]
+  path.write_text(json.dumps(content), "utf-8")
+  return path
+
+
+N_IDS = tuple(f"n{i:08d}" for i in range(4))
+MADE_UP = {"graph": {"wnids": list(N_IDS)}}
+
+
+@pytest.mark.parametrize(
+  ("content", "wnids"),
+  [
+    ({}, None),
+    ({"order": (0, 1, 2, 3)}, None),
+    ({"order": (2, 3, 1, 0), "labels": list("ABCD")}, None),
+    ({"ids": N_IDS, "labels": CLASSES}, None),
+    ({"ids": CLASSES, "labels": CLASSES}, CLASSES),
+    # A file that fbnax saved for the same classes in another order.
+    ({"graph": {"wnids": ["truck", "dog", "cat", "ship"]}}, None),
+    ({"ids": N_IDS, "labels": CLASSES, "graph": {"wnids": N_IDS[::-1]}}, None),
+    # Neither ids nor labels are the classes: somebody says the order.
+    ({"ids": N_IDS, "labels": list("ABCD")}, N_IDS),
+    ({"ids": N_IDS, **MADE_UP}, None),
+    ({"ids": N_IDS, "labels": list("ABCD"), **MADE_UP}, None),
+    # Words of another list of the same classes, with the order given.
+    ({"ids": N_IDS, "labels": ("kitty", "dog", "ship", "lorry")}, N_IDS),
+    # Numbers that a program gave to its nodes are no names.
+    ({"ids": ("3", "12", "4", "9"), "labels": ("0", "3", "2", "1")}, None),
+  ],
+)
+def test_classes_are_known_by_their_names(tmp_path, content, wnids):
+  names = CLASSES
+  if content.get("labels", ("",))[0] == "0":
+    names = content["labels"]
+  path = animals(tmp_path, **content)
+  found = nbdt.Hierarchy.load(path, wnids, class_names=names)
+  assert found.children == [[5, 6], [3, 2], [1, 0]]
+  assert found.ids[:4] == tuple(content.get("ids", CLASSES))
+
+
+def test_names_are_compared_as_they_look(tmp_path):
+  names = ("caf\u00e9", "dog", "ship", "na\u00efve")
+  ids = ("cafe\u0301", "dog", "ship", "nai\u0308ve")
+  found = nbdt.Hierarchy.load(animals(tmp_path, ids), class_names=names)
+  assert found.ids[:4] == ids
+
+
+@pytest.mark.parametrize(
+  ("content", "wnids", "message"),
+  [
+    ({"ids": N_IDS}, None, r"order .* unknown.*'n00000003'.*'cat'.*tree.wnids"),
+    (
+      {"ids": ("cat", "dog", "ship", "lorry")},
+      None,
+      r"in the file alone: \['lorry'\], in the data alone: \['truck'\]",
+    ),
+    (
+      {"ids": N_IDS, "labels": ("cat", "dog", "ship", "lorry"), **MADE_UP},
+      None,
+      r"in the file alone: \['lorry'\], in the data alone: \['truck'\]",
+    ),
+    (
+      {"ids": N_IDS, "labels": ("cat", "cat", "ship", "truck"), **MADE_UP},
+      None,
+      r"in the file alone: \['cat'\], in the data alone: \['dog'\]",
+    ),
+    ({}, CLASSES[::-1], "wnids has 'truck' for class 0, which is 'cat'"),
+    (
+      {"ids": N_IDS, "labels": CLASSES},
+      N_IDS[::-1],
+      "wnids has 'n00000003' for class 0, which is 'cat'.*the labels of",
+    ),
+    ({"labels": ("dog", "cat", "ship", "truck")}, None, "'cat' has the label"),
+    ({"labels": ("dog", "B", "C", "D")}, None, "'cat' has the label 'dog'"),
+    (
+      {"ids": ("0", "1", "2", "3"), "labels": ("1", "0", "2", "3")},
+      None,
+      "'0' has the label '1', and both are names",
+    ),
+  ],
+)
+def test_classes_that_names_do_not_tell(tmp_path, content, wnids, message):
+  names = CLASSES
+  if content.get("ids", ("",))[0] == "0":
+    names = content["ids"]
+  path = animals(tmp_path, **content)
+  assert nbdt.Hierarchy.load(path).num_classes == 4
+  with pytest.raises(ValueError, match=message):
+    nbdt.Hierarchy.load(path, wnids, class_names=names)
+
+
+def test_a_tree_over_more_classes(tmp_path):
+  with pytest.raises(ValueError, match=r"4 classes; legal: 3.*\['truck'\]"):
+    nbdt.Hierarchy.load(animals(tmp_path), class_names=CLASSES[:3])
+
+
+def test_labels_that_say_nothing_are_the_ids(tmp_path):
+  path = animals(tmp_path, labels=(None, "", "ship", "truck"))
+  assert nbdt.Hierarchy.load(path, CLASSES).labels[:2] == ("cat", "dog")
+
+
+@has_data
+def test_published_files_over_named_classes():
+  ids = trees.DATA / "wnids_cifar10.txt"
+  path = trees.DATA / "cifar10_induced_resnet18.json"
+  ordered = nbdt.Hierarchy.load(path, ids)
+  names = ordered.labels[:10][::-1]
+  found = nbdt.Hierarchy.load(path, class_names=names)
+  assert found.labels[:10] == names
+  sets = {
+    frozenset(tree.labels[leaf] for leaf in tree.leaves(node))
+    for tree in (found, ordered)
+    for node in range(10, 19)
+  }
+  assert len(sets) == 9
+  with pytest.raises(ValueError, match=r"alone: \['car'\].*'automobile'"):
+    nbdt.Hierarchy.load(
+      path,
+      class_names=["automobile" if n == "car" else n for n in names],
+    )
+
+
 @has_data
 @pytest.mark.parametrize(
   ("name", "wnids", "classes", "nodes"),
