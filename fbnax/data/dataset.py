@@ -109,6 +109,9 @@ class Dataset:
     crop_padding: pixels of padding before a random crop; 0 for no crops.
     source: where the images come from, for error messages and reports.
     licence: the data's licence as the source states it, or "".
+    bits: of images of more than 8 bits the significant ones, whose range became
+      0 to 255; None where there are no such images.
+    notes: what its source says beside its path: a split that is not used, ….
   """
 
   name: str
@@ -119,6 +122,8 @@ class Dataset:
   crop_padding: int
   source: str
   licence: str = ""
+  bits: int | None = None
+  notes: tuple[str, ...] = ()
 
   @property
   def num_classes(self) -> int:

@@ -46,6 +46,7 @@ def load(
   decode_resolution: int | None = None,
   flip: bool | None = None,
   crop_padding: int | None = None,
+  bits: int | None = None,
 ) -> Dataset:
   """Loads and checks a data set; downloads nothing.
 
@@ -65,6 +66,9 @@ def load(
     flip: whether training may mirror images; None for the source's default.
     crop_padding: pixels around an image before a random crop, 0 for no crops;
       None for the source's default.
+    bits: of images of more than 8 bits the significant ones, 8 to 16: their
+      range becomes 0 to 255. None for as many as the largest training value
+      needs; what a model was trained with is in its card.
 
   Returns:
     The data set, which has passed `check`.
@@ -89,6 +93,8 @@ def load(
   ):
     if value is not None and value < 1:
       raise ValueError(f"{key}={value}; legal: 1 or more, or None")
+  if bits is not None and not 8 <= bits <= 16:
+    raise ValueError(f"bits={bits}; legal: 8 to 16, or None")
   source = name if callable(name) else SOURCES[name]
   dataset = source(
     Request(
@@ -99,6 +105,7 @@ def load(
       max_images=max_images,
       in_memory_bytes=in_memory_bytes,
       decode_resolution=decode_resolution,
+      bits=bits,
     )
   )
   if flip is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fbnax import __version__, costs
 from fbnax.jobs import inputs
 from fbnax.jobs.workdir import open_workdir
@@ -25,7 +27,7 @@ def run(config: Any, workdir: str) -> None:
         f"config.split is {config.split!r}; legal: 'train' or 'test'"
       )
     saved = model_files.load(config.model)
-    dataset = inputs.dataset(config)
+    dataset = inputs.dataset(config, saved.bits)
     module = saved.module
     found = (dataset.num_classes, dataset.channels)
     wanted = (module.num_classes, module.architecture.input_channels)
@@ -35,6 +37,8 @@ def run(config: Any, workdir: str) -> None:
         f"{dataset.source} has {found[0]} and {found[1]}"
       )
     split = dataset.test if config.split == "test" else dataset.train
+    for line in inputs.absences(dataset, split.take(np.arange(0))):
+      print(line)
     with work.phase("evaluation"):
       measured = loop.measure(
         Model(module),

@@ -39,6 +39,21 @@ class SavedModel(NamedTuple):
   variables: Any
   card: dict[str, Any]
 
+  @property
+  def bits(self) -> int | None:
+    """Significant bits of 16-bit images for it; None if it never saw any.
+
+    Raises:
+      ValueError: the card states an illegal number.
+    """
+    bits = self.card["preprocessing"].get("bits")
+    if bits is not None and (type(bits) is not int or not 8 <= bits <= 16):
+      raise ValueError(
+        f"{CARD}: preprocessing.bits is {json_values.shown(bits)}; legal: 8 to"
+        " 16"
+      )
+    return bits
+
   def settings(self, batch_size: int = 256) -> Settings:
     """How images are prepared for it."""
     found = self.card["preprocessing"]
@@ -59,6 +74,7 @@ def save(
   class_names: tuple[str, ...],
   *,
   crop_ratio: float = 1.0,
+  bits: int | None = None,
   **facts: Any,
 ) -> None:
   """Writes a trained network; the card last, so that it is whole or not there.
@@ -70,6 +86,8 @@ def save(
     settings: what its images were prepared with.
     class_names: in the order of the outputs.
     crop_ratio: share of the image's shorter side that is measured on, centred.
+    bits: significant ones of the images it was trained on, where these had more
+      than 8; None where they had not.
     **facts: more of the card: recipe, costs, accuracy, … (JSON).
   """
   from fbnax.training import checkpoints  # Orbax is slow to import.
@@ -87,6 +105,7 @@ def save(
       "std": list(settings.std),
       "channels": architecture.input_channels,
       "crop_ratio": crop_ratio,
+      **({} if bits is None else {"bits": bits}),
     },
     **facts,
   }
