@@ -17,7 +17,13 @@ from fbnax.base.names import escaped
 from fbnax.data import layout
 from fbnax.data.assembling import Request, assemble
 from fbnax.data.dataset import Dataset, StreamedSplit
-from fbnax.data.decoding import DEEPEST, decode, largest_value, probe
+from fbnax.data.decoding import (
+  DEEPEST,
+  decode,
+  largest_value,
+  may_be_deep,
+  probe,
+)
 
 
 def load_folder(request: Request) -> Dataset:
@@ -121,8 +127,9 @@ def _bits(paths: Sequence[Path]) -> int | None:
   Raises:
     ValueError: there are no others, and all of them are black.
   """
+  deep = [path for path in paths if may_be_deep(path)]
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    values = [v for v in pool.map(largest_value, paths) if v is not None]
+    values = [v for v in pool.map(largest_value, deep) if v is not None]
   if not values:
     return None
   if not any(values) and len(values) == len(paths):
