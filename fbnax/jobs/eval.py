@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from fbnax import __version__, costs
 from fbnax.jobs import inputs
 from fbnax.jobs.workdir import open_workdir
@@ -37,8 +35,9 @@ def run(config: Any, workdir: str) -> None:
         f"{dataset.source} has {found[0]} and {found[1]}"
       )
     split = dataset.test if config.split == "test" else dataset.train
-    for line in inputs.absences(dataset, split.take(np.arange(0))):
-      print(line)
+    if config.split == "test":
+      for line in inputs.absences(dataset):
+        print(line)
     with work.phase("evaluation"):
       measured = loop.measure(
         Model(module),

@@ -370,11 +370,13 @@ def facts(
   }
 
 
-def absences(dataset: Dataset, validation: data.AnySplit) -> list[str]:
-  """A line for each split that lacks classes, on which nothing is measured."""
+def absences(
+  dataset: Dataset, validation: data.AnySplit | None = None
+) -> list[str]:
+  """A line for each split that lacks classes, of which nothing is measured."""
   lines = []
   for split, images in (("test", dataset.test), ("validation", validation)):
-    if names := absent(dataset, images):
+    if images is not None and (names := absent(dataset, images)):
       shown = ", ".join(map(escaped, names[:_SHOWN_NAMES]))
       more = len(names) - _SHOWN_NAMES
       shown += f" and {more} more" if more > 0 else ""
