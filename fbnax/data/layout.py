@@ -85,6 +85,10 @@ def read(root: Path) -> Layout:
       f"{_shown(test or root)}/{name}: class {name!r} is not among the training"
       f" set's classes; legal: {', '.join(map(escaped, train_files))}"
     )
+  if test and not any((test_files or {}).values()):
+    raise ValueError(
+      f"{_shown(test)}: no images in any class; legal: one at least"
+    )
   return Layout(train_files, test_files, tuple(notes))
 
 
@@ -105,22 +109,22 @@ def _refuse_splits(root: Path, folders: list[Path]) -> None:
   legal = "legal: train/<class>/ and test/<class>/, or <class>/"
   if len(folders) == 1 and (inner := _folders(folders[0])):
     raise ValueError(
-      f"{_shown(root)}: holds {escaped(folders[0].name)!r} alone, with"
-      f" {len(inner)} folders in it; legal: the path {_shown(folders[0])}"
+      f"{_shown(root)}: holds {escaped(folders[0].name)!r} alone, which holds"
+      f" folders ({_listed(inner[:3])}); legal: the path {_shown(folders[0])}"
     )
   matches = [(f, _SPLIT.fullmatch(f.name.casefold())) for f in folders]
   splits = [folder for folder, match in matches if match]
   kinds = {match.lastindex for _, match in matches if match}
   if not splits or (len(splits) < len(folders) and len(kinds) == 1):
     return
-  if any(_folders(folder) for folder in splits):
+  if flat := [folder for folder in splits if not _folders(folder)]:
     raise ValueError(
-      f"{_shown(root)}: no training set among the splits {_listed(splits)};"
-      f" {legal}"
+      f"{_shown(root)}: images without class folders in {_listed(flat)}, where"
+      f" {_listed(splits)} are names of splits and not of classes; {legal}"
     )
   raise ValueError(
-    f"{_shown(root)}: images without class folders in {_listed(splits)}, which"
-    f" are names of splits and not of classes; {legal}"
+    f"{_shown(root)}: no training set among the splits {_listed(splits)};"
+    f" {legal}"
   )
 
 

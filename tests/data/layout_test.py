@@ -99,6 +99,30 @@ def test_splits_without_a_training_split_are_refused(tmp_path):
     layout.read(tmp_path)
 
 
+def test_a_flat_training_split_is_named_beside_a_test_split_of_classes(
+  tmp_path,
+):
+  classes(tmp_path, "test")
+  place(tmp_path, "train/1.png")
+  with pytest.raises(
+    ValueError, match="images without class folders in train, where test, train"
+  ):
+    layout.read(tmp_path)
+
+
+def test_a_test_split_without_images_is_refused(tmp_path):
+  classes(tmp_path, "train")
+  for name in ("cat", "dog"):
+    (tmp_path / "test" / name).mkdir(parents=True)
+  with pytest.raises(ValueError, match="test: no images in any class"):
+    layout.read(tmp_path)
+  place(tmp_path, "test/cat/1.png")
+  assert layout.read(tmp_path).test == {
+    "cat": [tmp_path / "test" / "cat" / "1.png"],
+    "dog": [],
+  }
+
+
 def test_images_of_a_test_split_without_class_folders_are_refused(tmp_path):
   classes(tmp_path, "train")
   place(tmp_path, "test/1.png", "test/2.png")
@@ -120,7 +144,8 @@ def test_a_class_may_have_the_name_of_a_split(tmp_path, name):
 def test_a_folder_in_a_folder_is_named(tmp_path):
   classes(tmp_path, "photos/train", "photos/test")
   with pytest.raises(
-    ValueError, match=r"holds 'photos' alone, with 2 .*legal: .*photos$"
+    ValueError,
+    match=r"holds 'photos' alone, which .*\(test, train\); legal: .*photos$",
   ):
     layout.read(tmp_path)
   assert layout.read(tmp_path / "photos").test is not None
