@@ -65,6 +65,10 @@ class _RefusedError(ValueError):
   """What says already what is wrong."""
 
 
+class ObjectsError(_RefusedError):
+  """An array of Python objects, which would be read by running code."""
+
+
 @contextmanager
 def open_npz(
   path: str | os.PathLike[str], largest: int = LARGEST_EXPANDED
@@ -151,7 +155,7 @@ def _array(content: Any, size: int, where: str) -> np.ndarray:
   )
   shape, in_columns, dtype = read(content)
   if dtype.hasobject:
-    raise _RefusedError(
+    raise ObjectsError(
       f"{where}: an object array (of unequal shapes, or mixed types); legal:"
       " numbers or strings of one type, as .astype(str) makes them"
     )

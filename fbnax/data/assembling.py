@@ -1,8 +1,8 @@
 """From what a source found to a `Dataset`: the steps that all sources share.
 
-In this order: check the labels, hold out a test set where the source has none,
-cut down to `max_images`, decode into memory what fits, choose how the images
-may be augmented.
+In this order: check names and labels, hold out a test set where the source has
+none, cut down to `max_images`, decode into memory what fits, choose how the
+images may be augmented.
 
 Symbols: `N` images, `H`, `W`, `C` their shape, `R` resolution.
 """
@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fbnax.data.checking import check_labels
+from fbnax.base.names import normalized
+from fbnax.data.checking import check_labels, check_names
 from fbnax.data.dataset import AnySplit, Dataset, Split, StreamedSplit
 from fbnax.data.decoding import resize
 from fbnax.data.splitting import hold_out, subset
@@ -36,6 +37,8 @@ class Request:
     max_images: at most this many images in each split; None for all.
     in_memory_bytes: images (decoded) up to this size in all are held in memory.
     decode_resolution: R, to which all images are resized; None for as they are.
+    bits: of images of more than 8 bits the significant ones, as a model wants
+      them; None for as many as the largest training value needs.
   """
 
   path: Path | None = None
@@ -45,6 +48,7 @@ class Request:
   max_images: int | None = None
   in_memory_bytes: int = 2**30
   decode_resolution: int | None = None
+  bits: int | None = None
 
 
 def assemble(
@@ -59,6 +63,8 @@ def assemble(
   flip: bool | None = None,
   crop_padding: int | None = None,
   numbered: bool = False,
+  bits: int | None = None,
+  notes: tuple[str, ...] = (),
 ) -> Dataset:
   """Makes a data set of a source's images.
 
@@ -70,7 +76,7 @@ def assemble(
   Args:
     request: the caller's wishes.
     name: the source's name.
-    class_names: K names.
+    class_names: K names, in any Unicode form; the data set has the composed.
     train: the training images.
     test: the test images, or None to hold them out of `train`.
     source: where they come from.
@@ -78,23 +84,30 @@ def assemble(
     flip: the source's default, None for the one above.
     crop_padding: likewise.
     numbered: whether `class_names` are the classes' numbers alone.
+    bits: as `Dataset.bits`.
+    notes: as `Dataset.notes`.
 
   Returns:
     The data set; both splits in memory, or both streamed.
 
   Raises:
-    ValueError: if labels are out of range, nothing can be held out, or an image
-      cannot be decoded or has another shape than it should.
+    ValueError: if names or labels are not legal, nothing can be held out, or an
+      image cannot be decoded or has another shape than it should.
   """
+  class_names = tuple(map(normalized, class_names))
+  check_names(class_names, source)
   for key, split in (("train", train), ("test", test)):
     if split is not None:
       check_labels(split.labels, len(class_names), f"{source}: {key}.labels")
   if test is None:
-    fraction = float(request.test_fraction)
-    train, test = hold_out(train, fraction, seed=request.seed)
+    fraction, key = float(request.test_fraction), "data.test_fraction"
+    train, test = hold_out(
+      train, fraction, seed=request.seed, key=f"{source}: {key}"
+    )
   if request.max_images is not None:
-    train = subset(train, request.max_images, seed=request.seed)
-    test = subset(test, request.max_images, seed=request.seed)
+    most, key = request.max_images, f"{source}: data.max_images"
+    train = subset(train, most, seed=request.seed, key=key)
+    test = subset(test, most, seed=request.seed, key=key)
   train, test = _into_memory(train, test, request)
   if flip is None:
     flip = train.channels >= 3 and (
@@ -112,6 +125,8 @@ def assemble(
     source=source,
     licence=licence,
     numbered=numbered,
+    bits=bits,
+    notes=notes,
   )
 
 

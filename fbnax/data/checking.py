@@ -3,8 +3,12 @@
 Symbols: `N` images, `H`, `W`, `C` their shape, `K` classes.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 
+from fbnax.base.names import normalized
 from fbnax.data.dataset import AnySplit, Dataset, Split
 
 
@@ -18,20 +22,17 @@ def check(dataset: Dataset) -> None:
 
   Raises:
     ValueError: naming the source, the key, what was found and what is legal: if
-      there are fewer than two classes, or two of one name; a split is empty, or
+      the names of classes are not legal (`check_names`); a split is empty, or
       its labels are not i32[N] in 0 .. K - 1; its images are not u8[N, H, W, C]
       of one shape for both splits; a class has no training image; or
       `crop_padding` is negative. (A class without a test image is legal: a
       class of a single image has none.)
   """
   names = dataset.class_names
-  if len(names) < 2:
-    raise _error(dataset, "class_names", f"{len(names)} classes", "2 or more")
-  if repeated := sorted({name for name in names if names.count(name) > 1}):
-    raise _error(dataset, "class_names", f"{repeated} twice", "distinct names")
+  check_names(names, dataset.source)
   if dataset.crop_padding < 0:
     found = str(dataset.crop_padding)
-    raise _error(dataset, "crop_padding", found, "0 or more pixels")
+    raise _error(dataset.source, "crop_padding", found, "0 or more pixels")
   for key, split in (("train", dataset.train), ("test", dataset.test)):
     check_labels(split.labels, len(names), f"{dataset.source}: {key}.labels")
     _check_images(dataset, key, split)
@@ -41,7 +42,36 @@ def check(dataset: Dataset) -> None:
     found = f"no image of class {', '.join(map(repr, empty[:5]))}" + (
       f" and {len(empty) - 5} more" if len(empty) > 5 else ""
     )
-    raise _error(dataset, "train", found, "1 or more of each class")
+    raise _error(dataset.source, "train", found, "1 or more of each class")
+
+
+def check_names(names: Sequence[str], source: str) -> None:
+  """Checks the names of classes.
+
+  Args:
+    names: K of them.
+    source: for the message.
+
+  Raises:
+    ValueError: if there are fewer than two, one is no string, is blank or
+      cannot be written as UTF-8 (a folder's name of another encoding), or two
+      are the same in Unicode's composed form.
+  """
+  if len(names) < 2:
+    raise _error(source, "class_names", f"{len(names)} classes", "2 or more")
+  for name in names:
+    if not isinstance(name, str) or not name.strip():
+      raise _error(source, "class_names", f"{name!r}", "strings, not blank")
+    try:
+      name.encode()
+    except UnicodeEncodeError:
+      raise _error(
+        source, "class_names", f"{name!a}", "names in UTF-8"
+      ) from None
+  counts = Counter(map(normalized, names))
+  if repeated := [ascii(n) for n in names if counts[normalized(n)] > 1]:
+    found = f"{', '.join(repeated[:5])}, which are one name"
+    raise _error(source, "class_names", found, "distinct names")
 
 
 def check_labels(labels: np.ndarray, num_classes: int, name: str) -> None:
@@ -69,23 +99,25 @@ def check_labels(labels: np.ndarray, num_classes: int, name: str) -> None:
     )
 
 
-def _error(dataset: Dataset, key: str, found: str, legal: str) -> ValueError:
-  return ValueError(f"{dataset.source}: {key}: found {found}; legal: {legal}")
+def _error(source: str, key: str, found: str, legal: str) -> ValueError:
+  return ValueError(f"{source}: {key}: found {found}; legal: {legal}")
 
 
 def _check_images(dataset: Dataset, key: str, split: AnySplit) -> None:
   if not isinstance(split, Split):
     if len(split.records) != len(split.labels):
       found = f"{len(split.records)} for {len(split.labels)} labels"
-      raise _error(dataset, f"{key}.records", found, "one for each label")
+      raise _error(
+        dataset.source, f"{key}.records", found, "one for each label"
+      )
     return
   images = split.images
   if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape:
     found = f"{images.dtype}{list(images.shape)}"
-    raise _error(dataset, f"{key}.images", found, "uint8[N, H, W, C]")
+    raise _error(dataset.source, f"{key}.images", found, "uint8[N, H, W, C]")
   if len(images) != len(split.labels):
     found = f"{len(images)} images for {len(split.labels)} labels"
-    raise _error(dataset, f"{key}.images", found, "one for each label")
+    raise _error(dataset.source, f"{key}.images", found, "one for each label")
 
 
 def _check_same_shape(dataset: Dataset) -> None:
@@ -94,7 +126,7 @@ def _check_same_shape(dataset: Dataset) -> None:
   if same_size and train.channels == test.channels:
     return
   raise _error(
-    dataset,
+    dataset.source,
     "test.images",
     f"images of (H, W) {test.size} with {test.channels} channels",
     f"the shape of train.images, {train.size} with {train.channels} channels",

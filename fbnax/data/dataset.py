@@ -111,6 +111,9 @@ class Dataset:
     licence: the data's licence as the source states it, or "".
     numbered: whether the source has no names for its classes, so that they are
       called by their numbers, which say nothing of what they are.
+    bits: of images of more than 8 bits the significant ones, whose range became
+      0 to 255; None where there are no such images.
+    notes: what its source says beside its path: a split that is not used, ….
   """
 
   name: str
@@ -122,6 +125,8 @@ class Dataset:
   source: str
   licence: str = ""
   numbered: bool = False
+  bits: int | None = None
+  notes: tuple[str, ...] = ()
 
   @property
   def num_classes(self) -> int:

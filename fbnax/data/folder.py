@@ -1,31 +1,37 @@
 """A data set of image files, in a folder per class.
 
-Either `path/train/<class>/*` with `path/test/<class>/*` (`validation` or `val`
-also serve as the test set; without any, one is held out), or `path/<class>/*`
-with the test set held out. Classes are sorted by name. Folders of grey images
-alone have C = 1, all others C = 3; `decoding.py` says how the formats are
-converted. Names that begin with a dot are passed over.
+`layout.py` says which folders are splits and classes, `decoding.py` how the
+formats are converted. Folders of grey images alone have C = 1, all others
+C = 3. Images of more than 8 bits are scaled alike: by the bits that the largest
+value of all training images needs.
 """
 
-from collections.abc import Iterable
+import concurrent.futures
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from fbnax.base.names import escaped
+from fbnax.data import layout
 from fbnax.data.assembling import Request, assemble
 from fbnax.data.dataset import Dataset, StreamedSplit
-from fbnax.data.decoding import decode, probe
-
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
-_TRAIN = "train"
-_TEST = ("test", "validation", "val")
+from fbnax.data.decoding import (
+  DEEPEST,
+  decode,
+  largest_value,
+  may_be_deep,
+  probe,
+)
 
 
 def load_folder(request: Request) -> Dataset:
   """Lists the images under `request.path`, and reads the header of each.
 
   Images of one size (or with `decode_resolution`) that fit in
-  `in_memory_bytes` are decoded at once, others when they are asked for.
+  `in_memory_bytes` are decoded at once, others when they are asked for; those
+  of more than 8 bits are decoded once more, for their largest value.
 
   Raises:
     ValueError: naming the folder or file, what was found and what is legal: no
@@ -36,101 +42,99 @@ def load_folder(request: Request) -> Dataset:
     raise ValueError("path=None; legal: the path of a folder")
   root = request.path
   if not root.is_dir():
-    raise ValueError(f"path={str(root)!r}: there is no such folder")
-  source = str(root)
-  if (root / _TRAIN).is_dir() and _folders(root / _TRAIN):
-    train_files = _files_by_class(root / _TRAIN)
-    tests = [name for name in _TEST if (root / name).is_dir()]
-    test_files = _files_by_class(root / tests[0]) if tests else None
-    if tests and tests[0] != _TEST[0]:
-      source += f" (tested on {tests[0]})"
-  else:
-    train_files, test_files = _files_by_class(root), None
-  class_names = tuple(train_files)
-  if empty := [name for name in class_names if not train_files[name]]:
-    raise ValueError(
-      f"{root}: class {empty[0]!r}: no images; legal: at least one of"
-      f" {', '.join(SUFFIXES)}"
-    )
-  if unknown := sorted(set(test_files or ()) - set(class_names)):
-    raise ValueError(
-      f"{root / tests[0] / unknown[0]}: class {unknown[0]!r} is not among the"
-      f" training set's classes; legal: {', '.join(class_names)}"
-    )
-  train, test = _splits(class_names, train_files, test_files)
+    problem = "is no folder" if root.exists() else "there is no such folder"
+    raise ValueError(f"path={str(root)!r}: {problem}")
+  source = escaped(str(root))
+  files = layout.read(root)
+  train, test, bits = _splits(files, request.bits)
+  notes = files.notes
+  if bits is not None:
+    notes += (f"16-bit images: 0 to {2**bits - 1:,} become 0 to 255",)
   return assemble(
     request,
     name="folder",
-    class_names=class_names,
+    class_names=tuple(files.train),
     train=train,
     test=test,
-    source=source,
+    source=f"{source} ({'; '.join(notes)})" if notes else source,
+    notes=notes,
+    bits=bits,
   )
-
-
-def _folders(path: Path) -> list[Path]:
-  return sorted(p for p in _visible(path) if p.is_dir())
-
-
-def _visible(path: Path) -> Iterable[Path]:
-  return (p for p in path.iterdir() if not p.name.startswith("."))
-
-
-def _files_by_class(path: Path) -> dict[str, list[Path]]:
-  """The image files of each class, all sorted by name."""
-  folders = _folders(path)
-  if not folders:
-    raise ValueError(f"{path}: no folders; legal: one folder per class")
-  for stray in sorted(p for p in _visible(path) if p.is_file()):
-    if stray.suffix.lower() in SUFFIXES:
-      raise ValueError(f"{stray}: an image outside the folders of the classes")
-  return {folder.name: _image_files(folder) for folder in folders}
-
-
-def _image_files(folder: Path) -> list[Path]:
-  files = sorted(_visible(folder))
-  for file in files:
-    if file.suffix.lower() not in SUFFIXES or not file.is_file():
-      raise ValueError(
-        f"{file}: is no image; legal in a class's folder: {', '.join(SUFFIXES)}"
-      )
-  return files
 
 
 def _splits(
-  class_names: tuple[str, ...],
-  train_files: dict[str, list[Path]],
-  test_files: dict[str, list[Path]] | None,
-) -> tuple[StreamedSplit, StreamedSplit | None]:
-  """Both splits over one list of files, of one number of channels."""
+  files: layout.Layout, bits: int | None
+) -> tuple[StreamedSplit, StreamedSplit | None, int | None]:
+  """Both splits over one list of files, of one number of channels.
+
+  Args:
+    files: of each class.
+    bits: significant ones of images of more than 8; None to find them.
+
+  Returns:
+    Training and test split, and the bits, None without such images.
+  """
+  names = tuple(files.train)
   found = [
     (label, file)
-    for by_class in (train_files, test_files or {})
-    for label, name in enumerate(class_names)
+    for by_class in (files.train, files.test or {})
+    for label, name in enumerate(names)
     for file in by_class.get(name, ())
   ]
+  num_train = sum(map(len, files.train.values()))
   labels = np.array([label for label, _ in found], np.int32)
-  files = tuple(file for _, file in found)
-  headers = [probe(file) for file in files]
+  paths = tuple(file for _, file in found)
+  headers = [probe(path) for path in paths]
   channels = 1 if all(grey for *_, grey in headers) else 3
   sizes = [(height, width) for height, width, _ in headers]
   other = next((i for i, size in enumerate(sizes) if size != sizes[0]), None)
+
+  def describe(index: int) -> str:
+    return escaped(str(paths[index]))
+
   mixed = ""
   if other is not None:
-    mixed = f"{files[0]} is (H, W) {sizes[0]}, {files[other]} is {sizes[other]}"
+    mixed = (
+      f"{describe(0)} is (H, W) {sizes[0]}, {describe(other)} is {sizes[other]}"
+    )
+  # Of the test images where no other has more than 8 bits.
+  least = _bits(paths[:num_train]) or _bits(paths[num_train:])
+  bits = None if least is None else bits or least
   everything = StreamedSplit(
     labels=labels,
-    reader=lambda i: decode(files[i], channels, str(files[i])),
-    records=np.arange(len(files)),
+    reader=lambda i: decode(paths[i], channels, describe(i), bits or DEEPEST),
+    records=np.arange(len(paths)),
     channels=channels,
-    describe=lambda i: str(files[i]),
+    describe=describe,
     size=sizes[0] if other is None else None,
     mixed_sizes=mixed,
   )
-  if test_files is None:
-    return everything, None
-  num_train = sum(map(len, train_files.values()))
+  if files.test is None:
+    return everything, None, bits
   return (
     everything.take(np.arange(num_train)),
-    everything.take(np.arange(num_train, len(files))),
+    everything.take(np.arange(num_train, len(paths))),
+    bits,
   )
+
+
+def _bits(paths: Sequence[Path]) -> int | None:
+  """What the largest value of images of more than 8 bits needs, 8 to 16.
+
+  Returns:
+    None where there are no such images.
+
+  Raises:
+    ValueError: there are no others, and all of them are black.
+  """
+  deep = [path for path in paths if may_be_deep(path)]
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    values = [v for v in pool.map(largest_value, deep) if v is not None]
+  if not values:
+    return None
+  if not any(values) and len(values) == len(paths):
+    raise ValueError(
+      f"{escaped(str(paths[0]))} and all {len(paths)} images of its split have"
+      " 16 bits and are black; legal: values above 0"
+    )
+  return max(8, max(values).bit_length())

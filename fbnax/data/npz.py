@@ -1,7 +1,8 @@
 """A data set in one `.npz` file of arrays.
 
 Keys: `train_x`, `train_y`; optionally `test_x`, `test_y` (else a test set is
-held out of the training images) and `class_names` (K strings). Images are
+held out of the training images) and `class_names` (K strings, or bytes in
+UTF-8). Images are
 [N, H, W] or [N, H, W, C] with C of 1, 3 or 4, uint8 or float in 0 .. 1; labels
 are integers, 0 .. K - 1. Pickles are not read.
 """
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fbnax.base.arrays import open_npz
+from fbnax.base import text
+from fbnax.base.arrays import Arrays, ObjectsError, open_npz
 from fbnax.data.assembling import Request, assemble
 from fbnax.data.checking import check_labels
 from fbnax.data.dataset import Dataset, Split
@@ -19,6 +21,7 @@ from fbnax.data.dataset import Dataset, Split
 _REQUIRED = ("train_x", "train_y")
 _TEST = ("test_x", "test_y")
 _CHANNELS = (1, 3, 4)
+_LEGAL_NAMES = "an array of K strings, as class_names.astype(str)"
 
 
 def load_npz(request: Request) -> Dataset:
@@ -66,7 +69,19 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     keys += ["class_names"] if "class_names" in file else []
     if missing := [key for key in keys if key not in file]:
       raise ValueError(f"{path}: {missing[0]}: missing; found {sorted(file)}")
-    return {key: file[key] for key in keys}
+    return {key: _array(file, key) for key in keys}
+
+
+def _array(file: Arrays, key: str) -> np.ndarray:
+  try:
+    return file[key]
+  except ObjectsError as error:
+    legal = "numbers, in one array of one shape"
+    if key == "class_names":
+      legal = _LEGAL_NAMES
+    raise ValueError(
+      f"{file.path}: {key}: an object array; legal: {legal}"
+    ) from error
 
 
 def _split(
@@ -131,9 +146,14 @@ def _class_names(
       )
     return tuple(str(k) for k in range(num_classes))
   names = arrays["class_names"]
-  if names.ndim != 1 or names.dtype.kind != "U":
+  if names.ndim != 1 or names.dtype.kind not in "SU":
     raise ValueError(
-      f"{path}: class_names: {names.dtype}{list(names.shape)}; legal: a"
-      " one-dimensional array of strings"
+      f"{path}: class_names: {names.dtype}{list(names.shape)}; legal:"
+      f" {_LEGAL_NAMES}"
     )
-  return tuple(str(name) for name in names)
+  if names.dtype.kind == "U":
+    return tuple(str(name) for name in names)
+  return tuple(
+    text.decode(bytes(name), f"{path}: class_names[{i}]")
+    for i, name in enumerate(names)
+  )

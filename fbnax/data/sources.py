@@ -47,6 +47,7 @@ def load(
   decode_resolution: int | None = None,
   flip: bool | None = None,
   crop_padding: int | None = None,
+  bits: int | None = None,
 ) -> Dataset:
   """Loads and checks a data set; downloads nothing.
 
@@ -66,6 +67,9 @@ def load(
     flip: whether training may mirror images; None for the source's default.
     crop_padding: pixels around an image before a random crop, 0 for no crops;
       None for the source's default.
+    bits: of images of more than 8 bits the significant ones, 8 to 16: their
+      range becomes 0 to 255. None for as many as the largest training value
+      needs; what a model was trained with is in its card.
 
   Returns:
     The data set, which has passed `check`.
@@ -95,6 +99,8 @@ def load(
       f"decode_resolution={decode_resolution}; legal: at most"
       f" {limits.RESOLUTION:,}"
     )
+  if bits is not None and not 8 <= bits <= 16:
+    raise ValueError(f"bits={bits}; legal: 8 to 16, or None")
   source = name if callable(name) else SOURCES[name]
   dataset = source(
     Request(
@@ -105,6 +111,7 @@ def load(
       max_images=max_images,
       in_memory_bytes=in_memory_bytes,
       decode_resolution=decode_resolution,
+      bits=bits,
     )
   )
   if flip is not None:

@@ -18,7 +18,11 @@ S = TypeVar("S", bound=AnySplit)
 
 
 def hold_out(
-  split: S, fraction_or_count: float | int, *, seed: int
+  split: S,
+  fraction_or_count: float | int,
+  *,
+  seed: int,
+  key: str = "fraction_or_count",
 ) -> tuple[S, S]:
   """Holds a stratified part out of a split.
 
@@ -31,6 +35,7 @@ def hold_out(
       the nearest count that leaves every such class on both sides; an int is
       the exact count.
     seed: of the choice. Same split, same seed: same parts.
+    key: what a message calls `fraction_or_count`.
 
   Returns:
     (kept, held), a partition of the split.
@@ -43,25 +48,27 @@ def hold_out(
   high = np.where(counts >= 2, counts - 1, 0)
   if not low.any():
     raise ValueError(
-      f"fraction_or_count={fraction_or_count!r}: none of the"
-      f" {np.count_nonzero(counts)} classes in these {len(split)} images has"
-      " two images, so nothing can be held out; legal: at least one class with"
-      " two"
+      f"{key}={fraction_or_count!r}: nothing can be held out of {len(split)}"
+      f" images, one of each of {np.count_nonzero(counts)} classes; legal: two"
+      " images or more of a class at least"
     )
-  total = _total(fraction_or_count, len(split), int(low.sum()), int(high.sum()))
+  total = _total(
+    key, fraction_or_count, len(split), int(low.sum()), int(high.sum())
+  )
   held = _choose(split.labels, _allocate(counts, low, high, total), seed)
   kept_part = split.take(np.flatnonzero(~held))
   held_part = split.take(np.flatnonzero(held))
   return cast(S, kept_part), cast(S, held_part)
 
 
-def subset(split: S, count: int, *, seed: int) -> S:
+def subset(split: S, count: int, *, seed: int, key: str = "max_images") -> S:
   """A stratified choice of at most `count` images, each class at least once.
 
   Args:
     split: N images.
     count: how many to keep; with N or more the split is returned as it is.
     seed: of the choice.
+    key: where a user says the count, for the message.
 
   Returns:
     min(N, count) images in their old order.
@@ -75,8 +82,8 @@ def subset(split: S, count: int, *, seed: int) -> S:
   low = (counts >= 1).astype(np.int64)
   if count < low.sum():
     raise ValueError(
-      f"count={count} (max_images) cannot show each of {low.sum()} classes;"
-      f" legal: at least {low.sum()}"
+      f"{key}: count={count} cannot show each of {low.sum()} classes; legal: at"
+      f" least {low.sum()}"
     )
   chosen = _choose(split.labels, _allocate(counts, low, counts, count), seed)
   return cast(S, split.take(np.flatnonzero(chosen)))
@@ -163,22 +170,22 @@ def fold(dataset: Dataset, folds: int, index: int, seed: int) -> Dataset:
 
 
 def _total(
-  fraction_or_count: float | int, n: int, least: int, most: int
+  key: str, fraction_or_count: float | int, n: int, least: int, most: int
 ) -> int:
   """The number of images to hold out, checked."""
   if isinstance(fraction_or_count, (bool, np.bool_)):
-    raise ValueError(f"fraction_or_count={fraction_or_count!r} is no number")
+    raise ValueError(f"{key}={fraction_or_count!r} is no number")
   if isinstance(fraction_or_count, (int, np.integer)):
     if not least <= fraction_or_count <= most:
       raise ValueError(
-        f"fraction_or_count={fraction_or_count!r} of {n} images cannot leave"
+        f"{key}={fraction_or_count!r} of {n} images cannot leave"
         " each class of two images or more on both sides; legal counts:"
         f" {least} to {most}"
       )
     return int(fraction_or_count)
   if not 0.0 < fraction_or_count < 1.0:
     raise ValueError(
-      f"fraction_or_count={fraction_or_count!r}; legal: a fraction in (0, 1) or"
+      f"{key}={fraction_or_count!r}; legal: a fraction in (0, 1) or"
       f" a count from {least} to {most}"
     )
   return int(np.clip(round(fraction_or_count * n), least, most))

@@ -24,9 +24,9 @@ def load_tfds(request: Request) -> Dataset:
 
   Without a name, `path` is one prepared set (with its dataset_info.json);
   without a path, tfds' own data folder is used. Where there is no split `test`,
-  `validation` is the test set (`Dataset.source` says so), where there is
-  neither, one is held out of `train`. All records are read once for their
-  labels.
+  `validation` is the test set (`Dataset.source` says so, and which splits are
+  not used), where there is neither, one is held out of `train`. All records are
+  read once for their labels.
 
   Raises:
     ValueError: if the set is not prepared on disk in a format with random
@@ -44,15 +44,19 @@ def load_tfds(request: Request) -> Dataset:
   tests = [name for name in _TEST if name in splits]
   train = _split(builder, _TRAIN, image, source)
   test = _split(builder, tests[0], image, source) if tests else None
+  notes = []
   if tests and tests[0] != _TEST[0]:
-    source += f" (tested on {tests[0]})"
+    notes.append(f"tested on {tests[0]}")
+  if unused := sorted({*splits} - {_TRAIN, *tests[:1]}):
+    notes.append(f"{', '.join(unused)} not used")
   return assemble(
     request,
     name=f"tfds:{builder.info.full_name}",
     class_names=tuple(label.names),
     train=train,
     test=test,
-    source=source,
+    source=f"{source} ({'; '.join(notes)})" if notes else source,
+    notes=tuple(notes),
     licence=builder.info.as_proto.redistribution_info.license,
   )
 

@@ -83,6 +83,7 @@ def lines(config: Any) -> Iterator[str]:
   dataset = inputs.dataset(config)
   train, validation = inputs.hold_out(config, dataset)
   yield from _data_lines(dataset, len(train), len(validation))
+  yield from (f"  {line}" for line in inputs.absences(dataset, validation))
   if config.job == "nars":
     yield from _nars(config, dataset, len(train), len(validation))
   else:

@@ -27,10 +27,13 @@ def run(config: Any, workdir: str) -> None:
         f"config.split is {config.split!r}; legal: 'train' or 'test'"
       )
     saved = model_files.load(config.model)
-    dataset = inputs.dataset(config)
+    dataset = inputs.dataset(config, saved.bits)
     module = saved.module
     classes.check(config.model, saved, dataset)
     split = dataset.test if config.split == "test" else dataset.train
+    if config.split == "test":
+      for line in inputs.absences(dataset):
+        print(line)
     with work.phase("evaluation"):
       measured = loop.measure(
         Model(module),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fbnax import costs, data, spaces
+from fbnax.base.names import escaped
 from fbnax.costs import LatencyTable
 from fbnax.data import Dataset
 from fbnax.jobs import devices, networks, parts
@@ -28,15 +29,21 @@ from fbnax.training.recipes import Settings
 # What `space` reads that the configs of some jobs lack.
 SPACE_DEFAULTS = {"architecture": "", "resolution": 0, "recipe_file": ""}
 _SETTINGS = {field.name for field in dataclasses.fields(Settings)}
+_SHOWN_NAMES = 10
 _FOLD_SEED = 0  # The folds of a set are the same for all runs.
 
 
-def dataset(config: Any) -> Dataset:
-  """The data set that `config.data` names, checked.
+def dataset(config: Any, bits: int | None = None) -> Dataset:
+  """The data set that `config.data` names, checked; prints its notes.
 
   With `folds` all of its images are dealt anew; `max_images` then cuts down
   what `fold` made of them. A set that is held in memory only because
   `max_images` cuts it down is thus streamed, and refused.
+
+  Args:
+    config: of the job.
+    bits: significant ones of 16-bit images, as the model wants them that is
+      shown the images; None to find them.
   """
   given = config.data
   folds, index = given.get("folds", 0), given.get("fold", 0)
@@ -54,7 +61,10 @@ def dataset(config: Any) -> Dataset:
       seed=config.seed,
       max_images=None if folds else most,
       decode_resolution=given.decode_resolution or None,
+      bits=bits,
     )
+  if loaded.notes:
+    print(f"data: {loaded.source}")
   if not folds:
     return loaded
   found = data.fold(loaded, folds, index, _FOLD_SEED)
@@ -72,8 +82,15 @@ def hold_out(
 ) -> tuple[data.AnySplit, data.AnySplit]:
   """The training images without those held out of them, and these."""
   given = config.data
-  wanted = given.get("validation_images", 0) or given.validation_fraction
-  return data.hold_out(dataset.train, wanted, seed=config.seed)
+  key = "validation_fraction"
+  if given.get("validation_images", 0):
+    key = "validation_images"
+  return data.hold_out(
+    dataset.train,
+    given[key],
+    seed=config.seed,
+    key=f"{dataset.source}: data.{key}",
+  )
 
 
 def space(config: Any, channels: int) -> SearchSpace:
@@ -308,7 +325,7 @@ def normalization(
 def facts(
   dataset: Dataset, train: data.AnySplit, validation: data.AnySplit
 ) -> dict[str, Any]:
-  """What the result says of the data.
+  """What the result says of the data; prints what a reader should know first.
 
   Args:
     dataset: the data set.
@@ -319,6 +336,8 @@ def facts(
   shared = data.shared_images(train, validation, dataset.test)
   if shared > 0:
     print(f"{dataset.source}: {shared} images appear in two splits")
+  for line in absences(dataset, validation):
+    print(line)
   return {
     "name": dataset.name,
     "source": dataset.source,
@@ -330,4 +349,30 @@ def facts(
     "validation": len(validation),
     "test": len(dataset.test),
     "shared_images": shared,
+    "untested": absent(dataset, dataset.test),
+    "unvalidated": absent(dataset, validation),
   }
+
+
+def absences(
+  dataset: Dataset, validation: data.AnySplit | None = None
+) -> list[str]:
+  """A line for each split that lacks classes, of which nothing is measured."""
+  lines = []
+  for split, images in (("test", dataset.test), ("validation", validation)):
+    if images is not None and (names := absent(dataset, images)):
+      shown = ", ".join(map(escaped, names[:_SHOWN_NAMES]))
+      more = len(names) - _SHOWN_NAMES
+      shown += f" and {more} more" if more > 0 else ""
+      lines.append(
+        f"{dataset.source}: no {split} image of {len(names)} of"
+        f" {dataset.num_classes} classes: {shown}"
+      )
+  return lines
+
+
+def absent(dataset: Dataset, split: data.AnySplit) -> list[str]:
+  """The classes without an image in a split; none where the split is empty."""
+  counts = np.bincount(split.labels, minlength=dataset.num_classes)
+  missing = np.flatnonzero(counts == 0) if len(split) else ()
+  return [dataset.class_names[i] for i in missing]

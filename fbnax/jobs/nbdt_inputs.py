@@ -22,6 +22,7 @@ from fbnax.models.classifier import final_weights
 from fbnax.nbdt import schedules
 from fbnax.nbdt.naming import distinct_names
 from fbnax.nbdt.supervision import LOSSES
+from fbnax.training import model_files
 from fbnax.training.outputs import Outputs
 
 # Hierarchies that a config names; all else is a file.
@@ -190,7 +191,9 @@ def dataset(config: Any) -> Dataset:
   Raises:
     ValueError: as `inputs.dataset`, or another number of names.
   """
-  found = inputs.dataset(config)
+  # Images are shown to a finished model as it was trained on them.
+  bits = model_files.load(config.model).bits if config.get("model") else None
+  found = inputs.dataset(config, bits)
   names = named(config.class_names, found.class_names, "config.class_names")
   numbered = found.numbered and not config.class_names
   return dataclasses.replace(found, class_names=names, numbered=numbered)

@@ -2,7 +2,8 @@
 
 An image is prepared as those that the model was measured on: turned as its EXIF
 says, converted as `fbnax.data.decoding` does (transparency on white, CMYK and
-palettes to RGB, the high byte of 16 bits), cropped and scaled.
+palettes to RGB, of 16 bits those that the model's images had), cropped and
+scaled.
 
 Symbols: `H`, `W` height and width, `C` channels, `K` classes.
 """
@@ -21,6 +22,7 @@ import numpy as np
 
 from fbnax import nbdt
 from fbnax.base import files
+from fbnax.base.names import escaped
 from fbnax.data import decoding, streaming
 from fbnax.nbdt.naming import distinct_names
 from fbnax.report import markup
@@ -70,7 +72,8 @@ def predict(
   crop, side = given.get("crop_ratio", 1.0), given["resolution"]
   names = saved.card["class_names"]
   hierarchy = _hierarchy(Path(model), names)
-  prepared = [_prepare(Path(p), channels, side, crop) for p in paths]
+  bits = saved.bits or decoding.DEEPEST
+  prepared = [_prepare(Path(p), channels, side, crop, bits) for p in paths]
   settings = saved.settings()
   apply = jax.jit(
     lambda x: saved.module.apply(
@@ -88,7 +91,7 @@ def predict(
         class_names=names,
         logits=logits,
         name=f"tree-{len(found)}",
-        label=f"The decisions for {path}",
+        label=f"The decisions for {escaped(str(path))}",
       )
       shares = np.exp(np.asarray(nbdt.path_log_probs(logits[None], hierarchy)))
       shares = shares[0]
@@ -101,8 +104,10 @@ def predict(
 def text(prediction: Prediction) -> str:
   """A prediction in lines for a terminal."""
   notes = f"  ({'; '.join(prediction.notes)})" if prediction.notes else ""
-  lines = [f"{prediction.path}{notes}"]
-  lines += [f"  {share:7.2%}  {name}" for name, share in prediction.classes]
+  lines = [f"{escaped(str(prediction.path))}{notes}"]
+  lines += [
+    f"  {share:7.2%}  {escaped(name)}" for name, share in prediction.classes
+  ]
   if prediction.path_text:
     lines += [f"  {line}" for line in prediction.path_text.splitlines()]
   return "\n".join(lines)
@@ -126,11 +131,11 @@ def _hierarchy(model: Path, names: Sequence[str]) -> nbdt.Hierarchy | None:
 
 
 def _prepare(
-  path: Path, channels: int, side: int, crop: float
+  path: Path, channels: int, side: int, crop: float, bits: int
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """The image as the model sees it, and what was done to it."""
-  image = decoding.decode(path, channels, str(path))
-  notes = [*_conversions(path, channels)]
+  image = decoding.decode(path, channels, str(path), bits)
+  notes = [*_conversions(path, channels, bits)]
   height, width = image.shape[:2]
   if crop == 1.0 and height != width:
     notes.append(f"{width} x {height} pixels squeezed into a square")
@@ -140,23 +145,21 @@ def _prepare(
   return streaming.resize_centre_crop(image, size, crop), tuple(notes)
 
 
-def _conversions(path: Path, channels: int) -> list[str]:
+def _conversions(path: Path, channels: int, bits: int) -> list[str]:
   """What `decode` has done to an image, in words."""
-  from PIL import Image
-
-  with Image.open(path) as image:
+  with decoding.opened(path) as image:
     mode, frames = image.mode, getattr(image, "n_frames", 1)
+    deep = "16 bits cut to 8"
+    if bits < decoding.DEEPEST:
+      deep = f"16 bits: 0 to {2**bits - 1:,} became 0 to 255, as in training"
     rules = (
-      (mode.startswith("I") or mode == "F", "16 bits cut to 8"),
+      (decoding.is_deep(image), deep),
       (mode == "CMYK", "CMYK converted to RGB"),
       (
         image.has_transparency_data and channels != 4,
         "transparency shown on white",
       ),
-      (
-        image.format == "JPEG" and image.getexif().get(0x0112, 1) != 1,
-        "turned as its EXIF says",
-      ),
+      (decoding.orientation(image) != 1, "turned as its EXIF says"),
       (frames > 1, f"the first of {frames} frames"),
       (
         channels == 1 and not decoding.is_grey(image),
@@ -176,7 +179,7 @@ def _figure(prediction: Prediction) -> str:
     f'<td class="bar"><i style="width:{100 * share:.1f}%"></i></td></tr>'
     for name, share in prediction.classes
   )
-  caption = "; ".join((str(prediction.path), *prediction.notes))
+  caption = "; ".join((escaped(str(prediction.path)), *prediction.notes))
   tree = ""
   if prediction.path_text:
     tree = f"<pre>{markup.escape(prediction.path_text)}</pre>"

@@ -231,6 +231,7 @@ def train_network(
     dataset.class_names,
     # A stream's images are cropped as is usual; others are used whole.
     crop_ratio=1.0 if isinstance(dataset.test, data.Split) else 0.875,
+    bits=dataset.bits,
     recipe=entry["recipe"],
     licence=dataset.licence,
     **({"numbered_classes": True} if dataset.numbered else {}),

@@ -12,6 +12,7 @@ from fbnax.report import (
 from fbnax.report.dnas_schema import DnasResult
 from fbnax.report.made import command, made
 from fbnax.report.markup import count, escape, figure, percent, plural, whole
+from fbnax.report.overview import absences
 from fbnax.report.page import Section, page
 from fbnax.report.schema import Result
 
@@ -261,7 +262,7 @@ def _made(result: DnasResult) -> str:
       (
         "Images",
         f"{whole(data.train)} for the weights, {whole(data.validation)} for "
-        f"theta, {whole(data.test)} for the test",
+        f"theta, {whole(data.test)} for the test" + absences(data),
       )
     )
   if result.space.name:

@@ -22,6 +22,7 @@ from fbnax.report.nbdt_schema import (
   UnseenClass,
   UnseenClasses,
 )
+from fbnax.report.overview import absences
 from fbnax.report.page import Section, page
 from fbnax.report.schema import Result
 from fbnax.report.trees import tree_figure
@@ -327,7 +328,7 @@ def _made(result: NbdtResult) -> str:
       (
         "Images",
         f"{whole(data.train)} to train, {whole(data.validation)} for "
-        f"validation, {whole(data.test)} to test",
+        f"validation, {whole(data.test)} to test" + absences(data),
       )
     )
   if result.network:

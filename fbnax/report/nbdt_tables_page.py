@@ -6,6 +6,7 @@ from fbnax.report import markup, nbdt_tables_charts, training_charts
 from fbnax.report.made import command, made
 from fbnax.report.markup import MISSING, escape, figure, percent, plural, whole
 from fbnax.report.nbdt_tables_schema import Cell, Claim, TablesResult
+from fbnax.report.overview import absences
 from fbnax.report.page import Section, page
 from fbnax.report.schema import Result
 from fbnax.report.study_schema import Estimate
@@ -237,7 +238,11 @@ def _made(result: TablesResult) -> str:
     rows.append(("Data", escape(data.source)))
   if data.train is not None and data.test is not None:
     rows.append(
-      ("Images", f"{whole(data.train)} to train, {whole(data.test)} to test")
+      (
+        "Images",
+        f"{whole(data.train)} to train, {whole(data.test)} to test"
+        + absences(data),
+      )
     )
   if result.network:
     kind = result.network.get("kind", "network")

@@ -12,8 +12,9 @@ from fbnax.report.markup import (
   significant,
   whole,
 )
-from fbnax.report.schema import Member, Numbers, Result
+from fbnax.report.schema import Dataset, Member, Numbers, Result
 
+_SHOWN_NAMES = 10
 JOBS = {"nars": "architectures and their training recipes, searched together"}
 
 
@@ -33,6 +34,21 @@ def overview(result: Result) -> str:
   else:
     parts.append('<p class="note">The result names no finished network.</p>')
   return "".join(parts)
+
+
+def absences(data: Dataset) -> str:
+  """Which classes a split has no image of, after its numbers, as HTML."""
+  words = ""
+  for split, names in (
+    ("test", data.untested),
+    ("validation", data.unvalidated),
+  ):
+    if names:
+      shown = ", ".join(escape(name) for name in names[:_SHOWN_NAMES])
+      more = len(names) - _SHOWN_NAMES
+      shown += f" and {whole(more)} more" if more > 0 else ""
+      words += f"; <strong>no {split} image of {shown}</strong>"
+  return words
 
 
 def _tiles(result: Result) -> str:
@@ -143,6 +159,7 @@ def _data(result: Result) -> list[tuple[str, str]]:
         if shared == 0
         else f"; <strong>{plural(shared, 'image')} in two of them</strong>"
       )
+    words += absences(data)
     if result.trials:
       words += ". Candidates were compared on the validation images"
     if any(m.test_accuracy is not None for m in result.members):

@@ -35,7 +35,10 @@ Numbers = tuple[float | None, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """The data: its splits in images; `shared_images` are in two of them."""
+  """The data: its splits in images; `shared_images` are in two of them.
+
+  `untested` and `unvalidated` are classes without images in these splits.
+  """
 
   name: str | None = None
   source: str | None = None
@@ -46,6 +49,8 @@ class Dataset:
   validation: int | None = None
   test: int | None = None
   shared_images: int | None = None
+  untested: tuple[Any, ...] = ()
+  unvalidated: tuple[Any, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

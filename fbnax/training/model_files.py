@@ -50,6 +50,11 @@ class SavedModel(NamedTuple):
     """Whether these are numbers of classes whose names nobody knows."""
     return self.card.get("numbered_classes") is True
 
+  @property
+  def bits(self) -> int | None:
+    """Significant bits of 16-bit images for it; None if it never saw any."""
+    return self.card["preprocessing"].get("bits")
+
   def settings(self, batch_size: int = 256) -> Settings:
     """How images are prepared for it."""
     found = self.card["preprocessing"]
@@ -70,6 +75,7 @@ def save(
   class_names: tuple[str, ...],
   *,
   crop_ratio: float = 1.0,
+  bits: int | None = None,
   **facts: Any,
 ) -> None:
   """Writes a trained network; the card last, so that it is whole or not there.
@@ -81,6 +87,8 @@ def save(
     settings: what its images were prepared with.
     class_names: in the order of the outputs.
     crop_ratio: share of the image's shorter side that is measured on, centred.
+    bits: significant ones of the images it was trained on, where these had more
+      than 8; None where they had not.
     **facts: more of the card: recipe, costs, accuracy, … (JSON).
   """
   from fbnax.training import checkpoints  # Orbax is slow to import.
@@ -98,6 +106,7 @@ def save(
       "std": list(settings.std),
       "channels": architecture.input_channels,
       "crop_ratio": crop_ratio,
+      **({} if bits is None else {"bits": bits}),
     },
     **facts,
   }
@@ -183,6 +192,8 @@ def _check_card(path: Path, card: dict[str, Any], architecture: Any) -> None:
     json_values.field(
       card, "preprocessing.crop_ratio", float, where, low=0.01, high=1.0
     )
+  if given.get("bits") is not None:
+    json_values.field(card, "preprocessing.bits", int, where, low=8, high=16)
   for name, kind in (("entry", dict), ("recipe", dict), ("licence", str)):
     if card.get(name) is not None:
       json_values.field(card, name, kind, where)

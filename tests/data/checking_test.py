@@ -66,12 +66,26 @@ def train(images=IMAGES, labels=GOOD.train.labels):
     ({"test": GOOD.test.take(np.arange(0))}, "test.labels", r"int32\[0\]"),
     ({"class_names": ("ant", "bee", "ant")}, "class_names", "ant"),
     ({"class_names": ("ant",)}, "class_names", "1 classes"),
+    ({"class_names": ("ant", "", "cow")}, "class_names", "''"),
+    ({"class_names": ("ant", " \t", "cow")}, "class_names", r"' \\t'"),
+    ({"class_names": ("ant", 3, "cow")}, "class_names", "3"),
+    ({"class_names": ("ant", "b\udce9", "c")}, "class_names", r"'b\\udce9'"),
+    (
+      {"class_names": ("\xe9", "b", "e\u0301")},
+      "class_names",
+      r"'\\xe9', 'e\\u0301', which are one name",
+    ),
     ({"crop_padding": -1}, "crop_padding", "-1"),
   ],
 )
 def test_names_source_key_and_finding(changes, key, found):
   with pytest.raises(ValueError, match=f"^/some/file: {key}: found .*{found}"):
     check(dataclasses.replace(GOOD, **changes))
+
+
+def test_control_characters_are_legal_in_names():
+  names = ("size one = 1", "a\x1b[2J", "javascript: the good parts")
+  check(dataclasses.replace(GOOD, class_names=names))
 
 
 def test_label_equal_to_the_number_of_classes_is_the_first_illegal_one():

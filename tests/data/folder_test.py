@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -190,3 +192,133 @@ def test_folders_of_no_use_are_named(tmp_path):
   write(tmp_path / "stray")
   with pytest.raises(ValueError, match=r"stray.png: an image outside"):
     load("folder", path=tmp_path)
+
+
+def write_deep(root, largest, counts=(8, 8), **options):
+  """Images of 16 bits by class, the last one with the largest value."""
+  values = {}
+  for name, count in zip("ab", counts, strict=True):
+    (root / name).mkdir(parents=True)
+    for i in range(count):
+      image = RNG.integers(0, largest // 2 + 1, (6, 9), dtype=np.uint16)
+      image[0, 0] = largest
+      Image.fromarray(image).save(root / name / f"{i:02}.png", **options)
+      values[name, i] = image
+  return values
+
+
+@pytest.mark.parametrize(
+  ("largest", "bits"),
+  [
+    (255, 8),
+    (3, 8),
+    (256, 9),
+    (1023, 10),
+    (4000, 12),
+    (16383, 14),
+    (65535, 16),
+  ],
+)
+def test_the_range_of_sixteen_bits_is_that_of_the_set(tmp_path, largest, bits):
+  values = write_deep(tmp_path, largest)
+  found = load("folder", path=tmp_path, test_fraction=0.25)
+  assert found.bits == bits
+  assert f"16-bit images: 0 to {2**bits - 1:,} become" in found.source
+  known = {(v >> (bits - 8)).astype("u1").tobytes() for v in values.values()}
+  for split in (found.train, found.test):
+    assert {image.tobytes() for image in pixels(split)} <= known
+  assert pixels(found.train).max() >= min(largest, 128)
+  streamed = load("folder", path=tmp_path, in_memory_bytes=0)
+  assert streamed.train.read(0).tobytes() in known
+
+
+def test_the_range_is_that_of_the_training_images(tmp_path):
+  write_deep(tmp_path / "train", 1000)
+  test = write_deep(tmp_path / "test", 5000)
+  found = load("folder", path=tmp_path)
+  assert found.bits == 10
+  expected = np.minimum(test["a", 0] >> 2, 255)
+  np.testing.assert_array_equal(pixels(found.test)[0, ..., 0], expected)
+  # A model's own range counts more than the set's.
+  again = load("folder", path=tmp_path, bits=14)
+  assert again.bits == 14
+  np.testing.assert_array_equal(
+    pixels(again.test)[0, ..., 0], test["a", 0] >> 6
+  )
+
+
+def test_images_of_eight_bits_stay_beside_those_of_sixteen(tmp_path):
+  values = write_deep(tmp_path, 200, (3, 3))
+  grey = write(tmp_path / "a" / "zz", (6, 9))
+  black = np.zeros((6, 9), np.uint8)
+  Image.fromarray(black).save(tmp_path / "b" / "zz.png")
+  found = load("folder", path=tmp_path, test_fraction=0.25)
+  seen = {i.tobytes() for s in (found.train, found.test) for i in pixels(s)}
+  assert found.bits == 8
+  assert seen == {
+    grey.tobytes(),
+    black.tobytes(),
+    *(v.astype("u1").tobytes() for v in values.values()),
+  }
+
+
+def test_sets_of_eight_bits_alone_have_no_range(tmp_path):
+  write_classes(tmp_path, {"a": 3, "b": 2}, (6, 9))
+  found = load("folder", path=tmp_path, bits=12)
+  assert found.bits is None and found.source == str(tmp_path)
+  with pytest.raises(ValueError, match="bits=7; legal: 8 to 16"):
+    load("folder", path=tmp_path, bits=7)
+
+
+def test_sets_of_black_images_of_sixteen_bits_are_refused(tmp_path):
+  write_deep(tmp_path, 0, (2, 2))
+  with pytest.raises(ValueError, match="have 16 bits and are black; legal"):
+    load("folder", path=tmp_path)
+
+
+def test_a_split_that_is_not_used_is_said_in_the_source(tmp_path):
+  for split in ("train", "test", "valid"):
+    write_classes(tmp_path / split, {"a": 2, "b": 2})
+  found = load("folder", path=tmp_path)
+  assert found.source == f"{tmp_path} (valid not used)"
+  assert found.notes == ("valid not used",)
+
+
+def test_names_that_are_not_utf_8_are_refused_before_anything_is_decoded(
+  tmp_path,
+):
+  for name in (b"caf\xe9", b"tea"):
+    folder = os.path.join(os.fsencode(tmp_path), name)
+    os.makedirs(folder)
+    for i in range(3):
+      file = os.path.join(folder, b"%d.png" % i)
+      Image.new("L", (8, 8), i).save(os.fsdecode(file))
+  with pytest.raises(ValueError, match=r"found 'caf\\udce9'; legal: .*UTF-8"):
+    load("folder", path=tmp_path)
+
+
+def test_files_that_are_not_utf_8_are_read_and_named_in_ascii(tmp_path):
+  write_classes(tmp_path, {"a": 3, "b": 3})
+  name = os.path.join(os.fsencode(tmp_path), b"b", b"0\xe9.png")
+  os.rename(tmp_path / "b" / "000.png", name)
+  found = load("folder", path=tmp_path)
+  assert len(found.train) + len(found.test) == 6
+  with open(name, "wb") as file:
+    file.write(b"no image")
+  with pytest.raises(ValueError, match=r"0\\udce9.png: is no image") as told:
+    load("folder", path=tmp_path)
+  str(told.value).encode()
+
+
+def test_classes_of_one_image_name_the_key_and_the_folder(tmp_path):
+  write_classes(tmp_path, {"a": 1, "b": 1, "c": 1})
+  with pytest.raises(
+    ValueError,
+    match=rf"^{tmp_path}: data.test_fraction=0.2: .* 3 images, one .*3 classes",
+  ):
+    load("folder", path=tmp_path)
+  write_classes(tmp_path, {"a": 4, "b": 4, "c": 4})
+  with pytest.raises(
+    ValueError, match=rf"^{tmp_path}: data.max_images: count=2 .* 3 classes"
+  ):
+    load("folder", path=tmp_path, max_images=2)

@@ -78,10 +78,19 @@ def test_colour_images_of_28_pixels_are_flipped_unless_told_otherwise(tmp_path):
   assert not load("npz", path=path).flip
 
 
+def test_names_may_be_bytes_and_of_any_unicode_form(tmp_path):
+  given = ["ant", "k\xfche", "fore\u0302t"]
+  for names in (np.array(given), np.array([n.encode() for n in given])):
+    path = save(tmp_path, train_x=X, train_y=Y, class_names=names)
+    found = load("npz", path=path)
+    assert found.class_names == ("ant", "k\xfche", "for\xeat")
+
+
 NAMED = {"class_names": np.array(["a", "b", "c", "d"])}
 FLOATS = X.astype("f4") / 255
 PLANES = np.zeros((12, 3, 32, 32), "u1")
 RAGGED = np.array([X[0], X[1, :3]], object)
+NAMES = r"legal: an array of K strings, as class_names.astype\(str\)"
 TESTS = {"test_x": X[:3], "test_y": Y[:3]}
 
 
@@ -101,7 +110,8 @@ TESTS = {"test_x": X[:3], "test_y": Y[:3]}
     ({"train_x": X[..., :2]}, r"train_x: shape \[12, 6, 9, 2\]"),
     ({"train_x": PLANES}, r"train_x: shape .*transpose\(0, 2, 3, 1\)"),
     ({"train_x": X[:0]}, r"train_x: shape \[0, 6, 9, 3\]"),
-    ({"train_x": RAGGED}, "train_x: an object array"),
+    ({"train_x": RAGGED}, "train_x: an object array; legal: numbers"),
+    ({"train_y": Y.astype(object)}, "train_y: an object array; legal: numbers"),
     ({"train_x": None}, r"train_x: missing; found \['train_y'\]"),
     ({"test_x": X}, "test_y: missing; found"),
     ({"test_y": Y}, "test_x: missing; found"),
@@ -111,7 +121,30 @@ TESTS = {"test_x": X[:3], "test_y": Y[:3]}
     ),
     (TESTS | {"test_y": Y[:3] + 1}, "test_y: found 3 at index 2 .*0 to 2"),
     (NAMED, "train: found no image of class 'd'"),
-    ({"class_names": np.array([1, 2, 3])}, "class_names: int64"),
+    ({"class_names": np.array([1, 2, 3])}, f"class_names: int64.*{NAMES}"),
+    ({"class_names": np.array([0.5, 1])}, f"class_names: float64.*{NAMES}"),
+    (
+      {"class_names": np.array(["a", "b", "c"], object)},
+      f"class_names: an object array; {NAMES}",
+    ),
+    (
+      {"class_names": np.array(["a", 2, None], object)},
+      f"class_names: an object array; {NAMES}",
+    ),
+    ({"class_names": np.array([["a"], ["b"]])}, f"class_names: <U1.*{NAMES}"),
+    ({"class_names": np.array("a")}, f"class_names: <U1.*{NAMES}"),
+    (
+      {"class_names": np.array([b"a", b"caf\xe9", b"c"])},
+      r"class_names\[1\] is not UTF-8: byte 0xe9",
+    ),
+    (
+      {"class_names": np.array(["a", "b\udce9", "c"])},
+      r"class_names: found 'b\\udce9'",
+    ),
+    (
+      {"class_names": np.array(["\xe9", "e\u0301", "c"])},
+      "class_names: found .*one name",
+    ),
     ({"class_names": np.array(["a", "b"])}, "train_y: found 2 at index 2"),
     ({"class_names": np.array(["a", "b", "a"])}, "class_names: found .*'a'"),
   ],

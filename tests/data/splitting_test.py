@@ -100,6 +100,24 @@ def test_fraction_out_of_range(wrong):
     hold_out(numbered([0, 0, 1, 1]), wrong, seed=0)
 
 
+@pytest.mark.parametrize(
+  ("labels", "amount", "message"),
+  [
+    (
+      [0, 1, 2],
+      0.2,
+      "data.x=0.2: nothing .* 3 images, one .* 3 classes;",
+    ),
+    ([0, 0, 1, 1], 3, "data.x=3 of 4 images .*legal counts: 2 to 2"),
+    ([0, 0, 1, 1], 1.5, "data.x=1.5; legal: a fraction"),
+    ([0, 0, 1, 1], True, "data.x=True is no number"),
+  ],
+)
+def test_messages_call_the_amount_by_its_key(labels, amount, message):
+  with pytest.raises(ValueError, match=f"^{message}"):
+    hold_out(numbered(labels), amount, seed=0, key="data.x")
+
+
 @settings(max_examples=100, deadline=None)
 @given(LABELS, st.integers(7, 100), st.integers(0, 100))
 def test_subset_shows_every_class(labels, count, seed):

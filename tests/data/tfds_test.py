@@ -123,6 +123,13 @@ def test_validation_serves_as_test_set_and_says_so(tmp_path):
   assert len(found.test) == 20 and "tested on validation" in found.source
 
 
+def test_splits_that_are_not_used_are_said(tmp_path):
+  splits = {"train": (0, 40), "validation": (40, 50), "test": (50, 60)}
+  found = load("tfds", path=prepare(tmp_path, splits))
+  assert len(found.test) == 10
+  assert found.source.endswith(" (validation not used)")
+
+
 def test_without_either_a_test_set_is_held_out(tmp_path):
   path = prepare(tmp_path, {"train": (0, 50)})
   found = load("tfds", path=path, test_fraction=0.2)

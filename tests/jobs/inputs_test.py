@@ -1,7 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from ml_collections import config_dict
+from PIL import Image
 
+from fbnax import data
 from fbnax.jobs import inputs
 
 
@@ -13,6 +17,7 @@ def config(seed=0, **changes):
     "test_fraction": 0.2,
     "max_images": 0,
     "decode_resolution": 0,
+    "validation_fraction": 0.25,
   }
   return config_dict.ConfigDict({"seed": seed, "data": data | changes})
 
@@ -57,3 +62,98 @@ def test_max_images_cuts_down_what_the_fold_made():
 def test_a_fold_without_folds_is_refused():
   with pytest.raises(ValueError, match=r"data\.fold=2 without data\.folds"):
     inputs.dataset(config(fold=2))
+
+
+def folder(root, counts, value=90, dtype=np.uint8):
+  for name, count in counts.items():
+    (root / name).mkdir(parents=True)
+    for i in range(count):
+      image = np.full((8, 8), value + i, dtype)
+      Image.fromarray(image).save(root / name / f"{i}.png")
+  return config(name="folder", path=str(root))
+
+
+def test_classes_without_images_are_named_before_training(tmp_path, capsys):
+  given = folder(tmp_path, {"cat": 9, "dog": 1, "emu": 2})
+  found = inputs.dataset(given)
+  train, validation = inputs.hold_out(given, found)
+  facts = inputs.facts(found, train, validation)
+  assert facts["untested"] == ["dog"]
+  assert facts["unvalidated"] == ["dog", "emu"]
+  said = capsys.readouterr().out
+  assert f"{tmp_path}: no test image of 1 of 3 classes: dog\n" in said
+  assert "no validation image of 2 of 3 classes: dog, emu\n" in said
+
+
+def test_whole_splits_and_splits_that_are_not_there_lack_no_class(capsys):
+  found = inputs.dataset(config())
+  train, validation = inputs.hold_out(config(), found)
+  facts = inputs.facts(found, train, validation)
+  none = inputs.facts(found, found.train, found.train.take(np.arange(0)))
+  for each in (facts, none):
+    assert each["untested"] == each["unvalidated"] == []
+  assert capsys.readouterr().out == ""
+
+
+def test_many_absent_classes_are_counted_and_escaped():
+  names = ("a", "b\x1b[2J", *(f"c{i}" for i in range(20)))
+  images = np.zeros((len(names), 4, 4, 1), np.uint8)
+  whole = data.Split(images, np.arange(len(names), dtype=np.int32))
+  one = whole.take(np.arange(1))
+  made = data.Dataset("made", names, whole, one, False, 0, "there")
+  (line,) = inputs.absences(dataclasses.replace(made), whole)
+  assert line.startswith("there: no test image of 21 of 22 classes: b\\x1b[2J")
+  assert line.endswith("c8 and 11 more")
+
+
+@pytest.mark.parametrize(
+  ("counts", "changes", "message"),
+  [
+    ({"a": 1, "b": 1}, {}, "data.test_fraction=0.2: nothing can be held out"),
+    ({"a": 9, "b": 9}, {"max_images": 1}, "data.max_images: count=1 cannot"),
+  ],
+)
+def test_sets_that_are_too_small_name_the_configs_key(
+  tmp_path, counts, changes, message
+):
+  given = folder(tmp_path, counts)
+  given.data.update(changes)
+  with pytest.raises(ValueError, match=f"^{tmp_path}: {message}"):
+    inputs.dataset(given)
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({}, "data.validation_fraction=0.25: nothing can be held out of 2 images"),
+    ({"validation_fraction": 2.5}, "data.validation_fraction=2.5"),
+    ({"validation_images": 50}, "data.validation_images=50 of"),
+  ],
+)
+def test_what_cannot_be_held_out_for_validation_names_its_key(
+  tmp_path, changes, message
+):
+  count = 9 if changes else 2
+  given = folder(tmp_path, {"a": count, "b": count})
+  given.data.update(changes)
+  found = inputs.dataset(given)
+  with pytest.raises(ValueError, match=f"^{tmp_path}: {message}"):
+    inputs.hold_out(given, found)
+
+
+def test_what_is_said_of_a_folder_is_printed(tmp_path, capsys):
+  given = folder(tmp_path / "deep", {"a": 9, "b": 9}, 900, np.uint16)
+  found = inputs.dataset(given)
+  said = capsys.readouterr().out
+  deep = tmp_path / "deep"
+  line = f"data: {deep} (16-bit images: 0 to 1,023 become 0 to 255)\n"
+  assert said == line and found.bits == 10
+  assert inputs.dataset(given, bits=12).bits == 12
+  for split in ("train", "test", "val"):
+    given = folder(tmp_path / "splits" / split, {"a": 2, "b": 2})
+  given.data.path = str(tmp_path / "splits")
+  capsys.readouterr()
+  inputs.dataset(given)
+  assert "splits (val not used)" in capsys.readouterr().out
+  inputs.dataset(config())
+  assert capsys.readouterr().out == ""

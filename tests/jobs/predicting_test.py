@@ -1,5 +1,7 @@
 """`python -m fbnax.predict`: images of all kinds, decisions, a page."""
 
+import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -110,6 +112,99 @@ def test_kinds_of_images(model, tmp_path, file, save, pixel, note):
   assert found.image.shape == (8, 8, 3)
   assert np.abs(found.image[0, 0].astype(int) - pixel).max() <= 3
   assert note in predicting.text(found)
+
+
+def _mpo(path):
+  image = Image.new("RGB", (8, 8), (0, 0, 255))
+  image.paste((255, 0, 0), (0, 4, 8, 8))
+  exif = Image.Exif()
+  exif[0x0112] = 3
+  pictures = {"save_all": True, "append_images": [image]}
+  image.save(path, "MPO", exif=exif, quality=100, subsampling=0, **pictures)
+
+
+def _in(kind, **options):
+  def save(path):
+    image = Image.new("RGB", (8, 8), (0, 0, 255))
+    image.paste((255, 0, 0), (0, 4, 8, 8))
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    image.save(path, kind, exif=exif, **options)
+
+  return save
+
+
+@pytest.mark.parametrize(
+  ("file", "save"),
+  [
+    ("a.jpg", _mpo),
+    ("a.png", _in("PNG")),
+    ("a.webp", _in("WEBP", lossless=True)),
+    ("a.tif", _in("TIFF")),
+  ],
+)
+def test_every_container_is_turned_and_says_so(model, tmp_path, file, save):
+  save(tmp_path / file)
+  (found,) = predicting.predict(model, [tmp_path / file])
+  assert "turned as its EXIF says" in found.notes
+  assert np.abs(found.image[0, 0].astype(int) - (255, 0, 0)).max() <= 3
+  picture().save(tmp_path / "upright.png")
+  (found,) = predicting.predict(model, [tmp_path / "upright.png"])
+  assert found.notes == ()
+
+
+def test_sixteen_bits_are_scaled_as_the_models_images_were(model, tmp_path):
+  path = tmp_path / "a.png"
+  Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(path)
+  copy = tmp_path / "model"
+  shutil.copytree(model, copy)
+  card = json.loads((copy / "model.json").read_text())
+  assert "bits" not in card["preprocessing"]
+  for bits, value, note in (
+    (16, 3, "16 bits cut to 8"),
+    (12, 62, "16 bits: 0 to 4,095 became 0 to 255, as in training"),
+    (8, 255, "16 bits: 0 to 255 became 0 to 255, as in training"),
+  ):
+    card["preprocessing"]["bits"] = bits
+    (copy / "model.json").write_text(json.dumps(card))
+    (found,) = predicting.predict(copy, [path])
+    assert (found.image == value).all() and note in found.notes
+  for wrong in (7, 17, "12", True, [12]):
+    card["preprocessing"]["bits"] = wrong
+    (copy / "model.json").write_text(json.dumps(card))
+    with pytest.raises(ValueError, match=r"preprocessing.bits is .*8 to 16"):
+      predicting.predict(copy, [path])
+
+
+def test_a_model_keeps_the_bits_of_its_images(tmp_path):
+  network = ResNet((1,), (4,), 4, resolution=8)
+  module = build(network, 3)
+  shapes = jax.eval_shape(
+    lambda k: module.init(k, jnp.zeros((1, 8, 8, 3)), train=False),
+    jax.random.key(0),
+  )
+  variables = jax.tree.map(lambda s: np.zeros(s.shape, np.float32), shapes)
+  settings = Settings(1, 1, 8, (0.0,) * 3, (1.0,) * 3)
+  model_files.save(tmp_path, network, variables, settings, NAMES, bits=12)
+  assert model_files.load(tmp_path).bits == 12
+
+
+def test_names_that_would_not_be_shown_are_escaped(model, tmp_path):
+  path = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"caf\xe9\x1b[2J.png"))
+  picture().save(path)
+  (found,) = predicting.predict(model, [path])
+  found = found._replace(classes=(("a\u202eb", 0.5),))
+  text, page = predicting.text(found), predicting.page([found])
+  assert r"caf\udce9\x1b[2J.png" in text and r"a\u202eb" in text
+  assert r"caf\udce9\x1b[2J.png" in page
+  (text + page).encode()
+
+
+def test_other_formats_are_refused(model, tmp_path):
+  path = tmp_path / "a.png"
+  path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
+  with pytest.raises(ValueError, match=r"a.png: cannot be decoded; legal: BMP"):
+    predicting.predict(model, [path])
 
 
 def test_with_a_hierarchy(model, tmp_path):

@@ -159,3 +159,15 @@ def test_shared_images_stand_out(report_of, result):
   data = result["dataset"] | {"shared_images": 3}
   text = report_of({"schema_version": 1, "dataset": data})
   assert "<strong>3 images in two of them</strong>" in text
+
+
+def test_classes_without_images_stand_out(report_of, result):
+  data = result["dataset"] | {
+    "untested": ["<dog>"],
+    "unvalidated": [f"c{i}" for i in range(12)],
+  }
+  text = report_of({"schema_version": 1, "dataset": data})
+  assert "<strong>no test image of &lt;dog&gt;</strong>" in text
+  assert "c8, c9 and 2 more</strong>" in text
+  text = report_of({"schema_version": 1, "dataset": result["dataset"]})
+  assert "image of" not in text
