@@ -15,7 +15,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from fbnax.jobs import JOBS, compiling, config_values, processes
-from fbnax.jobs.messages import explain
+from fbnax.jobs.messages import escaping, explain
 from fbnax.training import stopping
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     processes.join(_DISTRIBUTED.value)
     describe = importlib.import_module("fbnax.jobs.workdir").describe
     module = "fbnax.jobs.dry_run" if _DRY_RUN.value else JOBS[job]
-    with processes.working(workdir) as directory:
+    with escaping(), processes.working(workdir) as directory:
       print(f"{job}: {describe(directory)}", flush=True)
       importlib.import_module(module).run(_CONFIG.value, directory)
       if not _DRY_RUN.value:

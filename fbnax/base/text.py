@@ -1,7 +1,8 @@
 """Text that other people wrote, read as UTF-8.
 
 A byte-order mark at the beginning is dropped, since Windows' editors write one.
-Any other encoding is refused by name: guessing would change names silently.
+Any other encoding is refused by name: guessing would change names silently. So
+is a NUL, which no text has, but UTF-16 without a mark and binary files do.
 """
 
 from __future__ import annotations
@@ -40,6 +41,13 @@ def decode(content: bytes, where: str) -> str:
   """
   if content.startswith(_UTF_16):
     raise ValueError(f"{where} is UTF-16, not UTF-8; save it as UTF-8")
+  nul = content.find(b"\0")
+  if nul >= 0:
+    line = content.count(b"\n", 0, nul) + 1
+    raise ValueError(
+      f"{where} is no text: byte 0x00 in line {line} (UTF-16, or a binary"
+      " file); save it as UTF-8"
+    )
   try:
     return content.decode("utf-8-sig")
   except UnicodeDecodeError as error:

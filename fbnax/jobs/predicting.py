@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import nbdt
+from fbnax.base.names import escaped
 from fbnax.data import decoding, streaming
 from fbnax.report import markup
 from fbnax.training import augment, model_files
@@ -99,10 +100,12 @@ def predict(
 def text(prediction: Prediction) -> str:
   """A prediction in lines for a terminal."""
   notes = f"  ({'; '.join(prediction.notes)})" if prediction.notes else ""
-  lines = [f"{prediction.path}{notes}"]
-  lines += [f"  {share:7.2%}  {name}" for name, share in prediction.classes]
+  lines = [f"{escaped(str(prediction.path))}{notes}"]
+  lines += [
+    f"  {share:7.2%}  {escaped(name)}" for name, share in prediction.classes
+  ]
   if prediction.path_text:
-    lines += [f"  {line}" for line in prediction.path_text.splitlines()]
+    lines += [f"  {line}" for line in prediction.path_text.split("\n")]
   return "\n".join(lines)
 
 
