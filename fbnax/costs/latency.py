@@ -99,8 +99,9 @@ class LatencyTable:
         named.
       OSError: it cannot be read.
     """
+    document = text.read(path, f"{path}: latency table")
     try:
-      return cls(**latency_json.from_json(text.read(path)))
+      return cls(**latency_json.from_json(document))
     except ValueError as error:
       raise ValueError(f"{path}: {error}") from error
 
