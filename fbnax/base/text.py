@@ -16,8 +16,12 @@ LARGEST_TEXT = 2**28  # Bytes; what is parsed takes twenty times its size.
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read(path: str | os.PathLike[str]) -> str:
+def read(path: str | os.PathLike[str], where: str = "") -> str:
   """The text of a file, without a byte-order mark.
+
+  Args:
+    path: of the file.
+    where: what an error about the content calls it; by default its path.
 
   Raises:
     ValueError: it is not UTF-8 (what it may be, and where that shows), or
@@ -28,9 +32,10 @@ def read(path: str | os.PathLike[str]) -> str:
     content = file.read(LARGEST_TEXT + 1)
   if len(content) > LARGEST_TEXT:
     raise ValueError(
-      f"{path} has more than {LARGEST_TEXT:,} bytes; legal: at most that many"
+      f"{where or path} has more than {LARGEST_TEXT:,} bytes; legal: at most"
+      " that many"
     )
-  return decode(content, str(path))
+  return decode(content, where or str(path))
 
 
 def decode(content: bytes, where: str) -> str:

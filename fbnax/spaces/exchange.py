@@ -6,6 +6,8 @@ import dataclasses
 import json
 from typing import Any
 
+from fbnax.base.json_values import shown
+
 _DEEPEST = 100  # Nothing that is exchanged is nested a tenth as deep.
 
 
@@ -40,7 +42,7 @@ def json_object(text: str, where: str) -> dict[str, Any]:
   """
   data = parsed(text, where)
   if not isinstance(data, dict):
-    raise ValueError(f"{where} must be a JSON object, found {data!r}")
+    raise ValueError(f"{where} must be a JSON object, found {shown(data)}")
   return data
 
 
@@ -59,7 +61,7 @@ def kind_fields(cls: type, text: str, where: str, kind: str) -> dict[str, Any]:
   data = json_object(text, where)
   found = data.pop("kind", None)
   if found != kind:
-    raise ValueError(f"kind is {found!r}; legal: {kind!r}")
+    raise ValueError(f"kind is {shown(found)}; legal: {kind!r}")
   return fields(cls, data, where)
 
 
@@ -76,7 +78,7 @@ def fields(kind: type, data: Any, where: str) -> dict[str, Any]:
       default.
   """
   if not isinstance(data, dict):
-    raise ValueError(f"{where} must be a JSON object, found {data!r}")
+    raise ValueError(f"{where} must be a JSON object, found {shown(data)}")
   legal = {f.name: f for f in dataclasses.fields(kind)}
   unknown = sorted(set(data) - set(legal))
   if unknown:
