@@ -59,12 +59,14 @@ def _message(error: Exception) -> str | None:
       return f"the config has no key {_innermost(error)}"
     return _innermost(error)
   # The program itself is `__main__`.
-  if module in ("fbnax", "__main__") and isinstance(
-    error, ValueError | OSError
-  ):
+  own = module in ("fbnax", "__main__")
+  if isinstance(error, OSError) and error.strerror:
+    if error.filename:
+      return f"{error.filename}: {error.strerror}"
+    # Where this package raised it, the path is named already.
+    return error.strerror if own else None
+  if own and isinstance(error, ValueError | OSError):
     return str(error)
-  if isinstance(error, OSError) and error.filename and error.strerror:
-    return f"{error.filename}: {error.strerror}"
   return None
 
 

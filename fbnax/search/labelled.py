@@ -86,7 +86,7 @@ class _Row(NamedTuple):
 
 
 def _csv_rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
-  document = _read(path, "CSV")
+  document = _read(path)
   # Spreadsheets of countries with a decimal comma part cells by semicolons.
   first = document.lstrip().partition("\n")[0]
   delimiter = max(",;\t", key=first.count)
@@ -125,7 +125,7 @@ def _header(path: str | os.PathLike[str], names: list[str]) -> list[str]:
 
 
 def _json_rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
-  rows = parsed(_read(path, "JSON"), str(path))
+  rows = parsed(_read(path), str(path))
   if not isinstance(rows, list):
     raise ValueError(f"{path} holds {type(rows).__name__}; legal: a list")
   for i, row in enumerate(rows):
@@ -134,11 +134,11 @@ def _json_rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
     yield _Row(f"item {i}", row)
 
 
-def _read(path: str | os.PathLike[str], kind: str) -> str:
+def _read(path: str | os.PathLike[str]) -> str:
   try:
     return text.read(path)
   except OSError as error:
-    raise ValueError(f"{error.strerror} as {kind}") from error
+    raise ValueError(error.strerror) from error
 
 
 def _of_rows(

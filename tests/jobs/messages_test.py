@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fbnax.base import text
 from fbnax.jobs.messages import escaping, explain
 from fbnax.spaces import zoo
 
@@ -22,6 +23,12 @@ def test_files_that_the_system_refuses_are_told(tmp_path):
     (tmp_path / ("a" * 300), "File name too long"),
   ):
     assert explain(_raised(path.read_text)) == f"{path}: {words}"
+
+
+def test_files_that_this_package_could_not_read_are_told(tmp_path):
+  error = _raised(lambda: text.read(tmp_path / "a"))
+  words = f"{tmp_path / 'a'}: cannot be read: No such file or directory"
+  assert explain(error) == words
 
 
 def test_what_libraries_raise_of_their_own_accord_is_not():
