@@ -25,7 +25,7 @@ def _run(argv: list[str]) -> int:
   from ml_collections import config_flags
 
   from fbnax.jobs import JOBS, compiling, config_values, configs, processes
-  from fbnax.jobs.messages import explain
+  from fbnax.jobs.messages import escaping, explain
 
   stopping.answer()
   given = config_flags.DEFINE_config_file(
@@ -56,7 +56,8 @@ def _run(argv: list[str]) -> int:
     module = "fbnax.jobs.dry_run" if dry_run.value else JOBS[job]
     run = importlib.import_module(module).run
     stopping.answer()
-    with processes.working(place.value or f"runs/{job}") as directory:
+    workdir = place.value or f"runs/{job}"
+    with escaping(), processes.working(workdir) as directory:
       print(f"{job}: {describe(directory)}", flush=True)
       run(config, directory)
       if not dry_run.value:

@@ -33,6 +33,11 @@ def escaped(words: str) -> str:
   )
 
 
+def escaped_lines(words: str) -> str:
+  """As `escaped`, of text in lines: their ends stay."""
+  return "\n".join(map(escaped, words.split("\n")))
+
+
 def nearest(name: str, legal: Iterable[str], cutoff: float = 0.4) -> list[str]:
   """Up to three legal names that a misspelt one may mean, the likest first.
 

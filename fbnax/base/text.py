@@ -1,7 +1,8 @@
 """Text that other people wrote, read as UTF-8.
 
 A byte-order mark at the beginning is dropped, since Windows' editors write one.
-Any other encoding is refused by name: guessing would change names silently.
+Any other encoding is refused by name: guessing would change names silently. So
+is a NUL, which no text has, but UTF-16 without a mark and binary files do.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ LARGEST_TEXT = 2**28  # Bytes; what is parsed takes twenty times its size.
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read(path: str | os.PathLike[str]) -> str:
+def read(path: str | os.PathLike[str], where: str = "") -> str:
   """The text of a file, without a byte-order mark.
+
+  Args:
+    path: of the file.
+    where: what an error about the content calls it; by default its path.
 
   Raises:
     ValueError: it is not UTF-8 (what it may be, and where that shows), or
@@ -27,9 +32,10 @@ def read(path: str | os.PathLike[str]) -> str:
     content = file.read(LARGEST_TEXT + 1)
   if len(content) > LARGEST_TEXT:
     raise ValueError(
-      f"{path} has more than {LARGEST_TEXT:,} bytes; legal: at most that many"
+      f"{where or path} has more than {LARGEST_TEXT:,} bytes; legal: at most"
+      " that many"
     )
-  return decode(content, str(path))
+  return decode(content, where or str(path))
 
 
 def decode(content: bytes, where: str) -> str:
@@ -40,6 +46,13 @@ def decode(content: bytes, where: str) -> str:
   """
   if content.startswith(_UTF_16):
     raise ValueError(f"{where} is UTF-16, not UTF-8; save it as UTF-8")
+  nul = content.find(b"\0")
+  if nul >= 0:
+    line = content.count(b"\n", 0, nul) + 1
+    raise ValueError(
+      f"{where} is no text: byte 0x00 in line {line} (UTF-16, or a binary"
+      " file); save it as UTF-8"
+    )
   try:
     return content.decode("utf-8-sig")
   except UnicodeDecodeError as error:

@@ -99,8 +99,9 @@ class LatencyTable:
         named.
       OSError: it cannot be read.
     """
+    document = text.read(path, f"{path}: latency table")
     try:
-      return cls.from_json(text.read(path))
+      return cls.from_json(document)
     except ValueError as error:
       raise ValueError(f"{path}: {error}") from error
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fbnax.base.json_values import shown
 from fbnax.costs.latency import CONST_PARTS, LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key
@@ -125,13 +126,13 @@ def from_raspi4(data: Mapping[str, Any], table: str | None) -> LatencyTable:
 def _hwnas_key(name: str) -> Key:
   match = _HWNAS.fullmatch(name)
   if match is None:
-    raise ValueError(f"{name!r} is no key of this format")
+    raise ValueError(f"{shown(name)} is no key of this format")
   number = {k: int(v) for k, v in match.groupdict().items() if v and k != "op"}
   size, c_in, c_out = number["size"], number["c_in"], number["c_out"]
   if match["op"] == "Skip":
     return Key("skip", size, c_in, c_out=c_out, stride=number["stride"])
   if "expansion" not in number or "groups" not in number:
-    raise ValueError(f"{name!r} is no key of this format")
+    raise ValueError(f"{shown(name)} is no key of this format")
   return Key(
     "inverted_residual",
     size,

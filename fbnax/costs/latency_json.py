@@ -19,6 +19,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from fbnax.base.json_values import shown
 from fbnax.costs.latency_keys import FIELDS, Key
 from fbnax.spaces.architecture import ACTIVATIONS, LARGEST
 from fbnax.spaces.exchange import json_object
@@ -26,6 +27,9 @@ from fbnax.spaces.exchange import json_object
 SCHEMA_VERSION = 1
 UNIT = "ms"
 _WHERE = "latency table"
+_PUBLISHED = (
+  "published table, convert it with python -m fbnax.costs.latency_convert"
+)
 _REQUIRED = ("schema_version", "unit", "device", "const", "entries")
 _OPTIONAL: dict[str, tuple[type, str]] = {
   "note": (str, "a string"),
@@ -86,7 +90,14 @@ def from_json(text: str) -> dict[str, Any]:
     ValueError: the text is no JSON object, of another version or unit, or a key
       is missing, unknown, there twice or of another type; it is named.
   """
+  if not text.lstrip().startswith(("{", "[")):
+    raise ValueError(f"{_WHERE} is no JSON; if it is YAML of a {_PUBLISHED}")
   data = json_object(text, _WHERE)
+  if not set(_REQUIRED) & set(data):
+    raise ValueError(
+      f"{_WHERE} has the keys {shown(list(data))}; legal: {_REQUIRED}; if it is"
+      f" a {_PUBLISHED}"
+    )
   _names(data, _REQUIRED, tuple(_OPTIONAL), _WHERE)
   for name, wanted in (("schema_version", SCHEMA_VERSION), ("unit", UNIT)):
     if type(data[name]) is not type(wanted) or data[name] != wanted:
@@ -125,7 +136,7 @@ def from_json(text: str) -> dict[str, Any]:
 def _entry(row: Any, where: str) -> tuple[Key, Entry]:
   """One row, parsed and checked."""
   if not isinstance(row, dict):
-    raise ValueError(f"{where} is {row!r}; legal: an object")
+    raise ValueError(f"{where} is {shown(row)}; legal: an object")
   op = row.get("op")
   if not isinstance(op, str) or op not in FIELDS:
     raise ValueError(f"{where}.op is {op!r}; legal: {', '.join(FIELDS)}")
@@ -139,7 +150,7 @@ def _entry(row: Any, where: str) -> tuple[Key, Entry]:
     else:
       legal, holds = f"an integer from 1 to {LARGEST}", _is_whole(value)
     if not holds:
-      raise ValueError(f"{where}.{name} is {value!r}; legal: {legal}")
+      raise ValueError(f"{where}.{name} is {shown(value)}; legal: {legal}")
   repeats = row.get("repeats")
   if repeats is not None and not _is_whole(repeats):
     raise ValueError(
@@ -172,7 +183,9 @@ def _names(
 def _number(value: Any, where: str) -> float:
   is_number = isinstance(value, int | float) and not isinstance(value, bool)
   if not is_number or abs(value) > _LARGEST_MS:
-    raise ValueError(f"{where} is {value!r}; legal: a number of milliseconds")
+    raise ValueError(
+      f"{where} is {shown(value)}; legal: a number of milliseconds"
+    )
   return float(value)
 
 

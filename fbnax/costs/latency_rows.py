@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fbnax.base.json_values import shown
 from fbnax.costs.latency import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key
@@ -23,6 +24,38 @@ _ROW = re.compile(
   r"(?:-expand:(?P<expand>\d+)-kernel:(?P<kernel>\d+)-stride:(?P<stride>\d+)"
   r"-idskip:(?P<idskip>[01])(?:-se:(?P<se>[01])-hs:(?P<hs>[01]))?)?"
 )
+
+
+def is_row(name: str) -> bool:
+  """Whether a key of a file is a row's name."""
+  return _ROW.fullmatch(name) is not None
+
+
+def from_rows(
+  rows: Mapping[str, Any], table: str | None, name: str
+) -> LatencyTable:
+  """One table alone, as both are published.
+
+  It is Once-for-All's where rows know squeeze-excite, else ProxylessNAS's. A
+  table of Once-for-All is that of the resolution its stem sees.
+
+  Args:
+    rows: by their names.
+    table: None; there is one.
+    name: of a measurement of ProxylessNAS.
+
+  Raises:
+    ValueError: another table was asked for, or as of a file of several.
+  """
+  if table is not None:
+    raise ValueError(f"--table is {table!r}; legal: none, there is one table")
+  matches = [m for m in map(_ROW.fullmatch, rows) if m is not None]
+  if all(m["se"] is None for m in matches):
+    return from_proxyless({name: rows}, name)
+  stems = [m["size"] for m in matches if m["op"] == "Conv"]
+  if len(stems) != 1:
+    raise ValueError(f"the table has {len(stems)} rows of a stem; legal: 1")
+  return from_ofa({"resolution": {stems[0]: rows}}, stems[0])
 
 
 def from_ofa(data: Mapping[str, Any], table: str | None) -> LatencyTable:
@@ -101,7 +134,7 @@ def _measured(
   for name, row in rows.items():
     match = _ROW.fullmatch(name)
     if match is None:
-      raise ValueError(f"{name!r} is no key of this format")
+      raise ValueError(f"{shown(name)} is no key of this format")
     spread = row["std"] if "std" in row else math.sqrt(row["var"])
     yield match, Entry(float(row["mean"]), float(spread), int(row["count"]))
 
@@ -144,5 +177,8 @@ def _named(
   by_name = {match["op"]: (match, entry) for match, entry in rows.items()}
   missing = [name for name in names if name not in by_name]
   if missing:
-    raise ValueError(f"the table lacks the rows {missing}")
+    raise ValueError(
+      f"the table lacks the rows {missing}; legal: a whole table, with the "
+      "head's rows"
+    )
   return [by_name[name] for name in names]

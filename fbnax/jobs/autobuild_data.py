@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fbnax.base import json_values
 from fbnax.jobs.named_spaces import space_of_file
 from fbnax.search import label_choice, label_expressions, labelled
 from fbnax.search.labelled import Labelled
@@ -66,12 +66,11 @@ def read(config: Any) -> Data:
 def _rows(path: str, count: int) -> np.ndarray:
   """Rows to hold out, of a JSON file with a list of numbers."""
   try:
-    with open(path, encoding="utf-8") as file:
-      found = json.load(file)
+    found = json_values.read(path)
   except (OSError, ValueError) as error:
     raise ValueError(f"config.test_rows={path!r}: {error}") from error
   legal = isinstance(found, list) and all(
-    isinstance(i, int) and 0 <= i < count for i in found
+    type(i) is int and 0 <= i < count for i in found
   )
   if not legal or not 2 <= len(set(found)) <= count - 2:
     raise ValueError(

@@ -6,6 +6,7 @@ Symbols: `N` images, `D` features, `K` classes.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import numpy as np
 from absl import logging
 
 from fbnax import nbdt
-from fbnax.base import records
+from fbnax.base import records, text
+from fbnax.base.names import normalized
 from fbnax.data import Dataset
 from fbnax.jobs import inputs
 from fbnax.jobs.training import Supervised
@@ -44,13 +46,16 @@ def check(tree: Any, epochs: int) -> None:
     epochs: of the training that it supervises.
 
   Raises:
-    ValueError: a key that is none of what is legal.
+    ValueError: a key that is none of what is legal, or a file that is none.
+    OSError: a file cannot be read.
   """
   if tree.hierarchy not in KINDS and not Path(tree.hierarchy).is_file():
     raise ValueError(
       f"config.tree.hierarchy is {tree.hierarchy!r}; legal: "
       f"{', '.join(KINDS)}, or a file of node-link JSON"
     )
+  if tree.hierarchy not in KINDS:
+    nbdt.Hierarchy.load(tree.hierarchy, tree.wnids or None)
   if tree.loss != "none":
     supervision(tree)
   updates(tree, epochs)
@@ -199,28 +204,42 @@ def dataset(config: Any) -> Dataset:
   return dataclasses.replace(found, class_names=names, numbered=numbered)
 
 
-def named(text: str, names: Sequence[str], key: str) -> tuple[str, ...]:
+def named(words: str, names: Sequence[str], key: str) -> tuple[str, ...]:
   """The classes' names: those that a config gives, else the data's own.
 
   Args:
-    text: `cat,dog,...`, or a file with a name on each line; none where empty.
+    words: `cat,dog,...`, or a file with a name on each line; none where empty.
     names: the data's own.
     key: of the config, for messages.
 
   Raises:
-    ValueError: another number of names.
+    ValueError: another number of names, an empty one, two that look the same
+      and are not, or a file that is no text in UTF-8.
+    OSError: the file cannot be read.
   """
-  if not text:
+  if not words:
     return tuple(names)
-  if Path(text).is_file():
-    found = Path(text).read_text("utf-8").splitlines()
+  where, legal = f"{key}={words!r}", f"legal: {len(names)} names, one a class"
+  legal += ", separated by commas, or a file with one on each line"
+  if os.path.isdir(words):
+    raise ValueError(f"{where} is a folder; {legal}")
+  if os.path.isfile(words):
+    found = text.read_names(words)
   else:
-    found = [part.strip() for part in text.split(",")]
+    found = [part.strip() for part in words.split(",")]
+    where += "" if "," in words else " is no file, and"
   if len(found) != len(names):
-    raise ValueError(
-      f"{key}={text!r} has {len(found)} names; legal: {len(names)}, one a "
-      f"class, separated by commas, or a file with one on each line"
-    )
+    raise ValueError(f"{where} has {len(found)} names; {legal}")
+  if "" in found:
+    raise ValueError(f"{where}: name {found.index('') + 1} is empty; {legal}")
+  forms: dict[str, str] = {}
+  for name in found:
+    first = forms.setdefault(normalized(name), name)
+    if first != name:
+      raise ValueError(
+        f"{where} has {first!a} and {name!a}, which are the same to "
+        "the eye; legal: names that differ after Unicode normalisation"
+      )
   return tuple(found)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fbnax import data
+from fbnax.base.names import normalized
 from fbnax.data import Dataset
 
 
@@ -60,7 +61,7 @@ def hold_classes_out(
         "config.unseen.superclasses without config.unseen.classes; legal: both"
       )
     return dataset, None
-  names = dataset.class_names
+  names = tuple(map(normalized, dataset.class_names))
   for key, given in (("classes", held), *((g, groups[g]) for g in groups)):
     unknown = [n for n in given if n not in names]
     if unknown:
@@ -76,7 +77,7 @@ def hold_classes_out(
   kinds = _superclass_of(names, groups, held)
   rest = dataclasses.replace(
     dataset,
-    class_names=tuple(names[k] for k in kept),
+    class_names=tuple(dataset.class_names[k] for k in kept),
     train=_only(dataset.train, kept),
     test=_only(dataset.test, kept),
   )
@@ -128,7 +129,8 @@ def _superclass_of(
 
 
 def _names(text: str) -> list[str]:
-  return [part.strip() for part in text.split(",") if part.strip()]
+  parts = (normalized(part.strip()) for part in text.split(","))
+  return [part for part in parts if part]
 
 
 def _groups(text: str) -> dict[str, list[str]]:

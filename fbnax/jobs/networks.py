@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 
 from fbnax import spaces
+from fbnax.base.text import read as read_text
 from fbnax.data import Dataset
 from fbnax.jobs import classes, parts
 from fbnax.jobs.training import Teacher
@@ -22,6 +24,7 @@ from fbnax.training import model_files
 # What a job can train for itself; no point of a space.
 AnyNetwork = Architecture | ResNet
 Network = TypeVar("Network", bound=AnyNetwork)
+Read = TypeVar("Read")
 
 
 def at_resolution(network: Network, resolution: int) -> Network:
@@ -55,7 +58,7 @@ def read_network(name: str) -> AnyNetwork:
   if path.is_dir():
     found = model_files.load(path).module.architecture
   elif path.suffix == ".json" or path.exists():
-    found = spaces.from_json(_read(path))
+    found = _of_file(path, spaces.from_json)
   else:
     try:
       return zoo.get(name)
@@ -78,7 +81,7 @@ def read_architecture(name: str) -> Architecture:
   if path.is_dir():
     return model_files.load(path).module.architecture
   if path.suffix == ".json" or path.exists():
-    return Architecture.from_json(_read(path))
+    return _of_file(path, Architecture.from_json)
   return zoo.get(name)
 
 
@@ -93,7 +96,7 @@ def read_recipe(config: Any) -> Recipe:
 
 def read_recipe_file(path: str) -> Recipe:
   """The recipe in a JSON file."""
-  return Recipe.from_json(_read(Path(path)))
+  return _of_file(Path(path), Recipe.from_json)
 
 
 def read_teacher(text: str, key: str, dataset: Dataset) -> Teacher | None:
@@ -155,15 +158,23 @@ def read_weights(
   )
 
 
+def _of_file(path: Path, from_json: Callable[[str], Read]) -> Read:
+  document = _read(path)
+  try:
+    return from_json(document)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+
+
 def _read(path: Path) -> str:
   try:
-    text = path.read_text("utf-8")
+    document = read_text(path)
   except FileNotFoundError:
     raise ValueError(f"{path}: no such file") from None
-  except ValueError as error:
-    raise ValueError(f"{path} is no text: {error}") from error
-  content = parsed(text, str(path))
+  content = parsed(document, str(path))
   # An architecture or recipe may stand alone, or in a list of candidates.
   if isinstance(content, dict) and path.name == model_files.CARD:
+    if "architecture" not in content:
+      raise ValueError(f"{path} has no key 'architecture'; is it a model's?")
     return json.dumps(content["architecture"])
-  return text
+  return document

@@ -109,7 +109,7 @@ def text(prediction: Prediction) -> str:
     f"  {share:7.2%}  {escaped(name)}" for name, share in prediction.classes
   ]
   if prediction.path_text:
-    lines += [f"  {line}" for line in prediction.path_text.splitlines()]
+    lines += [f"  {line}" for line in prediction.path_text.split("\n")]
   return "\n".join(lines)
 
 

@@ -160,11 +160,11 @@ def _read(folder: str) -> Any:
     nltk.data.path.append(folder)
   try:
     reader = Reader(folder)
-  except (OSError, ValueError) as error:
+    version = reader.get_version()
+  except Exception as error:  # nltk's or Python's, by the damage.
     raise MissingWordNetError(
       f"the dictionary in {folder} cannot be read ({error}); {_HOW}"
     ) from None
-  version = reader.get_version()
   if version != VERSION:
     raise ValueError(
       f"the dictionary in {folder} is WordNet {version}; legal: {VERSION}, in "

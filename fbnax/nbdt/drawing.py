@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fbnax.base import files
+from fbnax.base import files, names
 from fbnax.nbdt import sketch as sketching
 from fbnax.nbdt.hierarchy import Hierarchy
 
@@ -113,11 +113,8 @@ def data_uri(image: np.ndarray, longest: int) -> str:
 
 
 def _safe(text: str) -> str:
-  # Characters that XML does not allow would end a file of its own.
-  legal = (
-    c if c >= " " and not "\ud800" <= c <= "\udfff" else " " for c in text
-  )
-  return html.escape("".join(legal), quote=True)
+  # What XML does not allow is among what is shown escaped.
+  return html.escape(names.escaped(text), quote=True)
 
 
 def _element(shape: sketching.Shape) -> str:

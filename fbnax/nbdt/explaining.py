@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base.names import escaped
 from fbnax.nbdt import inference
 from fbnax.nbdt.hierarchy import Hierarchy
 from fbnax.nbdt.naming import all_names
@@ -116,17 +117,18 @@ def describe(decisions: Sequence[Decision]) -> str:
     raise ValueError("decisions is empty; legal: as explain gives them")
   last = decisions[-1]
   total = last.reached * last.chosen.probability
-  lines = [f"{last.chosen.name}: {total:.1%}"]
+  lines = [f"{escaped(last.chosen.name)}: {total:.1%}"]
   for step in decisions:
     options = sorted(step.options, key=lambda o: -o.probability)
     others = [o for o in options if o.node != step.chosen.node]
     against = ", ".join(_said(o) for o in others[:3])
     more = f", {len(others) - 3} more" if len(others) > 3 else ""
     lines.append(
-      f"  {step.name}: {_said(step.chosen)} rather than {against}{more}"
+      f"  {escaped(step.name)}: {_said(step.chosen)} rather than"
+      f" {against}{more}"
     )
   return "\n".join(lines)
 
 
 def _said(option: Option) -> str:
-  return f"{option.name} {option.probability:.1%}"
+  return f"{escaped(option.name)} {option.probability:.1%}"

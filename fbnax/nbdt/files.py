@@ -14,9 +14,9 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from fbnax.base import json_values, text
 from fbnax.base.files import write_atomically
 from fbnax.base.json_values import shown
 from fbnax.base.names import normalized
@@ -47,12 +47,15 @@ def read(
 
   Raises:
     ValueError: the file is none of the form, or of other classes.
+    OSError: it cannot be read.
   """
   try:
-    graph = json.loads(Path(path).read_text("utf-8"))
+    document = text.read(path)
   except FileNotFoundError:
     raise ValueError(f"{path}: no such hierarchy file") from None
-  except (ValueError, RecursionError) as error:
+  try:
+    graph = json_values.parse(document, "it")
+  except ValueError as error:
     raise ValueError(f"{path}: no JSON ({error})") from None
   labels = _nodes(path, graph)
   below: dict[str, list[str]] = {}
@@ -110,19 +113,23 @@ def class_ids(wnids: Sequence[str] | Pathlike) -> list[str]:
   """Ids of the classes, from a list or a file with one on each line.
 
   Raises:
-    ValueError: no such file, or an id repeats.
+    ValueError: no such file, no text in UTF-8, an empty one, or an id repeats.
+    OSError: the file cannot be read.
   """
+  where = "wnids"
   if isinstance(wnids, (str, os.PathLike)):
+    where = f"wnids: {wnids}"
     try:
-      text = Path(wnids).read_text("utf-8")
+      order = text.read(wnids, where).split()
     except FileNotFoundError:
       raise ValueError(f"wnids: no such file: {wnids}") from None
-    order = text.split()
+    if not order:
+      raise ValueError(f"{where} is empty; legal: an id on each line")
   else:
     order = [str(node) for node in wnids]
-  repeated = sorted({node for node in order if order.count(node) > 1})
+  repeated = sorted(node for node, n in Counter(order).items() if n > 1)
   if repeated:
-    raise ValueError(f"wnids repeats {repeated[0]!r}; legal: each id once")
+    raise ValueError(f"{where} repeats {repeated[0]!r}; legal: each id once")
   return order
 
 
@@ -289,8 +296,8 @@ def _check_both(
   """
   place = {name: i for i, name in enumerate(names)}
   for i, node in enumerate(order):
-    for text in (normalized(node), normalized(labels[node])):
-      if place.get(text, i) != i and (full or not text.isdecimal()):
+    for name in (normalized(node), normalized(labels[node])):
+      if place.get(name, i) != i and (full or not name.isdecimal()):
         raise ValueError(
           f"{path}: the leaf {node!r} has the label {labels[node]!r}, and both "
           f"are names of classes; legal: one class for each leaf"

@@ -498,19 +498,25 @@
     // Not as a new page: going back should leave the tree.
     history.replaceState(null, "", hash ? "#" + hash : location.pathname);
   };
+  // A number below `count` that an address gives, else -1: lists have more
+  // properties than their places.
+  const place = (text, count) => {
+    const index = /^\d+$/.test(text ?? "") ? Number(text) : -1;
+    return index < count ? index : -1;
+  };
   const recall = () => {
     const parts = new URLSearchParams(location.hash.slice(1));
     if (parts.get("open") === "all") openAll();
     if (parts.get("open") === "none") closeAll();
-    const index = Number(parts.get("sample")) - 1;
-    if (samples[index] && index !== state.sample) choose(index);
+    const index = place(parts.get("sample"), samples.length + 1) - 1;
+    if (index >= 0 && index !== state.sample) choose(index);
     const text = parts.get("search") ?? "";
     if (text !== state.search) {
       document.getElementById("search").value = text;
       search(text);
     }
-    const node = parts.get("node");
-    if (node !== null && parents[node] !== undefined) goTo(Number(node));
+    const node = place(parts.get("node"), names.length);
+    if (node >= 0) goTo(node);
   };
 
   // Input.

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base.names import escaped
 from fbnax.nbdt import inference
 from fbnax.nbdt.drawing import data_uri
 from fbnax.nbdt.hierarchy import Hierarchy
@@ -93,7 +94,7 @@ def tree_page(
   else:
     start = opened(hierarchy, _ROWS)
   data = {
-    "names": [_legal(name) for name in names],
+    "names": [escaped(name) for name in names],
     "listed": _listed(hierarchy, names),
     "parents": np.asarray(hierarchy.parents).tolist(),
     "children": hierarchy.children,
@@ -116,7 +117,7 @@ def tree_page(
   kind = f"Decision tree · {hierarchy.num_classes:,} classes, {inner:,} nodes"
   return _DOCUMENT.format(
     policy=html.escape(policy),
-    title=html.escape(_legal(title)),
+    title=html.escape(escaped(title)),
     kind=kind,
     style=style,
     data=text,
@@ -129,11 +130,6 @@ def _listed(hierarchy: Hierarchy, names: Sequence[str]) -> list[int]:
   classes = hierarchy.num_classes
   lists = by_leaves(hierarchy, names[:classes])
   return [i for i in range(classes, len(names)) if names[i] == lists[i]]
-
-
-def _legal(text: str) -> str:
-  """Text that a document can hold: a file's name may have half a letter."""
-  return text.encode("utf-8", "replace").decode()
 
 
 def _per_node(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fbnax.base.names import escaped
 from fbnax.nbdt.explaining import explain
 from fbnax.nbdt.hierarchy import Hierarchy
 from fbnax.nbdt.layout import opened, places
@@ -108,7 +109,7 @@ def sketch(
   Raises:
     ValueError: names, notes or images of other numbers.
   """
-  words = all_names(hierarchy, names)
+  words = [escaped(name) for name in all_names(hierarchy, names)]
   if notes is not None and len(notes) != hierarchy.num_nodes:
     raise ValueError(
       f"node_notes has {len(notes)} entries; legal: {hierarchy.num_nodes}, one "
@@ -159,7 +160,7 @@ def sketch(
         corner(node),
         (width, height),
         words[node],
-        "" if notes is None else str(notes[node]),
+        "" if notes is None else escaped(str(notes[node])),
         int(counts[node]) if closed else 0,
         pictures[node] if leaf else None,
         probabilities.get(node),

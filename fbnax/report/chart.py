@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fbnax.base import names
 from fbnax.report.markup import escape, unit
 
 FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -100,7 +101,7 @@ def svg(figure: Any, name: str, label: str) -> str:
   text = re.sub(r"'DejaVu Sans'[^;\"<]*", FONTS, text)
   view = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
   assert view is not None  # matplotlib always writes one.
-  body = text[text.index(">", view.end()) + 1 :]
+  body = names.escaped_lines(text[text.index(">", view.end()) + 1 :])
   width, height = float(view[1]), float(view[2])
   shown = width * 4 / 3  # Points to pixels.
   return opening(name, label, width, height, shown) + body.strip()

@@ -7,14 +7,19 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fbnax.base import names
+
 MISSING = "–"
 _UNLIKELY = 1e15  # From here on, digits would only fill the page.
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def escape(value: Any) -> str:
-  """Any value as text that is safe in HTML content and attributes."""
-  return html.escape(str(value), quote=True)
+  """Any value as text that is safe in HTML content and attributes.
+
+  Characters that would not be seen are shown escaped, but for line ends.
+  """
+  return html.escape(names.escaped_lines(str(value)), quote=True)
 
 
 def unit(values: Iterable[float | None]) -> tuple[float, str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import pathlib
-import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from fbnax.report import markup
+from fbnax.base import text
+from fbnax.report import embedded, markup
 from fbnax.report.markup import escape, figure, percent
 from fbnax.report.schema import Result
 
@@ -84,15 +84,16 @@ def tree_figure(drawing: str, link: str | None, caption: str) -> str:
 def read_drawing(folder: str | os.PathLike[str], name: str | None) -> str:
   """A tree's drawing beside a result, an `<svg>` element; "" if not there.
 
-  The job has written it, with names escaped; anything that could act in the
-  page is refused all the same.
+  The job has written it, but the file may be anybody's by now: see
+  `fbnax.report.embedded`.
 
   Args:
     folder: where it is.
     name: of the file, None where there is none.
 
   Raises:
-    ValueError: it is no drawing, or not in the folder.
+    ValueError: it is no drawing, no text, or not in the folder.
+    OSError: it cannot be read.
   """
   if name is None:
     return ""
@@ -100,12 +101,7 @@ def read_drawing(folder: str | os.PathLike[str], name: str | None) -> str:
   if not path.resolve().is_relative_to(pathlib.Path(folder).resolve()):
     raise ValueError(f"the drawing {name!r} is outside of {folder}")
   try:
-    text = path.read_text(encoding="utf-8")
+    document = text.read(path)
   except FileNotFoundError:
     return ""
-  found = re.sub(r"^\s*<\?xml.*?\?>\s*", "", text)
-  if not found.startswith("<svg") or re.search(
-    r"<script|<foreignObject|\son\w+\s*=|javascript:", found, re.IGNORECASE
-  ):
-    raise ValueError(f"{path} is no drawing of a tree")
-  return found
+  return embedded.drawing(document, str(path))

@@ -18,6 +18,7 @@ Symbols: `n` networks, `D` decisions.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -29,7 +30,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import spaces
+from fbnax.base import text
 from fbnax.base.arrays import open_npz, reading
+from fbnax.base.json_values import shown
 from fbnax.spaces import SearchSpace, mobilenetv3, proxylessnas
 from fbnax.spaces.exchange import parsed
 
@@ -84,43 +87,59 @@ class _Row(NamedTuple):
 
 
 def _csv_rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
+  document = _read(path)
+  # Spreadsheets of countries with a decimal comma part cells by semicolons.
+  first = document.lstrip().partition("\n")[0]
+  delimiter = max(",;\t", key=first.count)
+  reader = csv.reader(io.StringIO(document, newline=""), delimiter=delimiter)
+  header: list[str] = []
   try:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-      reader = csv.reader(file)
-      header = [name.strip() for name in next(reader, [])]
-      twice = sorted({n for n in header if header.count(n) > 1})
-      if twice or "" in header:
+    for row in reader:
+      cells = [cell.strip() for cell in row]
+      if not any(cells):
+        continue
+      if not header:
+        header = _header(path, cells)
+        continue
+      # As editors count lines.
+      name = f"row {reader.line_num}"
+      if len(cells) != len(header):
         raise ValueError(
-          f"{path}: the header has {twice or 'an empty name'}; legal: every "
-          "column under a name of its own"
+          f"{path}, {name} has {len(cells)} values; the header has "
+          f"{len(header)}"
         )
-      for row in reader:
-        if not row:
-          continue
-        # As editors count lines.
-        name = f"row {reader.line_num}"
-        if len(row) != len(header):
-          raise ValueError(
-            f"{path}, {name} has {len(row)} values; the header has "
-            f"{len(header)}"
-          )
-        cells = (cell.strip() for cell in row)
-        yield _Row(name, dict(zip(header, cells, strict=True)))
-  except (OSError, UnicodeDecodeError, csv.Error) as error:
-    raise ValueError(f"{path} cannot be read as CSV: {error}") from error
+      yield _Row(name, dict(zip(header, cells, strict=True)))
+  except csv.Error as error:
+    raise ValueError(
+      f"{path}, row {reader.line_num} cannot be read as CSV: {error}"
+    ) from error
+
+
+def _header(path: str | os.PathLike[str], names: list[str]) -> list[str]:
+  twice = sorted({n for n in names if names.count(n) > 1})
+  if twice or "" in names:
+    raise ValueError(
+      f"{path}: the header has {twice or 'an empty name'}; legal: every "
+      "column under a name of its own"
+    )
+  return names
 
 
 def _json_rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
-  try:
-    rows = parsed(Path(path).read_text("utf-8"), "the file")
-  except (OSError, ValueError) as error:
-    raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+  rows = parsed(_read(path), str(path))
   if not isinstance(rows, list):
     raise ValueError(f"{path} holds {type(rows).__name__}; legal: a list")
   for i, row in enumerate(rows):
     if not isinstance(row, dict):
-      raise ValueError(f"{path}, item {i} is {row!r}; legal: an object")
+      raise ValueError(f"{path}, item {i} is {shown(row)}; legal: an object")
     yield _Row(f"item {i}", row)
+
+
+def _read(path: str | os.PathLike[str]) -> str:
+  try:
+    return text.read(path)
+  except OSError as error:
+    raise ValueError(error.strerror) from error
 
 
 def _of_rows(
@@ -164,10 +183,10 @@ def _genotype(
   """Choices, -1 where the cell is empty, `i32[D]`."""
   if cells.get("architecture") not in (None, ""):
     given = cells["architecture"]
-    text = given if isinstance(given, str) else json.dumps(given)
+    document = given if isinstance(given, str) else json.dumps(given)
     try:
       # A space's table is a network of its kind.
-      network = type(space.table).from_json(text)
+      network = type(space.table).from_json(document)
       return np.asarray(space.genotype(network))
     except (ValueError, TypeError) as error:
       raise ValueError(f"{where}: column 'architecture': {error}") from error
@@ -197,7 +216,9 @@ def _choice(where: str, name: str, values: tuple[Any, ...], cell: Any) -> int:
           return i
       except (TypeError, ValueError, OverflowError):
         pass
-  raise ValueError(f"{where}: column {name!r} has {cell!r}; legal: {values}")
+  raise ValueError(
+    f"{where}: column {name!r} has {shown(cell)}; legal: {values}"
+  )
 
 
 def _number(where: str, name: str, cell: Any) -> float:
@@ -209,7 +230,8 @@ def _number(where: str, name: str, cell: Any) -> float:
     number = math.nan
   if isinstance(cell, bool) or not math.isfinite(number):
     raise ValueError(
-      f"{where}: column {name!r} has {cell!r}; legal: a finite number"
+      f"{where}: column {name!r} has {shown(cell)}; legal: a finite number, "
+      "its decimals after a point"
     )
   return number
 

@@ -49,6 +49,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax.base.files import write_atomically
+from fbnax.base.names import escaped
 from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.search import (
   ensemble,
@@ -232,7 +233,7 @@ def main(arguments: list[str]) -> int:
     result = rank(data, given.pop("label"), **given, on_step=show)
     write_atomically(output, json.dumps(result, indent=1) + "\n")
   except (ValueError, OSError) as error:
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {escaped(str(error))}", file=sys.stderr)
     return 2
   for name in ("constrained", "unconstrained", "exhaustive"):
     for network in result.get(name, ()):

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
+from fbnax.base.names import escaped
+
 
 class Advance(Protocol):
   """Tells that `count` more units are done, and how things stand."""
@@ -53,7 +55,7 @@ class Progress:
       What to call as units are done.
     """
     show = self._bar if self.bars is not None else self._lines
-    with show(name, total, done) as advance:
+    with show(escaped(name), total, done) as advance:
       yield advance
 
   @contextmanager
@@ -159,5 +161,5 @@ def _words(values: dict[str, Any]) -> str:
   words = []
   for name, value in values.items():
     shown = value if isinstance(value, str | int) else f"{float(value):.4g}"
-    words.append(f"{name} {shown}")
+    words.append(escaped(f"{name} {shown}"))
   return ", ".join(words)

@@ -21,6 +21,11 @@ def test_what_would_not_be_seen_is_escaped(name, shown):
   assert names.escaped(name) == (name if shown is None else shown)
 
 
+def test_lines_stay_lines():
+  shown = names.escaped_lines("a\x1bb\n\n  \u202ec\r\n")
+  assert shown == "a\\x1bb\n\n  \\u202ec\\r\n"
+
+
 def test_names_that_look_the_same_are_the_same():
   forms = [unicodedata.normalize(f, "for\u00eat") for f in ("NFC", "NFD")]
   assert forms[0] != forms[1]

@@ -24,6 +24,8 @@ def test_names_of_any_system(tmp_path, content):
     ("caf\u00e9\n".encode("latin-1"), "not UTF-8: byte 0xe9 in line 1"),
     ("a\nb\n\u732b\n".encode("shift_jis"), "not UTF-8: .* in line 3"),
     ("cat\n".encode("utf-16"), "is UTF-16, not UTF-8"),
+    ("cat\n".encode("utf-16-le"), "is no text: byte 0x00 in line 1"),
+    (b"cat\nd\0g\n", "is no text: byte 0x00 in line 2"),
     (b"cat\n\ndog\n", "line 2 is empty"),
   ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.costs import LatencyTable
+from fbnax.costs import LatencyTable, latency_convert
 from fbnax.costs.latency_convert import convert, main
 from fbnax.costs.latency_keys import Key
 from fbnax.spaces import Architecture, Block, Head, Stem, mobilenetv3
@@ -282,3 +282,131 @@ def test_what_cannot_be_converted(content, table, message, tmp_path):
   with pytest.raises(ValueError, match=message) as told:
     convert(path, table)
   assert str(path) in str(told.value)
+
+
+def as_yaml(rows):
+  """Rows as the published files have them."""
+  return "".join(
+    f"{name}:\n" + "".join(f"  {k}: {v}\n" for k, v in row.items())
+    for name, row in rows.items()
+  )
+
+
+BLOCK = "expanded_conv-input:4x4x8-output:4x4x8-expand:{}-kernel:3-stride:1"
+ENDS = {
+  "Conv-input:8x8x3-output:4x4x8": {"mean": 1.0, "std": 0.5, "count": 4},
+  "Conv_1-input:4x4x8-output:4x4x16": {"mean": 2.0, "std": 0.0, "count": 4},
+  "Logits-input:4x4x16-output:10": {"mean": "1e-1", "std": 0.0, "count": 4},
+}
+PROXYLESS = ENDS | {
+  BLOCK.format(6) + "-idskip:1": {"count": 154, "mean": 5.3, "var": 0.25}
+}
+OFA = ENDS | {
+  BLOCK.format(48) + "-idskip:1-se:1-hs:0": {"count": 9, "mean": 3.5, "std": 1},
+  "AvgPool2D-input:4x4x16-output:1x1x16": {"mean": 0.5, "std": 0, "count": 2},
+  "Conv_2-input:1x1x16-output:1x1x32": {"mean": 0.25, "std": 0, "count": 4},
+}
+MIDDLE = Key("inverted_residual", 4, 8, 48, 8, 3, activation="relu")
+
+
+@pytest.mark.parametrize("ending", ["mobile_trim.yaml", "mobile_trim.json"])
+def test_a_published_table_of_proxylessnas(tmp_path, ending):
+  path = tmp_path / ending
+  in_yaml = ending.endswith("yaml")
+  path.write_text(as_yaml(PROXYLESS) if in_yaml else json.dumps(PROXYLESS))
+  table = convert(path)
+  assert table.entries[MIDDLE] == (5.3, 0.5, 154)
+  head = Key("head", 4, 8, 16, 16, activation="relu")
+  assert table.entries[head].ms == pytest.approx(2.1)
+  assert len(table.entries) == 3
+  wrapped = tmp_path / "whole.json"
+  wrapped.write_text(json.dumps({"mobile_trim": PROXYLESS}))
+  assert table.to_json() == convert(wrapped, "mobile_trim").to_json()
+
+
+def test_a_published_table_of_once_for_all(tmp_path):
+  path = tmp_path / "8_lookup_table.yaml"
+  path.write_text(as_yaml(OFA))
+  table = convert(path)
+  key = MIDDLE._replace(squeeze_excite=True)
+  assert table.entries[key] == (3.5, 1.0, 9)
+  head = Key("head", 4, 8, c_mid=16, c_out=32, activation="hswish")
+  assert table.entries[head].ms == pytest.approx(2.85)
+  assert "8 pixels" in table.note
+  # As a table among others, by a number that YAML takes for one.
+  whole = tmp_path / "whole.yml"
+  lines = as_yaml(OFA).replace("\n", "\n    ").rstrip()
+  whole.write_text(f"resolution:\n  8:\n    {lines}\n")
+  assert convert(whole, "8").to_json() == table.to_json()
+
+
+def test_published_tables_in_yaml(tmp_path):
+  found = read(NOTE10)["resolution"]["224"]
+  path = tmp_path / "224_lookup_table.yaml"
+  path.write_text(as_yaml(found))
+  assert convert(path).to_json() == convert(shared(NOTE10), "224").to_json()
+
+
+@pytest.mark.parametrize(
+  "content, message",
+  [
+    (
+      as_yaml({BLOCK.format(6) + "-idskip:0": PROXYLESS[[*PROXYLESS][-1]]}),
+      r"read as YAML: the table lacks the rows .*legal: a whole table",
+    ),
+    ("a: &a [x]\nb: [*a, *a]\n", r"has the alias \*a; legal"),
+    ("!!python/object/apply:os.system [id]", "no.* constructor.*in line 1"),
+    ("a: !!timestamp 2001-13-45\n", "month must be in 1..12"),
+    ("- " * 5000 + "x", "is nested deeper than 20; legal"),
+    ("a: " + "{a: " * 50_000, "is nested deeper than 20; legal"),
+    ("a: b: c", "mapping values are not allowed .*in line 1"),
+    ("? [a]\n: b\n", "found unhashable key in line 1"),
+    ("a: 1\n---\nb: 2\n", "expected a single document"),
+    ("a: \x07", "character #x0007"),
+    ("", "of no known format; legal: .*in YAML too"),
+    ("a,b\n1,2\n", "of no known format"),
+    ("1: 2", "of no known format"),
+    (as_yaml(PROXYLESS).replace("5.3", "2001-01-01"), "is not of the format"),
+    (as_yaml(PROXYLESS).replace("154", ".inf"), "is not of the format"),
+    (as_yaml(PROXYLESS) + "pool:\n  mean: 1\n", "'pool' is no key of this"),
+    (as_yaml(PROXYLESS).replace("var", "v"), "has no 'var'"),
+    (as_yaml(PROXYLESS).replace("5.3", ".nan"), "legal: a number of at least"),
+  ],
+)
+def test_yaml_that_is_no_table(content, message, tmp_path, capsys):
+  path = tmp_path / "lut.yaml"
+  path.write_text(content)
+  assert main([str(path), str(tmp_path / "out.json")]) == 2
+  words = capsys.readouterr().err
+  assert words.startswith(f"error: {path}") and words.count("\n") == 1
+  with pytest.raises(ValueError, match=message):
+    convert(path)
+  assert not (tmp_path / "out.json").exists()
+
+
+def test_yaml_is_read_up_to_a_size(tmp_path, monkeypatch):
+  path = tmp_path / "lut.yaml"
+  path.write_text(as_yaml(PROXYLESS))
+  monkeypatch.setattr(latency_convert, "LARGEST_YAML", 50)
+  with pytest.raises(ValueError, match=r"has \d+ characters; legal: up to 50"):
+    convert(path)
+
+
+def test_one_table_has_no_name(tmp_path):
+  path = tmp_path / "lut.yaml"
+  path.write_text(as_yaml(OFA))
+  with pytest.raises(ValueError, match="--table is '8'; legal: none"):
+    convert(path, "8")
+  path.write_text(as_yaml({n: r for n, r in OFA.items() if n[:5] != "Conv-"}))
+  with pytest.raises(ValueError, match="has 0 rows of a stem; legal: 1"):
+    convert(path)
+
+
+def test_files_and_folders_that_are_not_there(tmp_path, capsys):
+  path = tmp_path / "lut\u202e.yaml"
+  assert main([str(path), str(tmp_path / "out.json")]) == 2
+  words = capsys.readouterr().err
+  assert r"lut\u202e.yaml" in words and words.count("\n") == 1
+  path.write_text(as_yaml(PROXYLESS))
+  assert main([str(path), str(tmp_path / "absent" / "out.json")]) == 2
+  assert "absent" in capsys.readouterr().err

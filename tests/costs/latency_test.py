@@ -393,3 +393,22 @@ def test_a_good_table_is_read(tmp_path):
   path = tmp_path / "good.json"
   path.write_text(json.dumps(GOOD))
   assert LatencyTable.load(path).const == 1.0
+
+
+@pytest.mark.parametrize(
+  "content",
+  [
+    "Conv-input:224x224x3-output:112x112x24:\n  mean: 1.0\n",
+    '{"Conv-input:224x224x3-output:112x112x24": {"mean": 1.0}}',
+    '{"resolution": {"224": {}}}',
+    '{"exact_lut": {}}',
+  ],
+)
+def test_published_tables_are_to_be_converted(content, tmp_path):
+  for name in ("lut.yaml", "lut.json"):
+    path = tmp_path / name
+    path.write_text(content)
+    words = r"convert it with python -m fbnax\.costs\.latency_convert$"
+    with pytest.raises(ValueError, match=words) as told:
+      LatencyTable.load(path)
+    assert str(told.value).startswith(f"{path}: latency table ")

@@ -4,7 +4,7 @@ Each reader gets valid documents with something wrong in them (`mutations`). It
 may refuse with an error that the command line would tell in a line
 (`fbnax.jobs.messages.explain`), and no other. What it takes, it must write and
 read back the same, and a network of it must have a cost. No case may take
-longer than `LIMIT`. The long version, 12,000 files:
+longer than `LIMIT`. The long version, 18,500 files:
 
     python -m pytest -n 0 -m slow -s tests/faults/fuzz_test.py
 
@@ -15,20 +15,29 @@ prints for each reader the seed, and how many cases were read and refused;
 import json
 import math
 from functools import partial
+from html.parser import HTMLParser
 
 import jax
+import numpy as np
 import pytest
 
 from fbnax import costs, nbdt, spaces
 from fbnax.costs import LatencyTable
+from fbnax.costs.latency_convert import convert
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key
-from fbnax.jobs import networks
+from fbnax.jobs import nbdt_inputs, networks
 from fbnax.nbdt import Hierarchy
+from fbnax.nbdt.files import class_ids
+from fbnax.report.trees import read_drawing
 from fbnax.search import labelled
 from fbnax.spaces import Architecture, Block, Head, Recipe, ResNet, Stem, zoo
 from tests.faults.cases import SEED, TooLongError, check, is_told
-from tests.faults.mutations import csv_document, json_document
+from tests.faults.mutations import (
+  csv_document,
+  json_document,
+  text_document,
+)
 
 LIMIT = 5.0  # CPU-seconds of a case; the slowest of them takes a tenth.
 
@@ -148,6 +157,59 @@ def _read_labels(path):
     assert all(map(math.isfinite, values))
 
 
+def _read_published(path):
+  found = convert(path)
+  assert all(math.isfinite(e.ms) for e in found.entries.values())
+  other = path.with_name("again.json")
+  found.save(other)
+  assert LatencyTable.load(other).to_json() == found.to_json()
+
+
+def _read_names(path):
+  found = nbdt_inputs.named(str(path), NAMES, "config.class_names")
+  assert len(found) == len(NAMES) and all(n == n.strip() != "" for n in found)
+
+
+def _read_ids(path):
+  found = class_ids(path)
+  assert found and len(found) == len(set(found))
+
+
+def _read_drawing(path):
+  """What a browser makes of it, which reads HTML, is a drawing too."""
+  seen = []
+  parser = HTMLParser()
+  parser.handle_starttag = lambda tag, pairs: seen.append((tag, dict(pairs)))
+  for other in ("comment", "decl", "pi"):
+    setattr(parser, f"handle_{other}", seen.append)
+  parser.unknown_decl = seen.append
+  parser.feed(read_drawing(path.parent, path.name))
+  assert seen[0][0] == "svg"
+  legal = {"svg", "title", "g", "path", "rect", "text", "image"}
+  for tag, attributes in seen:
+    assert tag in legal and not any(n.startswith("on") for n in attributes)
+    assert attributes.get("href", "data:image/png;").startswith("data:image/")
+
+
+NAMES = ("tench, Tinca", "forêt", "\u732b", "a b")
+_ROW = "  count: 154\n  mean: 5.3\n  var: 0.2\n"
+_BLOCK = "4x4x8-output:4x4x8-expand:6-kernel:3-stride:1-idskip:1"
+_OPS = (
+  *("Conv-input:8x8x3-output:4x4x8", f"expanded_conv-input:{_BLOCK}"),
+  *("Conv_1-input:4x4x8-output:4x4x16", "Logits-input:4x4x16-output:10"),
+)
+# Of files that are no JSON: documents, ending, what reads and checks.
+_TEXTS = {
+  "published": (
+    ["".join(f"{n}:\n{_ROW}" for n in _OPS)],
+    ".yaml",
+    _read_published,
+  ),
+  "names": (["\n".join(NAMES) + "\n"], ".txt", _read_names),
+  "wnids": (["n01\nn02\nn03\n", "f1 f2 f3"], ".txt", _read_ids),
+}
+
+
 def _files(name, folder):
   """What draws a reader's files, their ending, and what reads and checks."""
   if name == "network":
@@ -168,6 +230,18 @@ def _files(name, folder):
   if name == "table":
     documents = [json.loads(TABLE.to_json())]
     return partial(json_document, documents=documents), ".json", _read_table
+  if name == "drawing":
+    drawn = nbdt.tree_svg(
+      Hierarchy.from_children([[0, 1], [2, 3], [4, 5]]),
+      class_names=["<script>", "on=1", "javascript:x", "]]>"],
+      leaf_images=[np.zeros((2, 2, 3), np.uint8), None, None, None],
+    )
+    # In lines, which may go or come twice.
+    documents = [drawn.replace("><", ">\n<")]
+    return partial(text_document, documents=documents), ".svg", _read_drawing
+  if name in _TEXTS:
+    documents, ending, read_text = _TEXTS[name]
+    return partial(text_document, documents=documents), ending, read_text
   items, described = _networks()
   if name == "labels.json":
     return (
@@ -202,6 +276,10 @@ CASES = {
   "table": (150, 2500),
   "labels.json": (20, 1000),
   "labels.csv": (20, 1000),
+  "published": (80, 1500),
+  "names": (60, 1000),
+  "wnids": (60, 1000),
+  "drawing": (120, 3000),
 }
 
 

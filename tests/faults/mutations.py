@@ -55,6 +55,16 @@ ODD = (
   "deep 930",
   "deep 960",
 )
+# What may stand in a text where nobody meant it to.
+PIECES = (
+  *("\n", "\r\n", "\n\n", "\r", "\t", " ", ",", ";", ": ", "- ", "? ", "#"),
+  *("&a ", "*a", "!!python/name:os.system ", "!!set ", "|", "%YAML 2", "---\n"),
+  *("<script>x</script>", "<g>", "</g>", "<a href='x'>", "<!--", "-->", "]]>"),
+  *("<![CDATA[", "<!DOCTYPE svg>", "<?x y?>", "&#106;", "&nbsp;", "&lt;"),
+  *(' onload="x"', ' href="https://a.invalid"', ' style="a"', "/", ">", '"'),
+  *("\u202e", "\x1b[2J", "\u0000", "\ufeff", "\u2028", "e\u0302", "{", "[["),
+)
+ENCODINGS = ("latin-1", "utf-16", "utf-16-le", "utf-32", "utf-8-sig", "utf-7")
 _DEEP = 60_000  # Brackets; more than any parser recurses into.
 
 
@@ -170,3 +180,24 @@ def csv_document(random, rows):
   file = io.StringIO()
   csv.writer(file).writerows(rows)
   return _damaged(random, file.getvalue())
+
+
+def text_document(random, documents):
+  """Bytes of a text that was one of the documents, with 0 to 3 changes.
+
+  A piece is put in, lines go or come twice; then it may be encoded otherwise.
+  """
+  text = random.choice(documents)
+  for _ in range(random.randrange(4)):
+    at = random.randrange(len(text) + 1)
+    lines = text.splitlines(keepends=True)
+    change = random.choice(("piece", "piece", "drop", "twice"))
+    if change == "piece" or not lines:
+      text = text[:at] + random.choice(PIECES) + text[at:]
+    else:
+      line = random.randrange(len(lines))
+      lines[line] = "" if change == "drop" else lines[line] * 2
+      text = "".join(lines)
+  if random.randrange(6) == 0:
+    return text.encode(random.choice(ENCODINGS), "replace")
+  return _damaged(random, text)

@@ -171,6 +171,65 @@ def test_names_from_the_config(tmp_path):
     nbdt_inputs.named("a,b", own, "key")
 
 
+def test_names_from_files_of_other_systems(tmp_path):
+  path = tmp_path / "names.txt"
+  for content in (
+    "\ufefftench, Tinca\r\nforêt\r\nc\r\n\r\n",
+    "tench, Tinca\rforêt\rc",
+  ):
+    path.write_bytes(content.encode())
+    found = nbdt_inputs.named(str(path), "012", "key")
+    assert found == ("tench, Tinca", "forêt", "c")
+  long = [f"a class with a long name, {k}" for k in range(99)]
+  words = ";".join(long).replace(",", " ").replace(";", ",")
+  assert len(nbdt_inputs.named(words, long, "key")) == 99
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    ("forêt\ndog\nc\n".encode("latin-1"), "names.txt is not UTF-8: .*line 1"),
+    ("a\nb\nc\n".encode("utf-16"), "names.txt is UTF-16, not UTF-8"),
+    (b"a\n\nb\nc\n", "names.txt: line 2 is empty"),
+    (b"a\nb\n", "key='.*names.txt' has 2 names; legal: 3 names, one a class"),
+    (b"", "names.txt' has 0 names; legal: 3"),
+    (b"\n\r\n", "names.txt' has 0 names; legal: 3"),
+    (
+      "for\u00eat\nfore\u0302t\nc\n".encode(),
+      r"has 'for\\xeat' and 'fore\\u0302t', which are the same",
+    ),
+  ],
+)
+def test_files_of_names_that_are_refused(tmp_path, content, message):
+  path = tmp_path / "names.txt"
+  path.write_bytes(content)
+  with pytest.raises(ValueError, match=message):
+    nbdt_inputs.named(str(path), "012", "key")
+
+
+def test_what_is_no_file_of_names(tmp_path):
+  for words, message in (
+    (str(tmp_path), "is a folder; legal: 3 names"),
+    (str(tmp_path / "a.txt"), "a.txt' is no file, and has 1 names; legal: 3"),
+    ("a,,c", "name 2 is empty; legal: 3 names"),
+  ):
+    with pytest.raises(ValueError, match=message):
+      nbdt_inputs.named(words, "012", "key")
+
+
+def test_files_of_trees_are_read_before_the_training(tmp_path):
+  tree = config().tree
+  tree.hierarchy = str(tmp_path / "tree.json")
+  nbdt.induce(WEIGHTS).save(tree.hierarchy)
+  nbdt_inputs.check(tree, 14)
+  tree.wnids = str(tmp_path / "wnids.txt")
+  with pytest.raises(ValueError, match=r"wnids: no such file: .*wnids\.txt"):
+    nbdt_inputs.check(tree, 14)
+  (tmp_path / "tree.json").write_bytes(b"\xff\xfe{\x00")
+  with pytest.raises(ValueError, match=r"tree\.json is UTF-16, not UTF-8"):
+    nbdt_inputs.check(tree, 14)
+
+
 def test_hierarchies_made_in_training_are_kept(tmp_path):
   """A run that goes on has later weights, and must not see another tree."""
   tree = config(**{"tree.start": 2, "tree.end": 5, "tree.period": 2}).tree
@@ -225,6 +284,17 @@ def test_classes_are_held_out():
   assert nothing is None
 
 
+def test_classes_that_look_the_same_are_held_out():
+  whole = dataclasses.replace(
+    small_set(), class_names=("for\u00eat", "cat", "fore\u0302t 2", "ship")
+  )
+  rest, found = nbdt_unseen.hold_classes_out(
+    unseen("fore\u0302t", "a=fore\u0302t,for\u00eat 2;b=cat,ship"), whole
+  )
+  assert rest.class_names == ("cat", "fore\u0302t 2", "ship")
+  np.testing.assert_array_equal(found.of_seen, [1, 0, 1])
+
+
 @pytest.mark.parametrize(
   ("classes", "superclasses", "message"),
   [
@@ -252,6 +322,19 @@ def test_networks_by_name_or_json(tmp_path):
   assert networks.read_network("fbnet_96").blocks
   with pytest.raises(ValueError, match="or resnet18, wideresnet28_10"):
     networks.read_network("resnet19")
+  for content, message in (
+    ('{"blocks": 3}', r"own\.json: architecture lacks the keys"),
+    ('{"kind": "tree"}', r"own\.json: kind is 'tree'; legal"),
+    (json.dumps(["x" * 999]), r"own\.json: .*found \['x{,60}…$"),
+  ):
+    (tmp_path / "own.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+      networks.read_network(str(tmp_path / "own.json"))
+  (tmp_path / "model.json").write_text("{}")
+  with pytest.raises(
+    ValueError, match=r"model\.json has no key 'architecture'"
+  ):
+    networks.read_architecture(str(tmp_path / "model.json"))
 
 
 def test_cells_share_the_plain_network():

@@ -282,3 +282,26 @@ def test_the_command(model, tmp_path):
 def test_predict_is_short():
   source = pathlib.Path(predicting.__file__).parents[1] / "predict.py"
   assert len(source.read_text().splitlines()) < 70
+
+
+def test_what_would_not_be_seen_in_names_is_escaped():
+  tree = nbdt.Hierarchy.from_children([[0, 1]])
+  names = ["cat\x1b[2J", "\u202edog\nship"]
+  found = predicting.Prediction(
+    pathlib.Path("a\u2066.png"),
+    np.zeros((2, 2, 3), np.uint8),
+    (),
+    tuple(zip(names, (0.75, 0.25), strict=True)),
+    nbdt.describe(nbdt.explain(np.asarray([1.0, 0.0]), tree, names)),
+    nbdt.tree_svg(tree, class_names=names),
+  )
+  shown, page = predicting.text(found), predicting.page([found])
+  assert shown.splitlines()[:3] == [
+    r"a\u2066.png",
+    r"   75.00%  cat\x1b[2J",
+    r"   25.00%  \u202edog\nship",
+  ]
+  assert len(shown.splitlines()) == 5  # A name makes no line of its own.
+  for text in (shown, page):
+    assert not {"\x1b", "\u202e", "\u2066"} & set(text)
+    assert r"\u202edog\nship" in text

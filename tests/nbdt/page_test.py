@@ -93,9 +93,19 @@ def test_only_its_own_script_may_run():
 def test_names_are_no_markup():
   page = nbdt.tree_page(TREE, title=EVIL[0], class_names=EVIL)
   assert "<img" not in page and "<!--" not in page.replace("<!-- {x}", "<!--")
-  shown = [name.replace("\ud800", "?") for name in EVIL]
+  shown = [*EVIL[:2], r"a\u2028b\x00c\ud800d", EVIL[3]]
   assert data_of(page)["names"][:4] == shown
   assert page.count("</script>") == 2
+
+
+def test_what_would_turn_or_hide_names_is_shown_escaped():
+  hidden = ["\u202egnp.exe", "\x1b[2J", "a\u2066b\u2069", "zero\u200bwidth"]
+  page = nbdt.tree_page(TREE, title="\u202etxt.html", class_names=hidden)
+  assert r"<title>\u202etxt.html</title>" in page
+  names = data_of(page)["names"][:4]
+  assert names == [
+    *(r"\u202egnp.exe", r"\x1b[2J", r"a\u2066b\u2069", r"zero\u200bwidth")
+  ]
 
 
 def test_large_trees_begin_with_nodes_closed():
@@ -216,6 +226,33 @@ def test_a_sample_is_highlighted_and_explained(tmp_path):
   assert [m for m in re.findall(r"thing|vehicle|animal", words)] == [
     *("thing", "vehicle", "animal", "vehicle")
   ]
+
+
+@needs_chromium
+def test_an_address_of_no_node_or_sample_changes_nothing(tmp_path):
+  """One visit, since each of these once kept the page busy for ever."""
+  page = nbdt.tree_page(TREE, title="x", samples=samples())
+  hashes = [
+    *("#node=length", "#node=constructor", "#node=__proto__", "#node=at"),
+    *("#node=toString&sample=length", "#node=7", "#node=-1", "#node=NaN"),
+    *("#node=1e99", "#node=0.5", "#node=", "#node=%E0%A4%A&sample=%", "#%%="),
+    *("#sample=0", "#sample=-1", "#sample=4", "#sample=map", "#sample=1.5"),
+    *("#open=valueOf", "#__proto__=1", "#node=" + "9" * 400, "#node=0x1"),
+  ]
+  script = f"""
+    for (const hash of {json.dumps(hashes)}) {{
+      history.replaceState(null, "", hash);
+      window.dispatchEvent(new HashChangeEvent("hashchange"));
+    }}
+  """
+  document = opened(tmp_path, page, "#node=length", script)
+  cards = cards_of(document)
+  assert set(cards) == set(range(7)) and not marked(document, "path")
+  assert [n for n, card in cards.items() if card["tabindex"] == "0"] == [6]
+  # What is a node and a sample still is.
+  document = opened(tmp_path, page, "#sample=3&node=05&search=__proto__")
+  assert cards_of(document)[5]["tabindex"] == "0"
+  assert ">0 matches<" in document and marked(document, "path")
 
 
 @needs_chromium

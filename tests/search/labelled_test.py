@@ -129,3 +129,71 @@ def test_published_files_that_are_damaged(arrays, words, tmp_path):
   np.savez(tmp_path / "labels.npz", **arrays)
   with pytest.raises(ValueError, match=words):
     labelled.load(tmp_path / "labels.npz", None)
+
+
+def text_of(found, delimiter=",", ends="\r\n"):
+  lines = [list(found[0]), *(list(row.values()) for row in found)]
+  return "".join(delimiter.join(line) + ends for line in lines)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_of_spreadsheets(tmp_path, delimiter):
+  """With a mark, other delimiters, and rows of empty cells around it."""
+  found, genotypes = rows()
+  empty = delimiter * (len(found[0]) - 1) + "\r\n"
+  content = text_of(found, delimiter)
+  first, _, rest = content.partition("\r\n")
+  path = tmp_path / "a.csv"
+  for document in (
+    "\ufeff" + content,
+    "\r\n" + content + empty + "\r\n",
+    f"{first}\r\n{empty}\r\n{rest}{empty}",
+    content.replace("resolution", '"resolution"', 1).replace("\r\n", "\r"),
+  ):
+    path.write_bytes(document.encode())
+    of_csv = labelled.load(path, SPACE)
+    np.testing.assert_array_equal(of_csv.genotypes, genotypes)
+    np.testing.assert_allclose(of_csv.columns["ms"], 5.0 + np.arange(6))
+    assert list(of_csv.columns) == ["acc", "ms"]
+
+
+def test_csv_that_is_refused_in_a_line(tmp_path):
+  found, _ = rows(3)
+  path = tmp_path / "a.csv"
+  content = text_of(found)
+  for document, words in (
+    (content.replace("0.71", '"0,71"'), "row 3: .* '0,71'; .* after a point"),
+    (text_of(found, ";").replace("0.71", "0,71"), "'0,71'; legal: a finite"),
+    (content.replace("0.71", "0.71,"), "row 3 has .* values; the header has"),
+    (content.replace(",0.71", ""), "row 3 has .* values; the header has"),
+    (content.replace("0.71", '"0\r\n71"'), r"row 4: column 'acc' has '0\\r"),
+    (content.replace("0.71", '"0.71'), "row 4 has .* values; the header has"),
+    (content.replace("acc", "ms"), r"the header has \['ms'\]"),
+    (content.replace("acc", " "), "the header has an empty name"),
+    (content.replace("stage1.depth", "depth"), "no column 'stage1.depth'"),
+    (content.replace("0.71", "1" * 200_000), "field larger than field limit"),
+    (content.partition("\n")[0], "has no networks"),
+    ("\r\n,,\r\n", "has no networks"),
+    ("\ufeff", "has no networks"),
+  ):
+    path.write_bytes(document.encode())
+    with pytest.raises(ValueError, match=words) as told:
+      labelled.load(path, SPACE)
+    assert str(path) in str(told.value) and "\n" not in str(told.value)
+    assert len(str(told.value)) < 400
+
+
+def test_json_that_is_refused_in_a_line(tmp_path):
+  item = rows(1)[0][0]
+  path = tmp_path / "a.json"
+  for content, words in (
+    ([["x" * 9999]], r"item 0 is \[.{,60}; legal: an object"),
+    ([item | {"ms": "9" * 9999}], r"'ms' has .{,60}; legal: a finite"),
+    ([item | {"ms": ["\u202e"]}], r"'ms' has \['\\\\?u202e'\]; legal"),
+    ([item | {"ms": None}], "'ms' is empty"),
+    ({"a": 1}, "holds dict; legal: a list"),
+  ):
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=words) as told:
+      labelled.load(path, SPACE)
+    assert str(path) in str(told.value) and len(str(told.value)) < 300

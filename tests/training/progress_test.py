@@ -85,3 +85,16 @@ def test_a_terminal_gets_a_bar(monkeypatch):
 )
 def test_duration(seconds, words):
   assert duration(seconds) == words
+
+
+def test_names_are_shown_escaped():
+  stream = io.StringIO()
+  with (
+    open_progress(stream, interval=0.0) as progress,
+    progress.phase("train \x1b[2J", 2) as advance,
+  ):
+    advance(1, device="\u202epixel")
+  shown = stream.getvalue()
+  assert r"train \x1b[2J: 1 of 2" in shown
+  assert r"device \u202epixel" in shown
+  assert not {"\x1b", "\u202e"} & set(shown)
