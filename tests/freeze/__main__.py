@@ -180,9 +180,9 @@ def compare(
   None where neither run has one, and should not.
   """
   failed = [
-    f"{kept}: exit code {left.code}: {left.output}"
+    f"{kept}: exit code {left.code}, no whole result: {left.output}"
     for kept, left in (("base", base), ("now", now))
-    if left.code
+    if left.code or left.result is None
   ]
   if failed:
     return failed, None

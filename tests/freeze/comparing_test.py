@@ -3,6 +3,7 @@
 import pytest
 
 from fbnax.jobs import JOBS
+from tests.freeze import __main__ as program
 from tests.freeze import comparing, jobs
 
 
@@ -94,3 +95,22 @@ def test_every_job_runs_after_what_it_reads():
   assert jobs.chosen(["nbdt"]) == ["nbdt", "train", "nbdt_model"]
   with pytest.raises(ValueError, match="--jobs has 'evel'; legal: autobuild"):
     jobs.chosen(["evel"])
+
+
+def test_verdicts_on_two_runs():
+  run = jobs.RUNS["train"]
+  left = program.Left(0, "", 1.0, {"loss": 0.5, "seconds": 2}, "took 2 s")
+  slower = left._replace(result={"loss": 0.5, "seconds": 3}, page="took 3 s")
+  assert program.compare(run, left, slower) == ([], [])
+  other = left._replace(result={"loss": 0.6}, page="took 2 h")
+  results, pages = program.compare(run, left, other)
+  assert results == ["loss: 0.5, 0.6"] and len(pages) == 1
+  neither = left._replace(page=None)
+  assert program.compare(run, neither, neither) == ([], None)
+  assert program.compare(run, left, neither)[1]
+  for failed in (left._replace(code=2), left._replace(result=None)):
+    assert "now: exit code" in program.compare(run, left, failed)[0][0]
+  measured = jobs.RUNS["profile"]
+  other = left._replace(result={"loss": 7, "seconds": 1}, page="<p>1 ms</p>")
+  assert program.compare(measured, left, other) == ([], [])
+  assert program.compare(measured, left, left._replace(result={}))[0]
