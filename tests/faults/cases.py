@@ -3,6 +3,7 @@
 import collections
 import os
 import signal
+import unicodedata
 
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
@@ -10,6 +11,11 @@ from hypothesis import strategies as st
 from fbnax.jobs.messages import explain
 
 SEED = int(os.environ.get("FBNAX_FUZZ_SEED", "0"))
+# Cases of the long version, of all that `share` divides them among.
+LONG = int(os.environ.get("FBNAX_FUZZ_CASES", "10000"))
+# What ends a line, or changes how a terminal shows it.
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_JOINERS = "\u200c\u200d"  # Parts of words, and of emoji.
 
 
 class TooLongError(BaseException):
@@ -26,7 +32,25 @@ def is_told(error):
   return bool(words and words.strip())
 
 
-def check(draw, read, cases, limit):
+def is_told_in_lines(error):
+  """Whether the command line would tell it in lines that a terminal shows."""
+  words = (explain(error) or "").replace("\n", "")
+  return is_told(error) and not any(
+    unicodedata.category(c) in _HIDDEN and c not in _JOINERS for c in words
+  )
+
+
+def is_told_in_a_line(error):
+  """Whether the command line would tell it in one such line."""
+  return is_told_in_lines(error) and "\n" not in explain(error)
+
+
+def share(fraction):
+  """So many cases of the long version, rounded up."""
+  return -int(-LONG * fraction // 1)
+
+
+def check(draw, read, cases, limit, told=is_told):
   """How many cases were `read` and `refused`.
 
   Args:
@@ -34,6 +58,7 @@ def check(draw, read, cases, limit):
     read: does with it what may raise.
     cases: how many.
     limit: CPU-seconds that one may take.
+    told: whether an error is one of those that are documented.
   """
   seen = collections.Counter()
 
@@ -53,7 +78,7 @@ def check(draw, read, cases, limit):
     try:
       read(drawn)
     except Exception as error:
-      if not is_told(error):
+      if not told(error):
         raise
       seen["refused"] += 1
     else:

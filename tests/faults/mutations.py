@@ -49,7 +49,7 @@ ODD = (
   [None],
   {"": None},
   [1, "1", 1.0],
-  # Lists in lists, as many as it says (`_expanded`).
+  # Lists in lists, as many as it says (`expanded`).
   "deep 40",
   "deep 400",
   "deep 930",
@@ -88,7 +88,7 @@ def _get(document, path):
   return document
 
 
-def _changed(random, document):
+def changed(random, document):
   """One change to a document; the document itself stays as it is."""
   document = copy.deepcopy(document)
   found = places(document)
@@ -133,18 +133,24 @@ def _damaged(random, text):
   at = random.randrange(len(content) + 1)
   if kind == 0:
     return content[:at]
-  if kind == 1 and at < len(content):
-    flipped = content[at] ^ 1 << random.randrange(8)
-    return content[:at] + bytes([flipped]) + content[at + 1 :]
+  if kind == 1 and content:
+    return flipped(random, content)
   if kind == 2:
     more = random.choice((b"\x00", b"\xff", b"\xef\xbb\xbf", b",", b"{"))
     return content[:at] + more + content[at:]
   if kind == 3:
     return content[:at] + random.choice((b"[", b'{"a":')) * _DEEP
-  return _expanded(content)
+  return expanded(content)
 
 
-def _expanded(content):
+def flipped(random, content):
+  """The bytes with another bit."""
+  at = random.randrange(len(content))
+  bit = 1 << random.randrange(8)
+  return content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :]
+
+
+def expanded(content):
   """The content with lists in lists, which `json.dumps` may not write."""
   return re.sub(
     rb'"deep (\d+)"', lambda m: b"[" * int(m[1]) + b"]" * int(m[1]), content
@@ -155,7 +161,7 @@ def json_document(random, documents):
   """Bytes of a JSON file that was one of the documents, with 0 to 3 changes."""
   document = random.choice(documents)
   for _ in range(random.randrange(4)):
-    document = _changed(random, document)
+    document = changed(random, document)
   return _damaged(random, json.dumps(document))
 
 
