@@ -25,6 +25,7 @@ from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.search import graph_files, graph_fit, modules
 from fbnax.search.chains import encoding
 from fbnax.spaces import SearchSpace
+from fbnax.training.loop import DivergedError
 from fbnax.training.progress import Progress, open_progress
 
 SCHEMA_VERSION = 1
@@ -177,6 +178,12 @@ def _fitted(
     settings,
     advance,
   )
+  if not all(np.isfinite(x).all() for x in jax.tree.leaves(model.variables)):
+    raise DivergedError(
+      f"the predictor of {text} diverged: a weight is not finite;"
+      f" config.predictor.learning_rate is {settings.learning_rate:g}: a lower"
+      " one may help"
+    )
   graph_files.save(path, model, about)
   return model
 

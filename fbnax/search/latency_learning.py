@@ -110,7 +110,8 @@ def learn(
       model, _ = fit(key, kind, space, genotypes[train], latency[train], others)
       found.append(np.abs(model(genotypes[test]) / latency[test] - 1))
     errors[kind] = float(np.median(np.concatenate(found)))
-  best = min(kinds, key=lambda kind: errors[kind])
+  # NaN, as of a fit that diverged, is worse than any error.
+  best = min(kinds, key=lambda kind: np.nan_to_num(errors[kind], nan=np.inf))
   model, shares = fit(key, best, space, genotypes, latency, others)
   return Learned(best, model, errors, shares)
 

@@ -40,7 +40,9 @@ def test_seed_and_fraction_decide_the_test_set():
 
 
 def test_a_resolution_that_no_memory_holds():
-  with pytest.raises(ValueError, match=r"resolution=1000000: .*GB; legal: at"):
+  with pytest.raises(ValueError, match=r"resolution=4096: .*GB; legal: at"):
+    data.load("digits", decode_resolution=4096)
+  with pytest.raises(ValueError, match=r"resolution=1000000; legal: at most 4"):
     data.load("digits", decode_resolution=1_000_000)
 
 

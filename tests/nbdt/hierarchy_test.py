@@ -365,3 +365,49 @@ def test_a_hierarchy_of_another_data_set():
       trees.DATA / "cifar10_wordnet.json",
       trees.DATA / "wnids_imagenet1000.txt",
     )
+
+
+@pytest.mark.parametrize(
+  ("change", "words"),
+  [
+    (lambda g: g["nodes"].append([["a"]]), r"nodes\[3\] is \[\['a'\]\]; legal"),
+    (
+      lambda g: g["nodes"][1].update(label={"a": 1}),
+      r"\[1\].label is {'a'",
+    ),
+    (lambda g: g["links"].append("x" * 999), r"links\[2\] has source 'xxx"),
+    (lambda g: g["links"][0].update(target=None), "has target None; legal: an"),
+    (
+      lambda g: g["links"][0].update(source=["c"]),
+      r"source \['c'\]; legal",
+    ),
+    (lambda g: g.update(nodes=7), "no list 'nodes'"),
+  ],
+)
+def test_values_that_no_hierarchy_has(change, words, tmp_path):
+  graph = {
+    "nodes": [{"id": i} for i in "abc"],
+    "links": [{"source": "c", "target": t} for t in "ab"],
+  }
+  change(graph)
+  path = tmp_path / "tree.json"
+  path.write_text(json.dumps(graph))
+  with pytest.raises(ValueError, match=words) as told:
+    nbdt.Hierarchy.load(path)
+  assert str(path) in str(told.value) and len(str(told.value)) < 400
+
+
+def test_a_chain_of_many_nodes_is_read(tmp_path):
+  """No walk of it is a recursion."""
+  count = 3000
+  nodes = [{"id": f"{kind}{i}"} for kind in "il" for i in range(count)]
+  links = [
+    {"source": f"i{i}", "target": target}
+    for i in range(count)
+    for target in (f"l{i}", f"i{i + 1}")
+    if target != f"i{count}"
+  ]
+  path = tmp_path / "tree.json"
+  path.write_text(json.dumps({"nodes": nodes, "links": links}))
+  tree = nbdt.Hierarchy.load(path)
+  assert (tree.num_classes, tree.depth) == (count, count)

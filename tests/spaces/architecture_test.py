@@ -191,6 +191,12 @@ def test_json_round_trip_of_any_architecture(architecture):
   ("path", "value", "message"),
   (
     (("resolution",), 0, "resolution is 0"),
+    (("resolution",), 4097, "resolution is 4097; legal: .* to 4096"),
+    (("stem", "channels"), 10**6, "stem.channels is 1000000; legal: .* 65536"),
+    (("head", "kernel"), 257, "head.kernel is 257; legal: .* to 255"),
+    (("head", "expansion"), 1e4, "head.expansion is 10000.0; legal: .* to 256"),
+    (("head", "activation"), [], r"head.activation is \[\]; legal: relu"),
+    (("stem",), "x" * 999, "stem must be a JSON object, found 'xx.{,99}$"),
     (("resolution",), True, "resolution is True"),
     (("input_channels",), 1.5, "input_channels is 1.5"),
     (("divisor",), -8, "divisor is -8"),
@@ -292,3 +298,10 @@ def test_nothing_but_value_errors_from_any_json(value, text):
   for candidate in (json.dumps(value), text):
     with pytest.raises(ValueError):
       Architecture.from_json(candidate)
+
+
+def test_blocks_without_number():
+  data = json.loads(NETWORK.to_json())
+  data["blocks"] = data["blocks"][-1:] * 1001
+  with pytest.raises(ValueError, match="blocks has 1,001 entries; legal"):
+    Architecture.from_json(json.dumps(data))

@@ -25,6 +25,12 @@ def test_json_gives_it_back(name):
     ({"widths": [8, 16]}, "as many"),
     ({"stem": "8"}, "stem"),
     ({"resolution": 0}, "resolution"),
+    ({"resolution": 10**5}, "resolution is 100000; legal: .* to 4096"),
+    ({"blocks": [500, 499, 2]}, "blocks has 1,001 in all; legal"),
+    (
+      {"widths": [8, 8, 10**6]},
+      "widths is .*; legal: .* 65536",
+    ),
     ({"input_channels": True}, "input_channels"),
     ({"preactivation": 1}, "preactivation"),
     ({"depth": 18}, "depth"),
