@@ -2,10 +2,10 @@
 
 Layers with weights and BN are found by intercepting module calls, and known by
 their variables: a layer has a parameter `kernel`, BN has running statistics.
-ReLUs are functions, not modules; they are found in the traced program, as are
-the marks that the interception leaves there. Statistics are summed inside the
-branches and loops of the program, so that a module may choose its operations
-with `lax.switch`, and only what is executed counts.
+ReLUs are functions, not modules; they are found in the traced program (see
+`relus`), as are the marks that the interception leaves there. Statistics are
+summed inside the branches and loops of the program, so that a module may choose
+its operations with `lax.switch`, and only what is executed counts.
 
 Symbols: `B` images, `H`, `W` height and width, `C` channels.
 """
@@ -23,13 +23,12 @@ import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
+from fbnax.proxies import relus
+
 LAYER = "fbnax.layer"
 NORM = "fbnax.norm"
 RELU = "fbnax.relu"
 _MARKS = (LAYER, NORM)
-# Where primitives keep the program that they call once.
-_CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-_BRANCHING = ("cond", "scan", "while")
 
 Statistic = Callable[[jax.Array, int, int], Any]
 Function = Callable[..., Any]
@@ -138,9 +137,9 @@ def watch(
     statistics: for a kind what is summed: `LAYER` is given the result of each
       layer with weights `[B, H, W, C]` or `[B, C]`, `NORM` the input of each BN
       that has a scale, `RELU` the input of each `max(x, 0)`, ReLU's and ReLU6's
-      too, that has at least 2 axes. With the value come its place among those
-      of its kind and how many there are. What a kind's statistic gives has one
-      shape.
+      too, that has at least 2 axes and clamps no statistic. With the value
+      come its place among those of its kind and how many there are. What a
+      kind's statistic gives has one shape.
     *arguments: of the function, the images last.
   """
 
@@ -152,14 +151,14 @@ def watch(
       has_scale = module.has_variable("params", "scale")
       return checkpoint_name(x, NORM) if has_scale else x
 
-    with intercept(output, norm):
+    with relus.standing(), intercept(output, norm):
       return function(*arguments)
 
   traced = jax.make_jaxpr(marked)(*arguments)
-  walk = _Walk(statistics, traced.jaxpr)
   leaves = jax.tree.leaves(arguments)
   images = len(jax.tree.leaves(arguments[-1]))
   moving = [False] * (len(leaves) - images) + [True] * images
+  walk = _Walk(statistics, traced.jaxpr, moving)
   [result], sums = walk(traced.jaxpr, traced.consts, leaves, moving)
   return Watched(result, sums, walk.last_map)
 
@@ -173,7 +172,7 @@ def equations(jaxpr: Any) -> Iterator[Any]:
       continue
     for branch in params.get("branches", ()):
       yield from equations(branch.jaxpr)
-    for key in _CALLED:
+    for key in relus.CALLED:
       if key in params:
         yield from equations(getattr(params[key], "jaxpr", params[key]))
         break
@@ -182,8 +181,15 @@ def equations(jaxpr: Any) -> Iterator[Any]:
 class _Walk:
   """Evaluates a traced program and sums statistics on the way."""
 
-  def __init__(self, statistics: Mapping[str, Statistic], jaxpr: Any) -> None:
+  def __init__(
+    self,
+    statistics: Mapping[str, Statistic],
+    jaxpr: Any,
+    moving: Sequence[bool],
+  ) -> None:
     self.statistics = statistics
+    self.relus = relus.find(jaxpr, moving) if RELU in statistics else set()
+    counted = {path[-1] for path in self.relus}
     self.last_map: jax.Array | None = None
     # Equations of a kind, in order; those of a program that is called twice
     # share a place.
@@ -191,7 +197,7 @@ class _Walk:
     operands = {}
     for equation in equations(jaxpr):
       kind, operand = _marked(equation) or ("", 0)
-      if kind in statistics:
+      if kind in statistics and (kind != RELU or id(equation) in counted):
         places = self.places.setdefault(kind, {})
         places.setdefault(id(equation), len(places))
         operands[kind] = equation.invars[operand].aval
@@ -212,10 +218,12 @@ class _Walk:
     consts: Sequence[Any],
     values: Sequence[Any],
     moving: Sequence[bool],
+    path: relus.Path = (),
   ) -> tuple[list[Any], dict[str, Any]]:
     """The results of `jaxpr`, and the sums over it.
 
-    `moving` says which of the values depend on the images.
+    `moving` says which of the values depend on the images, `path` which calls
+    lead here.
     """
     known: dict[Any, Any] = {}
     moved = {v for v, m in zip(jaxpr.invars, moving, strict=True) if m}
@@ -224,20 +232,25 @@ class _Walk:
     known.update(zip(jaxpr.invars, values, strict=True))
 
     def read(variable: Any) -> Any:
-      return variable.val if is_literal(variable) else known[variable]
+      return variable.val if relus.is_literal(variable) else known[variable]
 
     for equation in jaxpr.eqns:
       inputs = [read(v) for v in equation.invars]
+      here = (*path, id(equation))
       found = _marked(equation)
-      if found is not None and found[0] in self.statistics:
+      if (
+        found is not None
+        and found[0] in self.statistics
+        and (found[0] != RELU or here in self.relus)
+      ):
         kind, operand = found
         places = self.places[kind]
         value = self.statistics[kind](
           inputs[operand], places[id(equation)], len(places)
         )
         sums = {**sums, kind: jax.tree.map(jnp.add, sums[kind], value)}
-      flags = [not is_literal(v) and v in moved for v in equation.invars]
-      outputs, inner = self._apply(equation, inputs, flags)
+      flags = [not relus.is_literal(v) and v in moved for v in equation.invars]
+      outputs, inner = self._apply(equation, inputs, flags, here)
       if inner is not None:
         sums = jax.tree.map(jnp.add, sums, inner)
       self._note_map(equation, inputs, flags)
@@ -247,7 +260,11 @@ class _Walk:
     return [read(v) for v in jaxpr.outvars], sums
 
   def _apply(
-    self, equation: Any, inputs: list[Any], moving: list[bool]
+    self,
+    equation: Any,
+    inputs: list[Any],
+    moving: list[bool],
+    path: relus.Path,
   ) -> tuple[Sequence[Any], dict[str, Any] | None]:
     """The results of one equation, and the sums over what it calls."""
     params = equation.params
@@ -255,25 +272,28 @@ class _Walk:
     if name == "cond":
       index, *operands = inputs
       branches = [
-        lambda *values, b=branch: self(b.jaxpr, b.consts, values, moving[1:])
+        lambda *values, b=branch: self(
+          b.jaxpr, b.consts, values, moving[1:], path
+        )
         for branch in params["branches"]
       ]
       return lax.switch(index, branches, *operands)
     if name == "scan":
-      return self._scan(params, inputs, moving)
-    if name not in _BRANCHING:
-      for key in _CALLED:
-        if key in params:
-          inner = params[key]
-          jaxpr = getattr(inner, "jaxpr", inner)
-          consts = getattr(inner, "consts", ())
-          return self(jaxpr, consts, inputs, moving)
+      return self._scan(params, inputs, moving, path)
+    if (inner := relus.called(equation)) is not None:
+      consts = getattr(inner, "consts", ())
+      jaxpr = getattr(inner, "jaxpr", inner)
+      return self(jaxpr, consts, inputs, moving, path)
     result = equation.primitive.bind(*inputs, **params)
     many = equation.primitive.multiple_results
     return (result if many else [result]), None
 
   def _scan(
-    self, params: Any, inputs: list[Any], moving: list[bool]
+    self,
+    params: Any,
+    inputs: list[Any],
+    moving: list[bool],
+    path: relus.Path,
   ) -> tuple[Sequence[Any], dict[str, Any]]:
     consts = params["num_consts"]
     carried = consts + params["num_carry"]
@@ -282,7 +302,11 @@ class _Walk:
     def step(carry: Any, row: Any) -> Any:
       values, sums = carry
       outputs, found = self(
-        inner.jaxpr, inner.consts, [*inputs[:consts], *values, *row], moving
+        inner.jaxpr,
+        inner.consts,
+        [*inputs[:consts], *values, *row],
+        moving,
+        path,
       )
       kept = outputs[: params["num_carry"]]
       return (kept, jax.tree.map(jnp.add, sums, found)), outputs[len(kept) :]
@@ -299,7 +323,7 @@ class _Walk:
   def _note_map(
     self, equation: Any, inputs: list[Any], moving: list[bool]
   ) -> None:
-    if any(key in equation.params for key in (*_CALLED, "branches")):
+    if any(key in equation.params for key in (*relus.CALLED, "branches")):
       return
     if any(_has_pixels(v.aval) for v in equation.outvars):
       return
@@ -313,20 +337,8 @@ def _marked(equation: Any) -> tuple[str, int] | None:
   name = equation.primitive.name
   if name == "name" and equation.params["name"] in _MARKS:
     return equation.params["name"], 0
-  if name != "max":
-    return None
-  for place, other in ((0, 1), (1, 0)):
-    value = equation.invars[place]
-    zero = equation.invars[other]
-    # The variance of BN is such a maximum as well, of one axis.
-    if is_literal(zero) and zero.val == 0 and value.aval.ndim >= 2:
-      return RELU, place
-  return None
-
-
-def is_literal(variable: Any) -> bool:
-  """Whether an operand of a traced program is a number that stands there."""
-  return hasattr(variable, "val")
+  operand = relus.operand(equation)
+  return None if operand is None else (RELU, operand)
 
 
 def _has_pixels(value: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from fbnax.proxies import capture
+from fbnax.proxies import relus
 
 # Rising where all of their operands are.
 _KEEPING = frozenset(
@@ -99,7 +99,7 @@ def _outputs(
   known.update(zip(jaxpr.invars, inputs, strict=True))
 
   def read(variable: Any) -> _Value:
-    if capture.is_literal(variable):
+    if relus.is_literal(variable):
       return _constant(variable.val)
     return known[variable]
 
