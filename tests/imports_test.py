@@ -150,7 +150,7 @@ def test_every_file_says_what_it_is():
 def test_tests_mirror_the_code():
   tests = Path(__file__).parent
   rooms = {path.name for path in ROOT.iterdir() if path.is_dir()}
-  others = ("benchmarks", "faults")
+  others = ("benchmarks", "faults", "freeze")
   for path in tests.glob("*/"):
     if list(path.glob("*_test.py")) and path.name not in others:
       assert path.name in rooms, f"{path} mirrors no room of fbnax"

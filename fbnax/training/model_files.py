@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import spaces
-from fbnax.base import files, json_values
+from fbnax.base import arrays, files, json_values
 from fbnax.models.building import build
 from fbnax.spaces import Architecture, ResNet
 from fbnax.training.checkpoint_files import DamagedError
@@ -202,12 +202,11 @@ def _check_card(path: Path, card: dict[str, Any], architecture: Any) -> None:
 def _check_finite(path: Path, variables: Any) -> None:
   """Raises a ValueError that names the first array with a NaN or infinity."""
   for at, leaf in jax.tree_util.tree_flatten_with_path(variables)[0]:
-    if not np.isfinite(np.asarray(leaf)).all():
-      name = jax.tree_util.keystr(at, simple=True, separator="/")
-      raise ValueError(
-        f"{path}: {name} has values that are not finite, as of a training that"
-        " diverged; legal: finite numbers"
-      )
+    name = jax.tree_util.keystr(at, simple=True, separator="/")
+    try:
+      arrays.check_finite(np.asarray(leaf), f"{path}: {name}")
+    except ValueError as error:
+      raise ValueError(f"{error}; a training that diverged left it") from None
 
 
 def variable_shapes(module: Any) -> Any:

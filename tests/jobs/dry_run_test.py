@@ -11,7 +11,7 @@ import pytest
 from fbnax import costs, spaces
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
-from fbnax.jobs import dry_run, pool
+from fbnax.jobs import pool
 from fbnax.search.budgets import Budget
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -163,11 +163,6 @@ def test_a_budget_that_no_point_meets(drawn):
   assert drawn.searched([Budget(params=(0.0, 1e5))]).all()
   wanted = (low <= drawn.macs) & (drawn.macs <= 1.5 * low)
   np.testing.assert_array_equal(drawn.searched(wide, (low, 1.5 * low)), wanted)
-
-
-def test_rows_of_a_config():
-  flat = dry_run._flat({"a": {"b": 1, "c": {"d": (2,)}}, "e": {}})
-  assert flat == {"a.b": 1, "a.c.d": (2,)}
 
 
 def test_a_pool_under_latency_and_memory():
