@@ -185,9 +185,9 @@ def _parts(
     rows.path.unlink()
     rows = records.open_rows(rows.path)
   if begun is None:
-    begun = profiler.begin(settings, config.widths).to_json()
-    records.write(work.path / _BEGUN, begun)
-  table = LatencyTable.from_json(begun)
+    table = profiler.begin(settings, config.widths)
+  else:
+    table = LatencyTable.from_json(begun)
   if table.device != device():
     raise ValueError(
       f"{work.path / TABLE} was begun on {table.device!r}, this is"
@@ -202,6 +202,11 @@ def _parts(
   saved = time.monotonic()
 
   def save() -> None:
+    nonlocal begun
+    if not entries:
+      return
+    if begun is None:
+      begun = records.write(work.path / _BEGUN, table.to_json())
     rows.add(new)
     new.clear()
     dataclasses.replace(table, entries=entries).save(work.path / TABLE)

@@ -101,11 +101,14 @@ def check_shapes(
   flat = flax.traverse_util.flatten_dict(like, sep="/")
   shapes: dict[str, tuple[int, ...]] = {n: x.shape for n, x in flat.items()}
   shapes |= {"mean": (), "deviation": ()}
-  for name in sorted({*shapes} - {*arrays}):
-    raise ValueError(f"{path} lacks the array {name}; legal: what save wrote")
-  for name in sorted({*arrays} - {*shapes}):
+  if missing := sorted({*shapes} - {*arrays}):
     raise ValueError(
-      f"{path} has an array {json_values.shown(name)}; legal: what save wrote"
+      f"{path} lacks the array {missing[0]}; legal: what save wrote"
+    )
+  if unknown := sorted({*arrays} - {*shapes}):
+    raise ValueError(
+      f"{path} has an array {json_values.shown(unknown[0])}; legal: what save"
+      " wrote"
     )
   first = arrays[next(iter(flat))].shape
   members = first[0] if first else 0

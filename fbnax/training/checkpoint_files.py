@@ -152,7 +152,7 @@ def read(path: Path, like: Any) -> tuple[Any, dict[str, np.ndarray]]:
         f" {_words(wanted)}"
       )
   keys = [name for name, leaf in expected.items() if _is_key(leaf)]
-  for name in {*keys, *index["keys"]}:
+  for name in [*keys, *index["keys"]]:
     if name not in keys or not _makes(index["keys"].get(name), saved[name]):
       raise DamagedError(
         f"{path / 'index.json'}: keys: {name} is"

@@ -231,12 +231,12 @@ class Kind:
 
 # How many files in the default and in the long version; by what one takes.
 CASES = {
-  "card": (60, 2000),
+  "card": (40, 2000),
   "index": (40, 1000),
   "manifest": (30, 500),
   "predictor": (60, 2000),
-  "graph": (60, 1000),
-  "result": (60, 2000),
+  "graph": (25, 1000),
+  "result": (40, 2000),
 }
 
 

@@ -213,8 +213,7 @@ PREDICT = ("fbnax.predict", "no_model", "no_image.png")
   "command, sent, delay",
   [
     (TRAIN, signal.SIGTERM, 0.6),
-    (TRAIN, signal.SIGINT, 1.2),
-    (PREDICT, signal.SIGTERM, 0.8),
+    (PREDICT, signal.SIGINT, 0.8),
   ],
 )
 def test_a_signal_while_jax_is_imported(place, command, sent, delay):

@@ -144,11 +144,24 @@ def test_started_again_it_measures_only_what_is_missing(
 
 
 def test_a_table_of_another_device_is_not_gone_on_with(finished, tmp_path):
-  config, _ = finished
+  config, done = finished
+  (tmp_path / "config.json").write_text((done / "config.json").read_text())
   table = LatencyTable({}, device="a phone")
   records.write(tmp_path / "parts.json", table.to_json())
   with pytest.raises(ValueError, match=r"was begun on 'a phone', this is 'CPU"):
     profile.run(config, str(tmp_path))
+
+
+def test_a_device_that_fails_at_once_binds_no_work_directory(
+  tmp_path, monkeypatch
+):
+  def fail(*_):
+    raise RuntimeError("out of memory")
+
+  monkeypatch.setattr(profiler, "measure_part", fail)
+  with pytest.raises(RuntimeError, match="out of memory"):
+    profile.run(make_config(), str(tmp_path))
+  assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
 @pytest.mark.parametrize("name", ["parts.json", "parts.jsonl"])
