@@ -46,7 +46,7 @@ def write(path: str | os.PathLike[str], value: Any) -> Any:
   """
   path = Path(path)
   value = json_values.plain(value)
-  record = {_DIGEST: _digest(path, None, value), _VALUE: value}
+  record = {_DIGEST: digest(path.name, value), _VALUE: value}
   text = json_values.to_json(record, indent=1, sort=False)
   files.write_atomically(path, text + "\n")
   return value
@@ -67,7 +67,7 @@ def read(path: str | os.PathLike[str]) -> Any:
     record = json_values.read(path)
     value = json_values.plain(record[_VALUE])
     if set(record) == {_DIGEST, _VALUE} and (
-      record[_DIGEST] == _digest(path, None, value)
+      record[_DIGEST] == digest(path.name, value)
     ):
       return value
   except (FileNotFoundError, NotADirectoryError):
@@ -78,7 +78,7 @@ def read(path: str | os.PathLike[str]) -> Any:
   return None
 
 
-class Rows:
+class RecordFile:
   """Rows in a file, each a value with a key of its own; `open_rows` makes it.
 
   A line is the JSON list of a value, its key and its digest.
@@ -117,7 +117,7 @@ class Rows:
 def open_rows(
   path: str | os.PathLike[str],
   is_legal: Callable[[Any, Any], bool] = lambda key, value: True,
-) -> Rows:
+) -> RecordFile:
   """The rows of a file that are as they were written.
 
   Others are named by their lines and cut out of the file.
@@ -148,7 +148,7 @@ def open_rows(
   if dropped:
     kept = "".join(_line(path, *row) for row in values.items())
     files.write_atomically(path, kept)
-  return Rows(path, values)
+  return RecordFile(path, values)
 
 
 def append(path: str | os.PathLike[str], content: bytes) -> None:
@@ -175,14 +175,21 @@ def append(path: str | os.PathLike[str], content: bytes) -> None:
       files.sync_directory(path.parent)
 
 
-def _digest(path: Path, key: Key | None, value: Any) -> str:
-  content = json_values.to_json([path.name, key, value])
+def digest(name: str, value: Any, key: Key | None = None) -> str:
+  """The SHA-256 of a value under a name, and a key.
+
+  Args:
+    name: of the file or the field that holds it.
+    value: as `json_values.plain` gives it.
+    key: of a row.
+  """
+  content = json_values.to_json([name, key, value])
   # Lone surrogates, which JSON may spell and UTF-8 may not, are none of ours.
   return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _line(path: Path, key: Key, value: Any) -> str:
-  row = [value, key, _digest(path, key, value)]
+  row = [value, key, digest(path.name, value, key)]
   return json_values.to_json(row, sort=False) + "\n"
 
 
@@ -202,8 +209,8 @@ def _row(path: Path, line: bytes) -> tuple[Key, Any] | None:
     if not line.endswith(b"\n"):
       return None
     row = json_values.plain(json_values.parse(line.decode(), str(path)))
-    value, key, digest = row
-    if digest != _digest(path, key, value):
+    value, key, checksum = row
+    if checksum != digest(path.name, value, key):
       return None
     return (tuple(key) if isinstance(key, list) else key), value
   except (ValueError, TypeError, RecursionError):

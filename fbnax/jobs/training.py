@@ -17,7 +17,7 @@ import numpy as np
 from absl import logging
 
 from fbnax import costs, data
-from fbnax.base import json_values
+from fbnax.base import json_values, records
 from fbnax.data import Dataset
 from fbnax.jobs import classes
 from fbnax.models import initialize
@@ -29,6 +29,8 @@ from fbnax.training.model import Objective
 from fbnax.training.progress import Progress
 from fbnax.training.recipes import Settings, as_numbers
 from fbnax.training.step import Member, Model
+
+_ENTRY = "entry"  # What of a card a restarted run goes on from.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,17 +140,8 @@ def train_network(
   model = taught(module, teacher)
   if supervised is not None:
     model = dataclasses.replace(model, objective=supervised.objective)
-  key = jax.random.key(seed)
-  side, channels = architecture.resolution, architecture.input_channels
-  init_key, member_key = jax.random.split(key)
-  images = np.zeros((1, side, side, channels), np.float32)
-  if start_from is None:
-    variables = jax.jit(lambda k: initialize(module, k, images, train=False))(
-      init_key
-    )
-  else:
-    # Copies, since training uses its first state up.
-    variables = jax.tree.map(lambda x: jnp.array(x, copy=True), start_from)
+  init_key, member_key = jax.random.split(jax.random.key(seed))
+  variables = _first_variables(module, architecture, init_key, start_from)
   member = Member(
     as_numbers(recipe),
     None,
@@ -163,10 +156,7 @@ def train_network(
   ):
 
     def on_epoch(epoch: int, trained: Any, found: Any) -> None:
-      values = {"train_loss": float(trained.loss)}
-      if found is not None:
-        values["validation_accuracy"] = float(found.accuracy)
-        values["validation_log_loss"] = float(found.loss)
+      values = _measured(trained, found)
       writer.write(epoch, **values)
       advance(1, **values)
 
@@ -201,7 +191,6 @@ def train_network(
     if not np.isfinite(found.loss):
       raise loop.DivergedError("diverged: the test log-loss is not finite")
   counted = costs.count(architecture, dataset.num_classes)
-  curves = fitted.curves
   entry = {
     "name": name,
     "macs": counted.macs,
@@ -210,19 +199,64 @@ def train_network(
     "recipe": json.loads(recipe.to_json()),
     "teacher": None if teacher is None else teacher.name,
     "epochs": epochs,
-    "history": [
-      {
-        "epoch": i + 1,
-        "train_loss": curves.train_loss[i],
-        "validation_accuracy": curves.accuracy[i],
-      }
-      for i in range(epochs)
-    ],
+    "history": _history(fitted.curves, epochs),
     "test_accuracy": float(found.accuracy),
     "test_log_loss": float(found.loss),
     "checkpoint": f"members/{name}",
     "seconds": time.monotonic() - start,
   }
+  _save(model_dir, architecture, variables, settings, dataset, entry)
+  # This network's programs are of no more use, and each holds thousands of
+  # memory mappings, of which Linux gives a process 65,530.
+  jax.clear_caches()
+  return entry, Teacher(name, module, variables, architecture.resolution)
+
+
+def _first_variables(
+  module: nn.Module,
+  architecture: Architecture | ResNet,
+  key: jax.Array,
+  start_from: Any,
+) -> Any:
+  """Random variables, or a copy of those to start from."""
+  if start_from is not None:
+    # Copies, since training uses its first state up.
+    return jax.tree.map(lambda x: jnp.array(x, copy=True), start_from)
+  side, channels = architecture.resolution, architecture.input_channels
+  images = np.zeros((1, side, side, channels), np.float32)
+  return jax.jit(lambda k: initialize(module, k, images, train=False))(key)
+
+
+def _measured(trained: Any, validated: Any) -> dict[str, float]:
+  """The metrics of an epoch; `validated` is None without validation images."""
+  values = {"train_loss": float(trained.loss)}
+  if validated is not None:
+    values["validation_accuracy"] = float(validated.accuracy)
+    values["validation_log_loss"] = float(validated.loss)
+  return values
+
+
+def _history(curves: Any, epochs: int) -> list[dict[str, Any]]:
+  """What the report shows of each epoch."""
+  return [
+    {
+      "epoch": i + 1,
+      "train_loss": curves.train_loss[i],
+      "validation_accuracy": curves.accuracy[i],
+    }
+    for i in range(epochs)
+  ]
+
+
+def _save(
+  model_dir: Path,
+  architecture: Architecture | ResNet,
+  variables: Any,
+  settings: Settings,
+  dataset: Dataset,
+  entry: dict[str, Any],
+) -> None:
+  """Leaves the model, with what its user must know of its data."""
   model_files.save(
     model_dir,
     architecture,
@@ -236,11 +270,8 @@ def train_network(
     licence=dataset.licence,
     **({"numbered_classes": True} if dataset.numbered else {}),
     entry=entry,
+    entry_sha256=records.digest(_ENTRY, json_values.plain(entry)),
   )
-  # This network's programs are of no more use, and each holds thousands of
-  # memory mappings, of which Linux gives a process 65,530.
-  jax.clear_caches()
-  return entry, Teacher(name, module, variables, architecture.resolution)
 
 
 @contextmanager
@@ -264,9 +295,12 @@ def _finished(
 ) -> model_files.SavedModel | None:
   """The network that was trained before; None where it is not, or is lost.
 
+  Where what a card says of the training is not as it was written, the network
+  is measured again.
+
   Raises:
     ValueError: another network of this name was trained, or with another
-      recipe, or on other classes, or its card is damaged.
+      recipe, or on other classes, or its card is no model's.
   """
   card = model_dir / model_files.CARD
   if not card.exists():
@@ -276,19 +310,12 @@ def _finished(
   except DamagedError as error:
     logging.warning("%s; made again from the training's checkpoints", error)
     return None
-  for key, kind in (
-    ("name", str),
-    ("macs", int),
-    ("params", int),
-    ("epochs", int),
-    ("history", list),
-    ("test_accuracy", float),
-    ("test_log_loss", float),
-  ):
-    json_values.field(saved.card, f"entry.{key}", kind, str(card))
+  entry = json_values.plain(saved.card.get("entry"))
+  if saved.card.get("entry_sha256") != records.digest(_ENTRY, entry):
+    logging.warning("%s: entry is not as it was written; made again", card)
+    return None
   for name, wanted in (("architecture", architecture), ("recipe", recipe)):
-    found = json_values.field(saved.card, f"entry.{name}", dict, str(card))
-    if found != json.loads(wanted.to_json()):
+    if entry[name] != json.loads(wanted.to_json()):
       raise ValueError(
         f"{card}: trained with another {name} than is asked for; legal: the "
         "same, or another work directory"

@@ -172,67 +172,27 @@ def out_size(size: int, kernel: int, stride: int, padding: int | None) -> int:
 
 def validate(architecture: Architecture) -> None:
   """Raises a ValueError that names the first field no network can have."""
-
-  def require(holds: bool, where: str, value: Any, legal: str) -> None:
-    if not holds:
-      raise ValueError(f"{where} is {shown(value)}; legal: {legal}")
-
-  def most(where: str) -> int:
-    return LIMITS.get(where.rpartition(".")[2], LARGEST)
-
-  def whole(where: str, value: Any, low: int) -> None:
-    require(
-      isinstance(value, int)
-      and not isinstance(value, bool)
-      and low <= value <= most(where),
-      where,
-      value,
-      f"an integer from {low} to {most(where)}",
-    )
-
-  def number(where: str, value: Any, low: float) -> None:
-    require(
-      isinstance(value, (int, float))
-      and not isinstance(value, bool)
-      and low <= value <= most(where),
-      where,
-      value,
-      f"a number from {low} to {most(where)}",
-    )
-
-  def flag(where: str, value: Any) -> None:
-    require(isinstance(value, bool), where, value, "true or false")
-
-  def member(where: str, value: Any, legal: tuple[str, ...]) -> None:
-    require(
-      isinstance(value, str) and value in legal, where, value, ", ".join(legal)
-    )
-
-  def kernel(where: str, value: Any) -> None:
-    whole(where, value, 1)
-    require(value % 2 == 1, where, value, "an odd integer")
-
   for name in ("resolution", "input_channels", "divisor"):
-    whole(name, getattr(architecture, name), 1)
+    _whole(name, getattr(architecture, name), 1)
   for name in (
     "squeeze_from_input",
     "block_bias",
     "expand_at_one",
     "zero_last_gamma",
   ):
-    flag(name, getattr(architecture, name))
-  number("bn_epsilon", architecture.bn_epsilon, 0.0)
+    _flag(name, getattr(architecture, name))
+  _number("bn_epsilon", architecture.bn_epsilon, 0.0)
   stem, head = architecture.stem, architecture.head
-  whole("stem.channels", stem.channels, 1)
-  whole("stem.stride", stem.stride, 1)
-  kernel("stem.kernel", stem.kernel)
-  member("stem.activation", stem.activation, ACTIVATIONS)
-  flag("stem.bias", stem.bias)
-  whole("head.channels", head.channels, 1)
-  number("head.expansion", head.expansion, 0.0)
-  kernel("head.kernel", head.kernel)
-  member("head.activation", head.activation, ACTIVATIONS)
-  flag("head.bias", head.bias)
+  _whole("stem.channels", stem.channels, 1)
+  _whole("stem.stride", stem.stride, 1)
+  _kernel("stem.kernel", stem.kernel)
+  _member("stem.activation", stem.activation, ACTIVATIONS)
+  _flag("stem.bias", stem.bias)
+  _whole("head.channels", head.channels, 1)
+  _number("head.expansion", head.expansion, 0.0)
+  _kernel("head.kernel", head.kernel)
+  _member("head.activation", head.activation, ACTIVATIONS)
+  _flag("head.bias", head.bias)
   if len(architecture.blocks) > limits.BLOCKS:
     raise ValueError(
       f"blocks has {len(architecture.blocks):,} entries; legal: at most"
@@ -241,29 +201,75 @@ def validate(architecture: Architecture) -> None:
   channels = stem.channels
   size = out_size(architecture.resolution, stem.kernel, stem.stride, None)
   for i, block in enumerate(architecture.blocks):
-    whole(f"blocks[{i}].stage", block.stage, 0)
+    _whole(f"blocks[{i}].stage", block.stage, 0)
   for name, block in zip(
     architecture.block_names, architecture.blocks, strict=True
   ):
-    whole(f"{name}.channels", block.channels, 1)
-    whole(f"{name}.stride", block.stride, 1)
-    whole(f"{name}.groups", block.groups, 1)
-    member(f"{name}.op", block.op, OPS)
-    member(f"{name}.activation", block.activation, ACTIVATIONS)
-    flag(f"{name}.squeeze_excite", block.squeeze_excite)
-    kernel(f"{name}.kernel", block.kernel)
-    number(f"{name}.expansion", block.expansion, 0.01)
-    require(block.present is True, f"{name}.present", block.present, "true")
+    _whole(f"{name}.channels", block.channels, 1)
+    _whole(f"{name}.stride", block.stride, 1)
+    _whole(f"{name}.groups", block.groups, 1)
+    _member(f"{name}.op", block.op, OPS)
+    _member(f"{name}.activation", block.activation, ACTIVATIONS)
+    _flag(f"{name}.squeeze_excite", block.squeeze_excite)
+    _kernel(f"{name}.kernel", block.kernel)
+    _number(f"{name}.expansion", block.expansion, 0.01)
+    _require(block.present is True, f"{name}.present", block.present, "true")
     mid = divisible(channels * block.expansion, architecture.divisor)
     for width in (channels, mid, block.channels):
-      require(
+      _require(
         width % block.groups == 0,
         f"{name}.groups",
         block.groups,
         f"a divisor of the widths {channels}, {mid} and {block.channels}",
       )
     if block.padding is not None:
-      whole(f"{name}.padding", block.padding, 0)
+      _whole(f"{name}.padding", block.padding, 0)
     size = out_size(size, block.kernel, block.stride, block.padding)
-    require(size >= 1, name, size, "at least one pixel left of the image")
+    _require(size >= 1, name, size, "at least one pixel left of the image")
     channels = block.channels
+
+
+def _require(holds: bool, where: str, value: Any, legal: str) -> None:
+  if not holds:
+    raise ValueError(f"{where} is {shown(value)}; legal: {legal}")
+
+
+def _most(where: str) -> int:
+  return LIMITS.get(where.rpartition(".")[2], LARGEST)
+
+
+def _whole(where: str, value: Any, low: int) -> None:
+  _require(
+    isinstance(value, int)
+    and not isinstance(value, bool)
+    and low <= value <= _most(where),
+    where,
+    value,
+    f"an integer from {low} to {_most(where)}",
+  )
+
+
+def _number(where: str, value: Any, low: float) -> None:
+  _require(
+    isinstance(value, (int, float))
+    and not isinstance(value, bool)
+    and low <= value <= _most(where),
+    where,
+    value,
+    f"a number from {low} to {_most(where)}",
+  )
+
+
+def _flag(where: str, value: Any) -> None:
+  _require(isinstance(value, bool), where, value, "true or false")
+
+
+def _member(where: str, value: Any, legal: tuple[str, ...]) -> None:
+  _require(
+    isinstance(value, str) and value in legal, where, value, ", ".join(legal)
+  )
+
+
+def _kernel(where: str, value: Any) -> None:
+  _whole(where, value, 1)
+  _require(value % 2 == 1, where, value, "an odd integer")
