@@ -20,8 +20,8 @@ The names in `__all__` of every room are compared, too: none may vanish. With
 `--programs` the compile and step times of three programs are printed, which
 mean something on a quiet machine alone.
 
-`--jobs` are jobs or runs; what they read of other runs runs as well. The exit
-code is 1 where anything differs. All jobs take four CPU-minutes in each tree,
+`--jobs` are jobs or runs, or `none`; what they read of other runs runs as well.
+The exit code is 1 where anything differs. All jobs take four CPU-minutes in each tree,
 ten where nothing is compiled yet.
 """
 
@@ -87,7 +87,9 @@ def main(arguments: list[str] | None = None) -> int:
   parser.add_argument("--keep", type=Path, help="folder for what the runs left")
   options = parser.parse_args(arguments)
   try:
-    names = jobs.chosen(name for name in options.jobs.split(",") if name)
+    names = []
+    if options.jobs != "none":
+      names = jobs.chosen(name for name in options.jobs.split(",") if name)
   except ValueError as error:
     parser.error(str(error))
   # So that the worktree is removed then as well.
@@ -97,8 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
     base = stack.enter_context(worktree(options.base, Path(temporary)))
     folder = options.keep.absolute() if options.keep else Path(temporary)
     equal = compare_names(base)
-    jobs.write_inputs(folder / "inputs")
-    equal = compare_jobs(base, folder, names) and equal
+    if names:
+      jobs.write_inputs(folder / "inputs")
+      equal = compare_jobs(base, folder, names) and equal
     if options.programs:
       times = programs.measure((base, ROOT), _call, folder, options.rounds)
       print("\n".join(programs.table(times)), flush=True)
