@@ -21,8 +21,8 @@ The names in `__all__` of every room are compared, too: none may vanish. With
 mean something on a quiet machine alone.
 
 `--jobs` are jobs or runs, or `none`; what they read of other runs runs as well.
-The exit code is 1 where anything differs. All jobs take four CPU-minutes in each tree,
-ten where nothing is compiled yet.
+All jobs take four CPU-minutes in each tree, ten where nothing is compiled yet.
+The exit code is 1 where anything differs.
 """
 
 from __future__ import annotations
