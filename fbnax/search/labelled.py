@@ -2,11 +2,11 @@
 
 Three formats:
 
-* CSV with a header: a column for every decision of the space, by its name, with
-  values as they are printed (`stage1.depth`, `stage1.layer0.kernel`, …; a
-  decision with one value may be left out), and columns of numbers. A decision
-  that changes nothing, such as the kernel of a layer that is not there, may be
-  empty.
+* CSV with a header, its cells parted by commas, semicolons or tabs: a column
+  for every decision of the space, by its name, with values as they are printed
+  (`stage1.depth`, `stage1.layer0.kernel`, …; a decision with one value may be
+  left out), and columns of numbers. A decision that changes nothing, such as
+  the kernel of a layer that is not there, may be empty.
 * JSON: a list of objects with an `architecture`, as `to_json` of its kind
   (`Architecture`, `UNet`, …) has it, or decisions as in the CSV, and numbers.
 * published .npz files: those of Once-for-All networks (`PUBLISHED`), and HELP's

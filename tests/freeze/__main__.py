@@ -11,16 +11,18 @@ took, and whether `result.json` and `report.html` are equal.
 
 What a run measures is left out (`tests.freeze.comparing`): the keys `seconds`
 and `times` of a result, in a report the durations and the chart of them. Of the
-job `export` its `latency` is left out as well; of the job `profile`, which
-measures all that it tells, the keys and the report's sections are compared.
-Everything else must be the same to the bit; the first 20 differences are told.
+job `export` its `latency` and the `bytes` of its program, which names source
+files, are left out as well; of the job `profile`, which measures all that it
+tells, the keys and the report's sections are compared. Everything else must be
+the same to the bit; the first 20 differences are told.
 
 The names in `__all__` of every room are compared, too: none may vanish. With
 `--programs` the compile and step times of three programs are printed, which
 mean something on a quiet machine alone.
 
-`--jobs` are jobs or runs; what they read of other runs runs as well. The exit
-code is 1 where anything differs. All jobs take some ten CPU-minutes.
+`--jobs` are jobs or runs, or `none`; what they read of other runs runs as well.
+All jobs take four CPU-minutes in each tree, ten where nothing is compiled yet.
+The exit code is 1 where anything differs.
 """
 
 from __future__ import annotations
@@ -85,7 +87,9 @@ def main(arguments: list[str] | None = None) -> int:
   parser.add_argument("--keep", type=Path, help="folder for what the runs left")
   options = parser.parse_args(arguments)
   try:
-    names = jobs.chosen(name for name in options.jobs.split(",") if name)
+    names = []
+    if options.jobs != "none":
+      names = jobs.chosen(name for name in options.jobs.split(",") if name)
   except ValueError as error:
     parser.error(str(error))
   # So that the worktree is removed then as well.
@@ -95,8 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
     base = stack.enter_context(worktree(options.base, Path(temporary)))
     folder = options.keep.absolute() if options.keep else Path(temporary)
     equal = compare_names(base)
-    jobs.write_inputs(folder / "inputs")
-    equal = compare_jobs(base, folder, names) and equal
+    if names:
+      jobs.write_inputs(folder / "inputs")
+      equal = compare_jobs(base, folder, names) and equal
     if options.programs:
       times = programs.measure((base, ROOT), _call, folder, options.rounds)
       print("\n".join(programs.table(times)), flush=True)

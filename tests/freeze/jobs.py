@@ -48,8 +48,9 @@ class Run:
     config: file of `configs/`, with a preset after a colon.
     values: `key=value` of the config.
     after: the run whose products it reads.
-    measured: keys of its result that hold measured times, besides those that
-      every result has; of `("*",)` only the structure is compared.
+    measured: keys of its result that hold what was measured, or depends on
+      where the tree is, besides those that every result has; of `("*",)` only
+      the structure is compared.
   """
 
   job: str
@@ -97,7 +98,8 @@ RUNS = {
     "export",
     ("model={runs}/train/members/tiny", "platforms=('cpu',)", "repeats=2"),
     "train",
-    ("latency",),
+    # The program names the files that it was traced from.
+    ("latency", "bytes"),
   ),
   "nars": Run(
     "nars",
@@ -322,7 +324,7 @@ def write_inputs(folder: Path) -> None:
   tiny = space.architecture(np.zeros(len(space.decisions), int))
   (folder / "tiny.json").write_text(tiny.to_json())
   document = json.loads(tiny.to_json())
-  document["input_channels"] = 3
+  document["input_channels"], document["stem"]["bias"] = 3, False
   colour = spaces.Architecture.from_json(json.dumps(document))
   (folder / "colour.json").write_text(colour.to_json())
   module = models.Network(colour, 7)

@@ -68,7 +68,7 @@ class Layout:
     self.must_refuse = False
     self.notes = []
     self.folders = []  # Of classes, as bytes.
-    self.parents = []  # Of these.
+    self.parents = {}  # Of these: the parts that lie there.
     self.greys = itertools.count(1)
 
   def __repr__(self):
@@ -120,7 +120,7 @@ def draw(random):
   names = random.sample(CLASSES, random.randint(2, 4))
   kind = random.choice(("flat", "split", "split", "both", "no train"))
   if kind == "flat":
-    layout.parents = [b""]
+    layout.parents = {b"": "all"}
     for name in names:
       layout.add_class(random, "all", b"", _form(random, name), 4)
   else:
@@ -131,25 +131,25 @@ def draw(random):
     if kind == "no train":
       parents = [tests[0], random.choice(("test1", "images", "val"))]
       layout.refuse()
-    layout.parents = [os.fsencode(parent) for parent in dict.fromkeys(parents)]
-    for index, parent in enumerate(layout.parents):
-      part = "train" if index == 0 else "test"
-      # Of two sets to test on, it is the one that is called so, or none.
-      if len(layout.parents) == 3 and index:
-        layout.doubt()
-        called = [p.lower() == b"test" for p in layout.parents[1:]]
-        part = "test" if called[index - 1] else f"unused{index}"
+    folders = [os.fsencode(parent) for parent in dict.fromkeys(parents)]
+    layout.parents = {folder: "test" for folder in folders}
+    layout.parents[folders[0]] = "train"
+    if len(folders) == 3:
+      # Of two sets to test on, it is the one that is called so, or either.
+      layout.doubt()
+      for folder in folders[1:]:
+        if folder.lower() != b"test":
+          layout.parents[folder] = f"unused {folder}"
+    for parent, part in layout.parents.items():
       for name in names:
         # Decomposed in one split alone, it may be refused, with the reason.
         form = _form(random, name)
         if form != name:
           layout.doubt()
         layout.add_class(random, part, parent, form, 2)
-    if "train" not in [os.fsdecode(p).lower() for p in layout.parents]:
-      layout.notes.append("no train")
-    elif b"train" not in layout.parents:
+    if b"train" not in folders:
       layout.doubt()
-    if not any(p in (b"test", b"val", b"validation") for p in layout.parents):
+    if not any(p in (b"test", b"val", b"validation") for p in folders):
       layout.doubt()
   layout.notes.append(kind)
   for _ in range(random.choice((0, 1, 1, 2))):
@@ -195,7 +195,7 @@ def outward_link(random, layout):
     _put(random, layout, b"out.png", ("link", b"OUTSIDE/o0.png"))
     layout.notes.append("image outside")
   else:
-    parent = random.choice(layout.parents)
+    parent = random.choice(list(layout.parents))
     layout.files[_joined(parent, b"outer")] = ("link", b"OUTSIDE")
     layout.notes.append("class outside")
   layout.doubt()
@@ -233,30 +233,34 @@ def no_image(random, layout):
 
 
 def stray_image(random, layout):
-  parent = random.choice(layout.parents)
+  parent, part = random.choice(list(layout.parents.items()))
   layout.files[_joined(parent, b"stray.png")] = picture(0)
-  layout.refuse()
+  if part.startswith("unused"):
+    layout.doubt()
+  else:
+    layout.refuse()
 
 
 def stray_text(random, layout):
-  parent = random.choice(layout.parents)
+  parent = random.choice(list(layout.parents))
   layout.files[_joined(parent, b"README.txt")] = b"of 2021"
   layout.doubt()
 
 
 def empty_class(random, layout):
-  layout.files[_joined(layout.parents[0], b"nothing")] = None
+  layout.files[_joined(next(iter(layout.parents)), b"nothing")] = None
   layout.refuse()
 
 
 def class_of_the_test_set(random, layout):
-  if len(layout.parents) == 2:
-    layout.add_class(random, "test", layout.parents[1], "other", 2)
-    layout.refuse()
+  for parent, part in layout.parents.items():
+    if part == "test":
+      layout.add_class(random, "test", parent, "other", 2)
+      layout.refuse()
 
 
 def name_not_utf8(random, layout):
-  parent = layout.parents[0]
+  parent = next(iter(layout.parents))
   folder = _joined(parent, random.choice((b"caf\xe9", b"\xff\xfe", b"\x83V")))
   for index in range(4):
     layout.files[_joined(folder, b"%d.png" % index)] = picture(0)
@@ -267,15 +271,14 @@ def same_name_twice(random, layout):
   """Two folders whose names look the same."""
   for form in ("NFC", "NFD"):
     name = unicodedata.normalize(form, "été")
-    layout.add_class(random, "double", layout.parents[0], name, 4)
+    layout.add_class(random, "double", next(iter(layout.parents)), name, 4)
   layout.refuse()
 
 
 def hidden_signs(random, layout):
   """A class whose name a terminal would act on."""
   name = random.choice(("a\nb", "\x1b[31mred", "a\u202eb", "a\x07", "x\r"))
-  for part, parent in zip(("train", "test"), layout.parents, strict=False):
-    part = "all" if "flat" in layout.notes else part
+  for parent, part in layout.parents.items():
     layout.add_class(random, part, parent, name, 4)
   layout.doubt()
 
