@@ -138,7 +138,12 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
         f"{path} is cut off: {escaped(name)} ends at byte {stop} of the arrays,"
         f" of which {len(data)} are there"
       )
-    found[name] = np.frombuffer(data[start:stop], dtype).reshape(shape)
+    try:
+      found[name] = np.frombuffer(data[start:stop], dtype).reshape(shape)
+    except ValueError as error:  # Too many axes, or too long ones beside a 0.
+      raise ValueError(
+        f"{path} is damaged: {escaped(name)}: {error}"
+      ) from error
     end = stop
   if end != len(data):
     raise ValueError(

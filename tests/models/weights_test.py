@@ -525,6 +525,8 @@ def test_other_wrong_files(tmp_path):
     {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]},
     {"dtype": "F32", "shape": [10**40], "data_offsets": [0, 4]},
     {"dtype": "F32", "shape": 1, "data_offsets": [0, 4]},
+    {"dtype": "F32", "shape": [1] * 70, "data_offsets": [0, 4]},
+    {"dtype": "F32", "shape": [2**62, 0], "data_offsets": [0, 0]},
     {"dtype": "F32", "shape": [1]},
     [],
     None,
