@@ -25,7 +25,10 @@ _VALIDATION = ("validation", "val", "valid", "dev", "eval", "evaluation")
 _KINDS = "|".join(f"({'|'.join(n)})" for n in (_TRAIN, _TEST, _VALIDATION))
 _SPLIT = re.compile(rf"(?:{_KINDS})[ _-]?(?:\d*|set|data|images)")
 _SYSTEM = (
+  "#recycle",
+  "#snapshot",
   "$recycle.bin",
+  "@__thumb",
   "@eadir",
   "__macosx",
   "desktop.ini",
@@ -33,8 +36,12 @@ _SYSTEM = (
   "ehthumbs_vista.db",
   "icon\r",
   "lost+found",
+  "network trash folder",
+  "picasa.ini",
   "system volume information",
+  "temporary items",
   "thumbs.db",
+  "zbthumbnail.info",
 )
 # Streams of Windows' files, as Linux shows them.
 _STREAMS = (":zone.identifier", ":encryptable")

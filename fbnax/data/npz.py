@@ -15,7 +15,7 @@ import numpy as np
 from fbnax.base import text
 from fbnax.base.arrays import Arrays, ObjectsError, open_npz
 from fbnax.data.assembling import Request, assemble
-from fbnax.data.checking import check_labels
+from fbnax.data.checking import check_labels, check_names
 from fbnax.data.dataset import Dataset, Split
 
 _REQUIRED = ("train_x", "train_y")
@@ -44,6 +44,7 @@ def load_npz(request: Request) -> Dataset:
       f" that of train_x, {list(train.images.shape[1:])}"
     )
   class_names = _class_names(path, arrays, train)
+  check_names(class_names, str(path))
   check_labels(train.labels, len(class_names), f"{path}: train_y")
   if test is not None:
     check_labels(test.labels, len(class_names), f"{path}: test_y")
@@ -98,14 +99,13 @@ def _split(
       f"{path}: {y_key}: {len(labels)} labels; legal: {len(images)}, one for"
       f" each image of {x_key}"
     )
-  # Clipping keeps a wrapped-around label from passing for a legal one.
-  limits = np.iinfo(np.int32)
-  clipped = np.clip(
-    labels,
-    max(limits.min, np.iinfo(labels.dtype).min),
-    min(limits.max, np.iinfo(labels.dtype).max),
-  )
-  return Split(images, clipped.astype(np.int32))
+  # In 32 bits 2**32 would pass for 0.
+  limits, ends = np.iinfo(np.int32), (int(labels.min()), int(labels.max()))
+  if wide := [end for end in ends if not limits.min <= end <= limits.max]:
+    raise ValueError(
+      f"{path}: {y_key}: found {wide[0]}; legal: 0 to K - 1, of K classes"
+    )
+  return Split(images, labels.astype(np.int32))
 
 
 def _images(name: str, images: np.ndarray) -> np.ndarray:

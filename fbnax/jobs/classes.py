@@ -21,7 +21,8 @@ def check(named: str, saved: SavedModel, dataset: Dataset) -> None:
   """Refuses data of other classes or image channels than a model's.
 
   Where one of both knows its classes by their numbers alone, it is their count
-  that must be the same.
+  that must be the same. (Folders called by numbers come as 0, 1, 10, 2: those
+  are the same names in another order.)
 
   Args:
     named: the model, as an error calls it.
@@ -35,7 +36,8 @@ def check(named: str, saved: SavedModel, dataset: Dataset) -> None:
   theirs = [normalized(str(name)) for name in dataset.class_names]
   channels = saved.module.architecture.input_channels
   same = (len(ours), channels) == (len(theirs), dataset.channels)
-  if same and (ours == theirs or saved.numbered or dataset.numbered):
+  numbered = saved.numbered or dataset.numbered
+  if same and (ours == theirs or (numbered and {*ours} != {*theirs})):
     return
   raise ValueError(
     f"{named} is for the classes {_shown(ours)}: {len(ours)} classes and "

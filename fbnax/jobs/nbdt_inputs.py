@@ -232,15 +232,28 @@ def named(words: str, names: Sequence[str], key: str) -> tuple[str, ...]:
     raise ValueError(f"{where} has {len(found)} names; {legal}")
   if "" in found:
     raise ValueError(f"{where}: name {found.index('') + 1} is empty; {legal}")
+  check_forms(found, where)
+  return tuple(found)
+
+
+def check_forms(names: Sequence[str], where: str) -> None:
+  """Refuses names that look the same and are not.
+
+  Args:
+    names: of classes.
+    where: for the message.
+
+  Raises:
+    ValueError: two are one name in two Unicode forms.
+  """
   forms: dict[str, str] = {}
-  for name in found:
+  for name in names:
     first = forms.setdefault(normalized(name), name)
     if first != name:
       raise ValueError(
         f"{where} has {first!a} and {name!a}, which are the same to "
         "the eye; legal: names that differ after Unicode normalisation"
       )
-  return tuple(found)
 
 
 def supervised(

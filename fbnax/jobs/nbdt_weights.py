@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.base import text
 from fbnax.base.arrays import check_finite, open_npz, read_array
 from fbnax.jobs import nbdt_inputs
 from fbnax.models import safetensors
@@ -158,7 +159,7 @@ def _numbers(array: np.ndarray, where: str) -> np.ndarray:
 
 
 def _names(
-  text: str,
+  words: str,
   arrays: Mapping[str, np.ndarray],
   outputs: Mapping[str, np.ndarray],
   classes: int,
@@ -166,13 +167,24 @@ def _names(
   names: tuple[str, ...] = tuple(str(k) for k in range(classes))
   found = outputs.get("class_names", arrays.get("class_names"))
   if found is not None:
-    if found.dtype.kind != "U" or found.shape != (classes,):
+    if found.dtype.kind not in "SU" or found.shape != (classes,):
       raise ValueError(
         f"class_names is {found.dtype}{list(found.shape)}; legal: {classes} "
         f"strings, one for each row of the weights"
       )
-    names = tuple(map(str, found))
-  return nbdt_inputs.named(text, names, "config.class_names")
+    names = tuple(_name(i, name) for i, name in enumerate(found))
+    nbdt_inputs.check_forms(names, "class_names")
+  return nbdt_inputs.named(words, names, "config.class_names")
+
+
+def _name(index: int, name: str | bytes) -> str:
+  where = f"class_names[{index}]"
+  if isinstance(name, str):
+    name = name.encode("utf-8", "surrogatepass")
+  decoded = text.decode(name, where)
+  if not decoded.strip():
+    raise ValueError(f"{where} is {decoded!r}; legal: a name that is not blank")
+  return decoded
 
 
 def _logits(logits: np.ndarray, classes: int) -> np.ndarray:

@@ -72,8 +72,9 @@ def predict(
   crop, side = given.get("crop_ratio", 1.0), given["resolution"]
   names = saved.card["class_names"]
   hierarchy = _hierarchy(Path(model), names)
-  bits = saved.bits or decoding.DEEPEST
-  prepared = [_prepare(Path(p), channels, side, crop, bits) for p in paths]
+  prepared = [
+    _prepare(Path(p), channels, side, crop, saved.bits) for p in paths
+  ]
   settings = saved.settings()
   apply = jax.jit(
     lambda x: saved.module.apply(
@@ -131,10 +132,15 @@ def _hierarchy(model: Path, names: Sequence[str]) -> nbdt.Hierarchy | None:
 
 
 def _prepare(
-  path: Path, channels: int, side: int, crop: float, bits: int
+  path: Path, channels: int, side: int, crop: float, known_bits: int | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """The image as the model sees it, and what was done to it."""
+  bits = known_bits or decoding.DEEPEST
   image = decoding.decode(path, channels, str(path), bits)
+  if known_bits is None and not image[..., :3].any():
+    # 8 bits in two bytes, as many programs write them, would stay black.
+    bits = 8 if decoding.largest_value(path) else bits
+    image = decoding.decode(path, channels, str(path), bits)
   notes = [*_conversions(path, channels, bits)]
   height, width = image.shape[:2]
   if crop == 1.0 and height != width:

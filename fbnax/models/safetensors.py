@@ -100,7 +100,7 @@ def _joined(path: Path) -> dict[str, np.ndarray]:
   parts = {}
   for file in dict.fromkeys(places.values()):
     if not path.with_name(file).exists():
-      raise ValueError(f"{path}: the part {file} is missing")
+      raise ValueError(f"{path}: the part {escaped(file)} is missing")
     parts[file] = _read_file(path.with_name(file))
   listed = {(file, name) for name, file in places.items()}
   there = {(file, name) for file, arrays in parts.items() for name in arrays}
@@ -109,9 +109,9 @@ def _joined(path: Path) -> dict[str, np.ndarray]:
     (there - listed, "is in {}, where the index does not have it"),
   ):
     if pairs:
-      file, name = min(pairs)
+      file, name = map(escaped, min(pairs))
       more = f" ({len(pairs):,} such arrays)" if len(pairs) > 1 else ""
-      raise ValueError(f"{path}: {escaped(name)} {what.format(file)}{more}")
+      raise ValueError(f"{path}: {name} {what.format(file)}{more}")
   return {name: parts[file][name] for name, file in places.items()}
 
 
@@ -130,15 +130,20 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
     stop = start + dtype.itemsize * math.prod(shape)
     if start != end or entry["data_offsets"][1] != stop:
       raise ValueError(
-        f"{path} is damaged: {name} lies at {entry['data_offsets']}, where"
-        f" {dtype.name} of shape {list(shape)} would lie at {[end, stop]}"
+        f"{path} is damaged: {escaped(name)} lies at {entry['data_offsets']},"
+        f" where {dtype.name} of shape {list(shape)} would lie at {[end, stop]}"
       )
     if stop > len(data):
       raise ValueError(
-        f"{path} is cut off: {name} ends at byte {stop} of the arrays, of which"
-        f" {len(data)} are there"
+        f"{path} is cut off: {escaped(name)} ends at byte {stop} of the arrays,"
+        f" of which {len(data)} are there"
       )
-    found[name] = np.frombuffer(data[start:stop], dtype).reshape(shape)
+    try:
+      found[name] = np.frombuffer(data[start:stop], dtype).reshape(shape)
+    except ValueError as error:  # Too many axes, or too long ones beside a 0.
+      raise ValueError(
+        f"{path} is damaged: {escaped(name)}: {error}"
+      ) from error
     end = stop
   if end != len(data):
     raise ValueError(
@@ -213,7 +218,10 @@ def _start(path: Path, name: str, entry: Any) -> int:
   shape: Any = found.get("shape")
   places: Any = found.get("data_offsets")
   if not (_counts(shape) and _counts(places) and len(places) == 2):
-    raise ValueError(f"{path} is damaged: the header has {entry!r} of {name}")
+    raise ValueError(
+      f"{path} is damaged: the header has {json_values.shown(entry)} of"
+      f" {escaped(name)}"
+    )
   return places[0]
 
 
@@ -230,7 +238,7 @@ def _described(
   kind = entry.get("dtype")
   if not isinstance(kind, str) or kind not in DTYPES:
     raise ValueError(
-      f"{path}: {name} is of type {kind!r}; legal: {', '.join(DTYPES)}"
+      f"{path}: {escaped(name)} is of type {kind!r}; legal: {', '.join(DTYPES)}"
     )
   dtype = np.dtype(DTYPES[kind])
   return (

@@ -63,7 +63,7 @@ class Comparison(NamedTuple):
     """All that does not fit, a line for each array."""
     return [
       *(f"missing: {name}" for name in self.missing),
-      *(f"unused: {name}" for name in self.unused),
+      *(f"unused: {escaped(name)}" for name in self.unused),
       *(
         f"shape of {name}: {list(found)} in the file, {list(wanted)} needed"
         for name, (found, wanted) in self.misfits.items()
@@ -329,7 +329,7 @@ def _layout(path: str | Path, arrays: Mapping[str, np.ndarray]) -> str:
   for copy in weight_names.prefixes(arrays) if layout is None else ():
     layout = weight_names.layout_of([n.removeprefix(copy) for n in arrays])
   if layout is None:
-    first = ", ".join(list(arrays)[:3]) or "nothing"
+    first = escaped(", ".join(list(arrays)[:3])) or "nothing"
     raise ValueError(
       f"{path} has no weights of a known layout: its {len(arrays)} arrays begin"
       f" with {first}; legal: a state dict of timm ('conv_stem.weight', …) or"

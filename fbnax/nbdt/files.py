@@ -4,7 +4,8 @@ An object with `nodes`, each with an `id` (a WordNet id, or a made-up one) and
 perhaps a `label`, and `links` or `edges`, each with `source` and `target`, the
 parent and the child. What is written here says in `graph.wnids` in which order
 the classes are; published files do not. Where ids or labels of the leaves are
-the names of the data's classes, these are known by them.
+the names of the data's classes, these are known by them, whatever the letter
+case, and whether spaces or underscores part the words.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from fbnax.base import json_values, text
@@ -109,14 +110,19 @@ def write(path: Pathlike, tree: NodeLink) -> None:
   write_atomically(path, json.dumps(graph))
 
 
-def class_ids(wnids: Sequence[str] | Pathlike) -> list[str]:
+def class_ids(
+  wnids: Sequence[str] | Pathlike, where: str = "wnids"
+) -> list[str]:
   """Ids of the classes, from a list or a file with one on each line.
+
+  Args:
+    wnids: the list, or the file's path.
+    where: what an error calls the list.
 
   Raises:
     ValueError: no such file, no text in UTF-8, an empty one, or an id repeats.
     OSError: the file cannot be read.
   """
-  where = "wnids"
   if isinstance(wnids, (str, os.PathLike)):
     where = f"wnids: {wnids}"
     try:
@@ -189,16 +195,15 @@ def _class_order(
   leaves: list[str],
   below: dict[str, list[str]],
 ) -> list[str]:
+  where = "wnids"
   if wnids is None:
-    wnids = _own_order(graph)
+    wnids, where = _own_order(graph), f"{path}: graph.wnids"
     if wnids is None:
       return leaves
     # A string would be taken for the path of another file.
     if not isinstance(wnids, list) or not all(map(_is_id, wnids)):
-      raise ValueError(
-        f"{path}: graph.wnids is {wnids!r:.60}; legal: a list of ids"
-      )
-  order = class_ids(wnids)
+      raise ValueError(f"{where} is {wnids!r:.60}; legal: a list of ids")
+  order = class_ids(wnids, where)
   inner = [node for node in order if node in below]
   if inner:
     raise ValueError(
@@ -242,9 +247,10 @@ def _named_order(
   Raises:
     ValueError: the leaves are other classes, or nothing gives their order.
   """
+  name_of = _recognizer(names)
   texts = {
-    "ids": [normalized(node) for node in order],
-    "labels": [normalized(labels[node]) for node in order],
+    "ids": [name_of(node) for node in order],
+    "labels": [name_of(labels[node]) for node in order],
   }
   if len(order) != len(names):
     raise ValueError(
@@ -259,7 +265,7 @@ def _named_order(
   if full and len(set(names)) == len(names):
     place = {text: i for i, text in enumerate(texts[full[0]])}
     found = [order[place[name]] for name in names]
-    _check_both(path, found, labels, names, len(full) == 2)
+    _check_both(path, found, labels, names, name_of, len(full) == 2)
     if asked and found != order:
       i = next(i for i, node in enumerate(order) if node != found[i])
       raise ValueError(
@@ -283,11 +289,28 @@ def _named_order(
   return order
 
 
+def _recognizer(names: Sequence[str]) -> Callable[[str], str]:
+  """Finds the class that words mean: its name, else the words themselves.
+
+  Letter case, and what parts words, do not count, unless the names of two
+  classes differ in nothing else.
+  """
+
+  def plain(words: str) -> str:
+    return " ".join(normalized(words).casefold().replace("_", " ").split())
+
+  known = {plain(name): name for name in names}
+  if len(known) < len(names):
+    return normalized
+  return lambda words: known.get(plain(words), normalized(words))
+
+
 def _check_both(
   path: Pathlike,
   order: list[str],
   labels: dict[str, str],
   names: list[str],
+  name_of: Callable[[str], str],
   full: bool,
 ) -> None:
   """Refuses leaves that are one class by their id and another by their label.
@@ -296,7 +319,7 @@ def _check_both(
   """
   place = {name: i for i, name in enumerate(names)}
   for i, node in enumerate(order):
-    for name in (normalized(node), normalized(labels[node])):
+    for name in (name_of(node), name_of(labels[node])):
       if place.get(name, i) != i and (full or not name.isdecimal()):
         raise ValueError(
           f"{path}: the leaf {node!r} has the label {labels[node]!r}, and both "

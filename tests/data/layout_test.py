@@ -156,7 +156,8 @@ def test_what_systems_and_archives_leave_is_passed_over(tmp_path):
   left = (
     *("Thumbs.db", "ehthumbs.db", "DESKTOP.INI", ".DS_Store", "._1.png"),
     *("Icon\r", "1.png:Zone.Identifier", "@eaDir/1.png/SYNOPHOTO_THUMB.jpg"),
-    *("$RECYCLE.BIN/a.png", ".ipynb_checkpoints/1.png"),
+    *("$RECYCLE.BIN/a.png", ".ipynb_checkpoints/1.png", "#recycle/1.png"),
+    *("Picasa.ini", "ZbThumbnail.info", "@__thumb/default1.png"),
   )
   for folder in ("", "a/", "b/"):
     place(tmp_path, *(folder + name for name in left))

@@ -224,6 +224,7 @@ def run(tree: Path, flags: list[str], workdir: Path) -> Left:
 
 
 def _call(tree: Path, arguments: list[str]) -> None:
+  print(f"{'now' if tree == ROOT else 'base'}: {arguments[0]}", flush=True)
   done = _python(tree, ["-m", *arguments])
   if done.returncode:
     raise RuntimeError(f"{arguments} failed in {tree}:\n{done.stderr[-2000:]}")

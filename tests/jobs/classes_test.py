@@ -71,6 +71,17 @@ def test_the_same_classes(model, dataset):
     (saved(CAR), images(NUMBERS), "other classes, the first at class 0"),
     (saved(NUMBERS), images(CAR), "other classes, the first at class 0"),
     (saved(CAR), images(NUMBERS[:3], numbered=True), "4 classes and .* 3 clas"),
+    # Folders called by numbers are sorted as words; an npz counts.
+    (
+      saved(["0", "1", "10", "2"]),
+      images(["0", "1", "2", "10"], numbered=True),
+      "another order, the first at class 2: '10' and '2'",
+    ),
+    (
+      saved(NUMBERS, numbered_classes=True),
+      images(NUMBERS[::-1]),
+      "the same in another order",
+    ),
     (saved(CAR), images(CAR, channels=1), "and 3 channels; .* and 1 channels"),
     (saved(CAR), images(CAR[:3]), "4 classes and 3 channels; .* 3 classes"),
     (saved(["\x1b[2J", "b"]), images(["a", "b"]), r"'\\x1b\[2J', 'b'"),

@@ -49,6 +49,16 @@ def test_all_in_one_file(tmp_path):
   assert found.class_names == ("a", "b", "c", "<d>")
 
 
+def test_names_in_bytes_may_repeat(tmp_path):
+  names = np.asarray(["crane", "k\xfche", "crane", "d"])
+  path = saved(
+    tmp_path / "all.npz",
+    weights=WEIGHTS,
+    class_names=np.char.encode(names, "utf-8"),
+  )
+  assert read(path).class_names == tuple(names.tolist())
+
+
 def test_weights_and_logits_apart(tmp_path):
   np.save(tmp_path / "w.npy", WEIGHTS)
   np.save(tmp_path / "z.npy", LOGITS)
@@ -166,6 +176,29 @@ def test_numbers_that_are_none(tmp_path, arrays, key, message):
       {"weights": WEIGHTS, "class_names": np.asarray(["a"])},
       "",
       "legal: 4 strings",
+    ),
+    (
+      {"weights": WEIGHTS, "class_names": np.asarray(["a", " ", "c", "d"])},
+      "",
+      r"class_names\[1\] is ' '; legal: a name that is not blank",
+    ),
+    (
+      {"weights": WEIGHTS, "class_names": np.asarray([*"abc", "\ud800"])},
+      "",
+      r"class_names\[3\] is not UTF-8",
+    ),
+    (
+      {"weights": WEIGHTS, "class_names": np.array([b"a", b"\xe9"] * 2)},
+      "",
+      r"class_names\[1\] is not UTF-8: byte 0xe9",
+    ),
+    (
+      {
+        "weights": WEIGHTS,
+        "class_names": np.asarray(["e\u0301", "\xe9", "c", "d"]),
+      },
+      "",
+      "class_names has .* the same to the eye",
     ),
   ],
 )

@@ -84,6 +84,13 @@ def _rotated(path):
       (127, 127, 127),
       "16 bits cut to 8",
     ),
+    # Eight bits in two bytes, which would be black.
+    (
+      "a.png",
+      lambda p: Image.fromarray(np.full((8, 8), 200, np.uint16)).save(p),
+      (200, 200, 200),
+      "16 bits: 0 to 255 became 0 to 255, as in training",
+    ),
     (
       "a.tif",
       lambda p: Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(p),

@@ -427,6 +427,7 @@ def test_a_file_in_parts(whole, tmp_path):
       "conv_stem.weight is not in model-00002-of",
     ),
     ({"conv_stem.weight": "model.safetensors.index.json"}, "no safetensors"),
+    ({"conv_stem.weight": "a\nb"}, r"the part a\\nb is missing"),
   ],
 )
 def test_an_index_that_leads_elsewhere(whole, tmp_path, change, message):
@@ -434,6 +435,13 @@ def test_an_index_that_leads_elsewhere(whole, tmp_path, change, message):
   index.write_text(json.dumps({"weight_map": places | change}))
   with pytest.raises(ValueError, match=message):
     models.load_weights(index, COLOUR)
+
+
+def test_names_that_would_break_a_line(whole, tmp_path):
+  path = tmp_path / "weights.safetensors"
+  safetensors.write(path, whole[1] | {"a\nmissing: b": np.zeros(1, "f4")})
+  with pytest.raises(ValueError, match=r"1 do not fit:\n  unused: a\\nmiss"):
+    models.load_weights(path, COLOUR)
 
 
 @pytest.mark.parametrize(
@@ -517,6 +525,8 @@ def test_other_wrong_files(tmp_path):
     {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]},
     {"dtype": "F32", "shape": [10**40], "data_offsets": [0, 4]},
     {"dtype": "F32", "shape": 1, "data_offsets": [0, 4]},
+    {"dtype": "F32", "shape": [1] * 70, "data_offsets": [0, 4]},
+    {"dtype": "F32", "shape": [2**62, 0], "data_offsets": [0, 0]},
     {"dtype": "F32", "shape": [1]},
     [],
     None,

@@ -191,6 +191,11 @@ def test_unnamed_hierarchies_are_saved_with_made_up_ids(tmp_path):
     ({"nodes": [{"id": True}]}, None, r"nodes\[0\] is .*'id'"),
     # Of a file that names a file, as a path would be.
     (graph(TREE) | {"graph": {"wnids": "ids.txt"}}, None, "legal: a list of"),
+    (
+      graph(TREE) | {"graph": {"wnids": ["a", "b", "b"]}},
+      None,
+      "tree.json: graph.wnids repeats 'b'",
+    ),
     (graph(TREE) | {"graph": {"wnids": 3}}, None, "graph.wnids is 3; legal"),
   ],
 )
@@ -265,6 +270,32 @@ def test_names_are_compared_as_they_look(tmp_path):
   assert found.ids[:4] == ids
 
 
+SPELT = ("Cat", "DOG ", "container ship", "fire_truck")
+
+
+@pytest.mark.parametrize(
+  "content",
+  [
+    {"ids": SPELT},
+    # An order that contradicts the labels does not hold.
+    {"ids": N_IDS, "labels": SPELT, "graph": {"wnids": list(N_IDS[::-1])}},
+  ],
+)
+def test_names_are_compared_without_case_and_underscores(tmp_path, content):
+  names = ("cat", "dog", "Container_Ship", "fire truck")
+  found = nbdt.Hierarchy.load(animals(tmp_path, **content), class_names=names)
+  assert found.ids[:4] == content["ids"]
+
+
+def test_classes_that_differ_in_case_alone(tmp_path):
+  names = ("polish", "Polish", "ship", "truck")
+  path = animals(tmp_path, names)
+  assert nbdt.Hierarchy.load(path, class_names=names).ids[:4] == names
+  with pytest.raises(ValueError, match=r"other classes.*'SHIP'"):
+    other = animals(tmp_path, ("polish", "Polish", "SHIP", "truck"))
+    nbdt.Hierarchy.load(other, class_names=names)
+
+
 @pytest.mark.parametrize(
   ("content", "wnids", "message"),
   [
@@ -283,6 +314,11 @@ def test_names_are_compared_as_they_look(tmp_path):
       {"ids": N_IDS, "labels": ("cat", "cat", "ship", "truck"), **MADE_UP},
       None,
       r"in the file alone: \['cat'\], in the data alone: \['dog'\]",
+    ),
+    (
+      {"ids": N_IDS, "labels": ("CAT", "Dog", "ship", "truck")},
+      N_IDS[::-1],
+      "wnids has 'n00000003' for class 0, which is 'cat'",
     ),
     ({}, CLASSES[::-1], "wnids has 'truck' for class 0, which is 'cat'"),
     (

@@ -67,8 +67,8 @@ class Layout:
     self.must_read = True
     self.must_refuse = False
     self.notes = []
-    self.folders = []  # Of classes, as bytes.
-    self.parents = {}  # Of these: the parts that lie there.
+    self.folders = {}  # Of classes, as bytes: the parts that lie there.
+    self.parents = {}  # Of these, likewise.
     self.greys = itertools.count(1)
 
   def __repr__(self):
@@ -88,7 +88,7 @@ class Layout:
   def add_class(self, random, part, parent, name, count):
     """A folder of a class with so many images."""
     folder = _joined(parent, os.fsencode(name))
-    self.folders.append(folder)
+    self.folders[folder] = part
     greys = set()
     for index in range(count):
       grey = next(self.greys)
@@ -154,8 +154,9 @@ def draw(random):
   layout.notes.append(kind)
   for _ in range(random.choice((0, 1, 1, 2))):
     disturbance = random.choice(DISTURBANCES)
-    layout.notes.append(disturbance.__name__)
-    disturbance(random, layout)
+    if disturbance.__name__ not in layout.notes:
+      layout.notes.append(disturbance.__name__)
+      disturbance(random, layout)
   return layout
 
 
@@ -306,7 +307,7 @@ DISTURBANCES = (
 
 def _put(random, layout, name, content):
   """Into a class that is used."""
-  used = layout.folders[: max(len(layout.folders) // len(layout.parents), 1)]
+  used = [f for f, part in layout.folders.items() if part in ("all", "train")]
   layout.files[_joined(random.choice(used), name)] = content
 
 

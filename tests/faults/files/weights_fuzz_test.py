@@ -135,19 +135,26 @@ def originals():
   }
 
 
-def spoil(random, arrays, head):
+def spoil(random, arrays, whole, head):
   """Does something to an array, or to the set; what, and what must come.
+
+  What was spoiled once is left as it is.
 
   Args:
     random: a `random.Random`.
     arrays: the set, which is changed.
+    whole: the set before any change.
     head: names of the last layer's arrays.
 
   Returns:
     Words, and whether it must be read, and refused.
   """
   counters = [name for name in arrays if name.endswith("tracked")]
-  names = [name for name in arrays if name not in counters]
+  names = [
+    name
+    for name, array in arrays.items()
+    if array is whole.get(name) and name not in counters
+  ]
   name = random.choice(names)
   array = arrays[name]
   kind = random.choice(
@@ -157,7 +164,7 @@ def spoil(random, arrays, head):
     del arrays[name]
     # The head is another matter.
     return f"without {name}", False, name not in head
-  if kind == "head":
+  if kind == "head" and set(head) <= set(names):
     lost = random.choice(((head[0],), (head[1],), head))
     for name in lost:
       arrays.pop(name, None)
@@ -174,7 +181,7 @@ def spoil(random, arrays, head):
       changes.append(array.swapaxes(0, 1))
     arrays[name] = random.choice(changes)
     return f"{name} {arrays[name].shape}", False, True
-  if kind == "nan" and array.size:
+  if kind == "nan":
     changed = array.astype(np.float64)
     changed.flat[random.randrange(array.size)] = random.choice(
       (np.nan, np.inf, -np.inf)
@@ -184,8 +191,6 @@ def spoil(random, arrays, head):
   if kind == "var":
     name = random.choice([n for n in names if n.endswith("running_var")])
     arrays[name] = np.array(arrays[name], np.float32)
-    if not arrays[name].size:
-      return "empty variance", False, False
     arrays[name].flat[0] = random.choice((-1.0, -1e-3, 0.0))
     negative = arrays[name].flat[0] < 0
     return f"{name} {arrays[name].flat[0]}", not negative, bool(negative)
@@ -212,8 +217,9 @@ def draw(random, sources):
     must_read = False
   if dtype != "F32":
     notes.append(dtype)
+  whole = dict(arrays)
   for _ in range(random.choice((0, 0, 0, 0, 1, 1, 2))):
-    words, reads, refuses = spoil(random, arrays, HEADS[layout])
+    words, reads, refuses = spoil(random, arrays, whole, HEADS[layout])
     notes.append(words)
     must_read, must_refuse = must_read and reads, must_refuse or refuses
   # A new head needs nothing of the old one.
