@@ -54,8 +54,11 @@ def opened(encoded: Path | bytes) -> Iterator[Any]:
   """
   from PIL import Image
 
-  file: Any = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
-  with Image.open(file, formats=FORMATS) as image:
+  # By its path Pillow would map a TIFF into memory, where it is turned wrongly.
+  file = (
+    io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded.open("rb")
+  )
+  with file, Image.open(file, formats=FORMATS) as image:
     if image.width * image.height > MOST_PIXELS:
       raise ValueError(
         f"{image.width:,} x {image.height:,} pixels; legal: at most"
@@ -206,6 +209,14 @@ def orientation(image: Any) -> int:
     stated = Image.Image.getexif(image).get(_EXIF_ORIENTATION, 1)
     return int(stated) if stated in range(1, 9) else 1
   except Exception:  # A damaged block: the pixels are there all the same.
+    return 1
+
+
+def frames(image: Any) -> int:
+  """How many pictures a Pillow image has; 1 if the others are damaged."""
+  try:
+    return getattr(image, "n_frames", 1)
+  except Exception:  # Pillow's decoders raise a dozen kinds.
     return 1
 
 
