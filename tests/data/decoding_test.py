@@ -218,6 +218,7 @@ def test_sixteen_bits_are_turned_too(tmp_path):
     b"Exif\0\0",
     b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01",
     b"Exif\0\0rubbish that is no TIFF header",
+    b"Exif\0\0MM\0*",
     exif_of(0).tobytes(),
     exif_of(9).tobytes(),
     # A text, not a number.
