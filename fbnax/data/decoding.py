@@ -262,7 +262,7 @@ def _states_it_after_the_pixels(image: Any) -> bool:
   image.fp.seek(max(0, size - _TAIL))
   tail = image.fp.read()
   image.fp.seek(place)
-  tail = tail[tail.rfind(b"IDAT") + 4 :]
+  tail = tail[tail.find(b"IDAT") + 4 :]
   return any(kind in tail for kind in _TEXTS)
 
 

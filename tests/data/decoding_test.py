@@ -170,6 +170,11 @@ CONTAINERS = {
   "PNG, after the pixels": lambda i, t: with_late_chunk(
     encoded(i, "PNG"), b"eXIf", exif_of(t).tobytes()[6:]
   ),
+  # What was appended to a file has chunks, too, that are none of its own.
+  "PNG, after the pixels, and more after it": lambda i, t: (
+    with_late_chunk(encoded(i, "PNG"), b"eXIf", exif_of(t).tobytes()[6:])
+    + encoded(i, "PNG")[:60]
+  ),
   "PNG with a raw profile": lambda i, t: encoded(
     i, "PNG", pnginfo=raw_profile(t)
   ),
