@@ -54,8 +54,11 @@ def opened(encoded: Path | bytes) -> Iterator[Any]:
   """
   from PIL import Image
 
-  file: Any = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
-  with Image.open(file, formats=FORMATS) as image:
+  # By its path Pillow would map a TIFF into memory, where it is turned wrongly.
+  file = (
+    io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded.open("rb")
+  )
+  with file, Image.open(file, formats=FORMATS) as image:
     if image.width * image.height > MOST_PIXELS:
       raise ValueError(
         f"{image.width:,} x {image.height:,} pixels; legal: at most"
@@ -209,6 +212,14 @@ def orientation(image: Any) -> int:
     return 1
 
 
+def frames(image: Any) -> int:
+  """How many pictures a Pillow image has; 1 if the others are damaged."""
+  try:
+    return getattr(image, "n_frames", 1)
+  except Exception:  # Pillow's decoders raise a dozen kinds.
+    return 1
+
+
 def is_grey(image: Any) -> bool:
   """Whether a Pillow image has no colours."""
   return image.mode in _GREY_MODES or image.mode.startswith("I;16")
@@ -251,7 +262,7 @@ def _states_it_after_the_pixels(image: Any) -> bool:
   image.fp.seek(max(0, size - _TAIL))
   tail = image.fp.read()
   image.fp.seek(place)
-  tail = tail[tail.rfind(b"IDAT") + 4 :]
+  tail = tail[tail.find(b"IDAT") + 4 :]
   return any(kind in tail for kind in _TEXTS)
 
 

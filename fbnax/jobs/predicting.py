@@ -154,7 +154,7 @@ def _prepare(
 def _conversions(path: Path, channels: int, bits: int) -> list[str]:
   """What `decode` has done to an image, in words."""
   with decoding.opened(path) as image:
-    mode, frames = image.mode, getattr(image, "n_frames", 1)
+    mode, frames = image.mode, decoding.frames(image)
     deep = "16 bits cut to 8"
     if bits < decoding.DEEPEST:
       deep = f"16 bits: 0 to {2**bits - 1:,} became 0 to 255, as in training"

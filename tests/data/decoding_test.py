@@ -170,6 +170,11 @@ CONTAINERS = {
   "PNG, after the pixels": lambda i, t: with_late_chunk(
     encoded(i, "PNG"), b"eXIf", exif_of(t).tobytes()[6:]
   ),
+  # What was appended to a file has chunks, too, that are none of its own.
+  "PNG, after the pixels, and more after it": lambda i, t: (
+    with_late_chunk(encoded(i, "PNG"), b"eXIf", exif_of(t).tobytes()[6:])
+    + encoded(i, "PNG")[:60]
+  ),
   "PNG with a raw profile": lambda i, t: encoded(
     i, "PNG", pnginfo=raw_profile(t)
   ),
@@ -465,3 +470,52 @@ def test_the_bound_holds_where_pillows_own_is_off(tmp_path, monkeypatch):
   monkeypatch.setattr(decoding, "MOST_PIXELS", 34)
   with pytest.raises(ValueError, match=r"7 x 5 pixels; legal: at most 34"):
     decode(encoded(Image.fromarray(RGB), "PNG"), 3, "a")
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])
+@pytest.mark.parametrize("orientation", [3, 5, 6, 8])
+def test_a_tiff_on_disk_is_turned_as_one_in_memory(tmp_path, mode, orientation):
+  """Pillow maps modes that it stores as they are into memory."""
+  path = tmp_path / "scan.png"
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  image = Image.fromarray(RGB).convert(mode)
+  image.save(path, "TIFF", exif=exif.tobytes())
+  in_memory = decode(path.read_bytes(), 3, "a")
+  np.testing.assert_array_equal(decode(path, 3, "a"), in_memory)
+  assert probe(path)[:2] == in_memory.shape[:2]
+  upright = decode(_bytes(image), 3, "a")
+  wanted = {
+    3: upright[::-1, ::-1],
+    5: upright.swapaxes(0, 1),
+    6: np.rot90(upright, -1),
+    8: np.rot90(upright),
+  }
+  np.testing.assert_array_equal(in_memory, wanted[orientation])
+
+
+def _bytes(image):
+  file = io.BytesIO()
+  image.save(file, "TIFF")
+  return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF"])
+def test_frames_after_a_damaged_one_are_not_counted(kind):
+  first, second = (Image.fromarray(GREY // n) for n in (1, 2))
+  file = io.BytesIO()
+  first.save(file, kind, save_all=True, append_images=[second])
+  content = file.getvalue()
+  with decoding.opened(content) as image:
+    assert decoding.frames(image) == 2
+  failed = 0
+  for at in range(len(content) // 2, len(content)):
+    damaged = content[:at] + b"\xff" + content[at + 1 :]
+    with decoding.opened(damaged) as image:
+      assert decoding.frames(image) in (1, 2)
+    with decoding.opened(damaged) as image:
+      try:
+        image.n_frames  # noqa: B018
+      except Exception:  # As of Pillow's own.
+        failed += 1
+  assert failed
