@@ -87,10 +87,10 @@ def call(function: Any, named: str, **arguments: Any) -> Any:
 
 @contextmanager
 def told(named: str) -> Iterator[None]:
-  """Makes an error of the user's code a message with its line."""
+  """Makes an error of the user's code, or its exit, a message with its line."""
   try:
     yield
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     what = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
       what = f"{type(error).__name__}: {error.msg}"
