@@ -178,7 +178,7 @@ def _from_package(where: str, named: str) -> ModuleType:
     ) from None
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
   """The last line outside libraries, and this package, that an error passed."""
   package = str(Path(__file__).parents[1])
   others = (package, sysconfig.get_paths()["stdlib"], "<frozen")
