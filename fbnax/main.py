@@ -26,6 +26,7 @@ def _run(argv: list[str]) -> int:
 
   from fbnax.jobs import JOBS, compiling, config_values, configs, processes
   from fbnax.jobs.messages import escaping, explain
+  from fbnax.jobs.user_code import told_config
 
   stopping.answer()
   given = config_flags.DEFINE_config_file(
@@ -39,12 +40,14 @@ def _run(argv: list[str]) -> int:
   compiling.prepare()  # Before JAX is imported, which nothing has done yet.
   try:
     app.define_help_flags()
-    rest = flags.FLAGS(argv)[1:]
-    if (config := given.value) is None:
+    with told_config():
+      rest = flags.FLAGS(argv)[1:]
+      job = None if (config := given.value) is None else config.job
+    if config is None:
       raise ValueError("--config is missing; such as --config=configs/nars.py")
     if rest:
       raise ValueError(f"{rest[0]!r} is no flag; legal: --config.key=value")
-    if (job := config.job) not in JOBS:
+    if not isinstance(job, str) or job not in JOBS:
       raise ValueError(f"config.job={job!r}; legal: {', '.join(JOBS)}")
     config_values.check(config)
     if explained.value:

@@ -71,6 +71,7 @@ def design(config: Any, work: WorkDir, progress: Progress) -> dict[str, Any]:
     within = drawn.macs_within(budgets) or within
   options = _options(config, budgets, within)
   # What is not legal is said before the search.
+  _check_numbers(config)
   nbdt_members.is_tree(config)
   inputs.settings(config, dataset, 1)
   teacher = read_teacher(
@@ -125,6 +126,23 @@ def design(config: Any, work: WorkDir, progress: Progress) -> dict[str, Any]:
     "members": entries,
     "times": work.spent(),
   }
+
+
+def _check_numbers(config: Any) -> None:
+  """Refuses what would be refused in the middle of the search, or after it."""
+  depth = config.budgets.scaled_stochastic_depth
+  checks = {
+    "search.population": (config.search.population >= 1, "at least 1"),
+    "ray.attempts": (config.ray.attempts >= 1, "at least 1"),
+    "ray.workers": (config.ray.workers >= 0, "at least 0"),
+    "budgets.scaled_stochastic_depth": (0 <= depth < 1, "at least 0, below 1"),
+  }
+  for name, (legal, wanted) in checks.items():
+    if not legal:
+      section, key = name.split(".")
+      raise ValueError(
+        f"config.{name} is {config[section][key]!r}; legal: {wanted}"
+      )
 
 
 def _options(

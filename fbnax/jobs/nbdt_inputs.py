@@ -22,6 +22,7 @@ from fbnax.jobs import inputs
 from fbnax.jobs.training import Supervised
 from fbnax.models.classifier import final_weights
 from fbnax.nbdt import schedules
+from fbnax.nbdt.induce import check_names
 from fbnax.nbdt.naming import distinct_names
 from fbnax.nbdt.supervision import LOSSES
 from fbnax.training import model_files
@@ -59,6 +60,15 @@ def check(tree: Any, epochs: int) -> None:
   if tree.loss != "none":
     supervision(tree)
   updates(tree, epochs)
+  try:
+    check_names(tree.linkage, tree.metric)
+  except ValueError as error:
+    raise ValueError(f"config.tree.{error}") from None
+  if not tree.finetune_learning_rate >= 0:
+    raise ValueError(
+      f"config.tree.finetune_learning_rate is {tree.finetune_learning_rate};"
+      " legal: 0 or more"
+    )
   if tree.finetune_epochs < 0:
     raise ValueError(
       f"config.tree.finetune_epochs is {tree.finetune_epochs}; legal: 0 to "

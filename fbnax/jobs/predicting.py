@@ -84,6 +84,11 @@ def predict(
   found: list[Prediction] = []
   for path, (image, notes) in zip(paths, prepared, strict=True):
     logits = np.asarray(apply(jnp.asarray(image[None])))[0]
+    if not np.isfinite(logits).all():
+      raise ValueError(
+        f"{model} gives logits that are not finite for {path}; legal: a model"
+        " that can be used"
+      )
     shares, text, drawing = np.asarray(jax.nn.softmax(logits)), "", ""
     if hierarchy is not None:
       text = nbdt.describe(nbdt.explain(logits, hierarchy, names))

@@ -87,17 +87,45 @@ def call(function: Any, named: str, **arguments: Any) -> Any:
 
 @contextmanager
 def told(named: str) -> Iterator[None]:
-  """Makes an error of the user's code a message with its line."""
+  """Makes an error of the user's code, or its exit, a message with its line."""
   try:
     yield
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     what = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
       what = f"{type(error).__name__}: {error.msg}"
-      place = f"{error.filename}, line {error.lineno}: "
+      # Of bytes that are no text, the file is not told.
+      place = f"{error.filename}, line {error.lineno}: " * bool(error.filename)
     else:
       place = _place(error)
     raise ValueError(f"{named}: {place}{what}") from error
+
+
+@contextmanager
+def told_config() -> Iterator[None]:
+  """As `told`, of the file that `--config` names, while flags are read.
+
+  What absl and ml_collections say of flags and of keys stays as it is; they
+  wrap what is wrong with the file in words of their own, with its traceback.
+  """
+  try:
+    yield
+  except (Exception, SystemExit) as error:
+    origin: BaseException = error
+    while inner := origin.__cause__ or origin.__context__:
+      origin = inner
+    if isinstance(origin, OSError):
+      line = str(origin).splitlines()[-1].strip()
+      raise ValueError(f"--config: {line}") from error
+    *_, (frame, _) = traceback.walk_tb(origin.__traceback__)
+    library = frame.f_globals.get("__name__", "").split(".")[0]
+    wrapped = "parsing config file" in str(error)  # By ml_collections.
+    if wrapped or library not in ("absl", "ml_collections"):
+      with told("--config"):
+        raise origin from None
+    if getattr(origin, "name", None) == "get_config":
+      raise ValueError("--config: its file has no get_config()") from error
+    raise
 
 
 def wrong(where: str, found: Any, wanted: str) -> ValueError:
@@ -150,7 +178,7 @@ def _from_package(where: str, named: str) -> ModuleType:
     ) from None
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
   """The last line outside libraries, and this package, that an error passed."""
   package = str(Path(__file__).parents[1])
   others = (package, sysconfig.get_paths()["stdlib"], "<frozen")

@@ -106,6 +106,11 @@ def _names(config: Any) -> tuple[str, ...]:
       f"config.proxies is {names!r}; legal: some of {', '.join(legal)}, each "
       "once (MACs and parameters are counted anyway)"
     )
+  for key in ("channels", "per_stage"):
+    if config.cells[key] < 1:
+      raise ValueError(
+        f"config.cells.{key} is {config.cells[key]!r}; legal: at least 1"
+      )
   for key, least in (("chunk", 1), ("bootstrap", 0)):
     if config[key] < least:
       raise ValueError(

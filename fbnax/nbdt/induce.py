@@ -32,6 +32,21 @@ METRICS = {
 _EUCLIDEAN = ("ward", "centroid", "median")
 
 
+def check_names(linkage: str, metric: str) -> None:
+  """Refuses what no clustering is named.
+
+  Raises:
+    ValueError: the linkage or the metric is unknown, or they do not go
+      together.
+  """
+  if linkage not in LINKAGES:
+    raise ValueError(f"linkage is {linkage!r}; legal: {', '.join(LINKAGES)}")
+  if metric not in METRICS:
+    raise ValueError(f"metric is {metric!r}; legal: {', '.join(METRICS)}")
+  if linkage in _EUCLIDEAN and metric != "euclidean":
+    raise ValueError(f"metric is {metric!r}; legal with {linkage}: euclidean")
+
+
 def induce(
   fc_weights: Any,
   linkage: str = "ward",
@@ -58,12 +73,7 @@ def induce(
       column, another number of rows, an unknown or unfit linkage or metric, or
       a zero row where rows are normalised or compared by angle.
   """
-  if linkage not in LINKAGES:
-    raise ValueError(f"linkage is {linkage!r}; legal: {', '.join(LINKAGES)}")
-  if metric not in METRICS:
-    raise ValueError(f"metric is {metric!r}; legal: {', '.join(METRICS)}")
-  if linkage in _EUCLIDEAN and metric != "euclidean":
-    raise ValueError(f"metric is {metric!r}; legal with {linkage}: euclidean")
+  check_names(linkage, metric)
   weights = _checked(fc_weights, num_classes)
   if normalize:
     norms = np.linalg.norm(weights, axis=1, keepdims=True)

@@ -17,6 +17,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from fbnax.base import text
 from fbnax.report.autobuild_schema import AutobuildResult
 from fbnax.report.autobuild_schema import check as check_autobuild
 from fbnax.report.comparison_schema import (
@@ -129,14 +130,14 @@ def _load(
   """The path of `result.json`, and what it holds if it is of this version."""
   path = pathlib.Path(workdir) / "result.json"
   try:
-    text = path.read_text(encoding="utf-8")
-  except (OSError, UnicodeDecodeError) as error:
+    document = text.read(path)
+  except (OSError, ValueError) as error:
     raise ValueError(
       f"{path} cannot be read ({error}); a report is written from the "
       "result.json that a finished run leaves in its work directory"
     ) from error
   try:
-    data = _encodable(json.loads(text))
+    data = _encodable(json.loads(document))
   except (ValueError, RecursionError) as error:
     raise ValueError(f"{path} is not valid JSON: {error}") from error
   if not isinstance(data, dict):
@@ -163,8 +164,8 @@ def _encodable(value: Any) -> Any:
 
 def _show(value: Any) -> str:
   """The value in an error message, not longer than a line."""
-  text = repr(value)
-  return text if len(text) <= 60 else text[:57] + "..."
+  words = repr(value)
+  return words if len(words) <= 60 else words[:57] + "..."
 
 
 def _parse(kind: Any, value: Any, where: str) -> Any:

@@ -98,7 +98,9 @@ def read_drawing(folder: str | os.PathLike[str], name: str | None) -> str:
   if name is None:
     return ""
   path = pathlib.Path(folder) / name
-  if not path.resolve().is_relative_to(pathlib.Path(folder).resolve()):
+  # Path.resolve would raise a RuntimeError where links lead to each other.
+  target = pathlib.Path(os.path.realpath(path))
+  if not target.is_relative_to(os.path.realpath(folder)):
     raise ValueError(f"the drawing {name!r} is outside of {folder}")
   try:
     document = text.read(path)

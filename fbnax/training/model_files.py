@@ -119,8 +119,9 @@ def load(directory: str | Path) -> SavedModel:
 
   Raises:
     ValueError: there is no model, its card is damaged or of another version,
-      its weights are damaged (`DamagedError`) or not finite, or a link leads
-      out of the directory; the file and the key or array are named.
+      its weights are damaged (`DamagedError`) or none that a network can have,
+      or a link leads out of the directory; the file and the key or array are
+      named.
   """
   from fbnax.training import checkpoints  # Orbax is slow to import.
 
@@ -155,7 +156,7 @@ def load(directory: str | Path) -> SavedModel:
   restored = checkpoints.restore_latest(directory / WEIGHTS, like)
   if restored is None:
     raise DamagedError(f"{directory / WEIGHTS}: no weights that load")
-  _check_finite(directory / WEIGHTS, restored.tree)
+  _check_arrays(directory / WEIGHTS, restored.tree)
   return SavedModel(module, restored.tree, card)
 
 
@@ -199,14 +200,21 @@ def _check_card(path: Path, card: dict[str, Any], architecture: Any) -> None:
       json_values.field(card, name, kind, where)
 
 
-def _check_finite(path: Path, variables: Any) -> None:
-  """Raises a ValueError that names the first array with a NaN or infinity."""
+def _check_arrays(path: Path, variables: Any) -> None:
+  """Raises a ValueError that names the first array that no network can have.
+
+  That is one with a NaN or infinity, or variances of which one is negative:
+  the network's outputs would be NaN.
+  """
   for at, leaf in jax.tree_util.tree_flatten_with_path(variables)[0]:
     name = jax.tree_util.keystr(at, simple=True, separator="/")
     try:
       arrays.check_finite(np.asarray(leaf), f"{path}: {name}")
     except ValueError as error:
       raise ValueError(f"{error}; a training that diverged left it") from None
+    lowest = np.min(leaf, initial=0.0)
+    if name.startswith("batch_stats/") and name.endswith("/var") and lowest < 0:
+      raise ValueError(f"{path}: {name} has {lowest}; legal: variances from 0")
 
 
 def variable_shapes(module: Any) -> Any:

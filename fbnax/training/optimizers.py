@@ -25,6 +25,7 @@ from fbnax.training.recipes import REFERENCE_BATCH, RecipeNumbers, Settings
 
 ADAM_SQUARE_DECAY = 0.999
 ADAM_EPSILON = 1e-8
+_LAST_STEP = 2**31 - 1  # Steps are counted in 32 bits.
 
 
 class OptimizerState(NamedTuple):
@@ -130,8 +131,9 @@ def learning_rate(
 
 def schedule(settings: Settings, steps_per_epoch: int) -> optax.Schedule:
   """The learning rate over steps, as a factor of its initial value."""
-  warmup = round(settings.warmup_epochs * steps_per_epoch)
-  rest = max(settings.epochs * steps_per_epoch - warmup, 1)
+  warmup = min(round(settings.warmup_epochs * steps_per_epoch), _LAST_STEP)
+  rest = settings.epochs * steps_per_epoch - warmup
+  rest = min(max(rest, 1), _LAST_STEP)
   if settings.schedule == "cosine":
     decay = optax.cosine_decay_schedule(1.0, rest)
   elif settings.schedule == "step":

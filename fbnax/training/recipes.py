@@ -24,6 +24,7 @@ SCHEDULES = ("exponential", "cosine", "step")
 AUGMENTATIONS = ("none", *policies.NAMES)
 PRECISIONS = ("float32", "bfloat16")
 REFERENCE_BATCH = 256
+_LONGEST_WARMUP = 1_000_000  # Epochs.
 
 
 class RecipeNumbers(NamedTuple):
@@ -134,7 +135,10 @@ class Settings:
         and list(self.milestones) == sorted(set(self.milestones)),
         "shares above 0 and below 1, ascending",
       ),
-      "warmup_epochs": (self.warmup_epochs >= 0, "at least 0"),
+      "warmup_epochs": (
+        0 <= self.warmup_epochs <= _LONGEST_WARMUP,
+        f"from 0 to {_LONGEST_WARMUP:,}",
+      ),
       "momentum": (0 <= self.momentum < 1, "at least 0, below 1"),
       "rms_decay": (0 <= self.rms_decay < 1, "at least 0, below 1"),
       "rms_epsilon": (self.rms_epsilon > 0, "above 0"),

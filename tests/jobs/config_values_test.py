@@ -52,6 +52,9 @@ def test_numbers_of_a_list():
     ("decode_resolution", 4097, "is 4097; legal: whole numbers up to 4,096"),
     ("batch_size", 10**9, "legal: whole numbers up to 1,048,576"),
     ("memory_options", (1, 10**9), "is 1000000000; .* up to 1,000"),
+    ("randaugment_operations", 10**5, "legal: whole numbers up to 100"),
+    ("checkpoint_every", 0, "checkpoint_every is 0; legal: at least 1"),
+    ("checkpoint_every", -3, "checkpoint_every is -3; legal: at least 1"),
   ],
 )
 def test_sizes_are_told_before_they_fill_the_memory(key, value, words):

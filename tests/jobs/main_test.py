@@ -7,9 +7,13 @@ import sys
 import time
 
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
 from fbnax import jobs, report
 from fbnax.jobs import compiling
+from fbnax.jobs.messages import explain
+from fbnax.jobs.user_code import told_config
 
 ROOT = pathlib.Path(jobs.__file__).parents[2]
 CONFIG = """
@@ -147,6 +151,33 @@ def test_what_the_user_got_wrong_is_told_without_a_traceback(
   assert err.startswith("error: ") and message in err
   assert "Traceback" not in err
   assert len(err.splitlines()) <= 5
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    ("def (", "line 1: SyntaxError: invalid syntax"),
+    ("x = 1\nimport no_such", "line 2, `import no_such`: ModuleNotFoundError"),
+    ("import sys; sys.exit(3)", "SystemExit: 3"),
+    ("x = '\0'", "--config: SyntaxError: source code string cannot contain"),
+    ("x = 1", "--config: its file has no get_config()"),
+    ("def get_config():\n  raise KeyError('a')", "line 2, .*KeyError: 'a'"),
+    ("def get_config(name):\n  raise ValueError(name)", "line 2, .*: small$"),
+    ("def get_config():\n  return {'job': 'trial'}", "has no attribute 'job'"),
+    ("def get_config(a, b):\n  pass", "TypeError: get_config"),
+    ("open('absent')", "--config: .Errno 2. No such file .* 'absent'"),
+  ],
+)
+def test_a_config_file_with_a_fault_is_told_in_a_line(tmp_path, text, message):
+  (tmp_path / "mine.py").write_text(text)
+  parser = config_flags.DEFINE_config_file(
+    "config", None, "", flag_values=(values := flags.FlagValues())
+  )
+  name = "mine.py:small" if "(name)" in text or "(a, b)" in text else "mine.py"
+  with pytest.raises(ValueError, match=message) as caught, told_config():
+    values(["main", f"--config={tmp_path / name}"])
+    parser.value.job  # noqa: B018
+  assert "\n" not in explain(caught.value)
 
 
 def test_another_config_in_the_same_place(place):

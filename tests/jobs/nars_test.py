@@ -158,6 +158,23 @@ def test_another_config_is_refused(finished):
   assert "seed: there 0, now 1" in done.stderr
 
 
+@pytest.mark.parametrize(
+  ("key", "value", "message"),
+  [
+    ("search.population", 0, "search.population is 0; legal: at least 1"),
+    ("ray.attempts", 0, "config.ray.attempts is 0; legal: at least 1"),
+    ("ray.workers", -1, "config.ray.workers is -1; legal: at least 0"),
+    ("budgets.scaled_stochastic_depth", 2.0, "is 2.0; legal: at least 0, bel"),
+  ],
+)
+def test_what_is_told_before_the_search(key, value, message):
+  config = load("nars.py").get_config()
+  nars._check_numbers(config)
+  config.update_from_flattened_dict({key: value})
+  with pytest.raises(ValueError, match=message):
+    nars._check_numbers(config)
+
+
 def _limits(path):
   """A table for the space of the run, and limits that half of it meets."""
   config = load("nars.py").get_config()

@@ -41,6 +41,10 @@ def config(file="nbdt", preset="digits", **changes):
     ({"start": 0, "period": 2}, "start is 0"),
     ({"start": 8, "end": 20, "period": 3}, "found one after epoch 17"),
     ({"finetune_epochs": -1}, "finetune_epochs is -1"),
+    ({"linkage": "oak"}, "config.tree.linkage is 'oak'; legal: ward, average"),
+    ({"metric": "oak"}, "config.tree.metric is 'oak'; legal: euclidean"),
+    ({"metric": "cosine"}, "'cosine'; legal with ward: euclidean"),
+    ({"finetune_learning_rate": -0.1}, "learning_rate is -0.1; legal: 0 or"),
   ],
 )
 def test_what_is_refused(changes, message):

@@ -92,6 +92,8 @@ def test_what_cannot_be_found(text, message):
     ),
     ("def f(a):\n  pass\n", r"missing a required argument: 'a'; legal: a fun"),
     ("def f():\n  return 3\n", "found a int, 3; legal: a fbnax.spaces.Search"),
+    ("import sys\nsys.exit(3)\n", r"line 2, `sys\.exit\(3\)`: SystemExit: 3"),
+    ("def f():\n  raise SystemExit\n", "line 2, .*: SystemExit"),
   ],
 )
 def test_a_fault_of_the_users_is_told_with_its_line(written, text, message):
@@ -186,6 +188,7 @@ def test_an_evaluator_gives_plain_numbers():
       "an accuracy from 0 to 1",
     ),
     ("return lambda *a: (1 / 0 for _ in a)", "line 3, .*ZeroDivisionError"),
+    ("return lambda *a: (exit(0) for _ in a)", "line 3, .*SystemExit: 0"),
   ],
 )
 def test_an_evaluators_faults(written, body, message):

@@ -61,6 +61,33 @@ def test_probabilities(model, tmp_path):
   assert found.notes == ()
 
 
+@pytest.mark.parametrize(
+  ("place", "value", "message"),
+  [
+    (("batch_stats", "stem", "norm", "var"), -1.0, "var has -1.0; legal: var"),
+    (("batch_stats", "stem", "norm", "var"), np.nan, "is nan, and 4 of 4"),
+    (("params", "classifier", "kernel"), 3e38, "logits that are not finite"),
+  ],
+)
+def test_a_model_that_gives_no_numbers(model, tmp_path, place, value, message):
+  saved = model_files.load(model)
+  variables = jax.tree.map(np.array, saved.variables)
+  node = variables
+  for name in place:
+    node = node[name]
+  node[...] = value
+  model_files.save(
+    tmp_path / "m",
+    saved.module.architecture,
+    variables,
+    saved.settings(),
+    NAMES,
+  )
+  picture((255, 255, 255)).save(tmp_path / "a.png")
+  with pytest.raises(ValueError, match=message):
+    predicting.predict(tmp_path / "m", [tmp_path / "a.png"], 2)
+
+
 def _rotated(path):
   image = Image.new("RGB", (8, 8), (255, 0, 0))
   image.paste((0, 0, 255), (0, 0, 8, 4))

@@ -298,6 +298,11 @@ def test_the_best_have_an_order_only_if_they_are_some():
     ({"fix": ""}, "has the resolutions .* legal: one, by config.fix="),
     ({"batch_size": 5}, "config.batch_size is 5; legal: 10 to"),
     ({"chunk": 0}, "config.chunk is 0; legal: at least 1"),
+    (
+      {"cells": {"channels": 0}},
+      "config.cells.channels is 0; legal: at",
+    ),
+    ({"cells": {"per_stage": -1}}, "config.cells.per_stage is -1; legal: at"),
     ({"best": 0.0}, "config.best is 0.0; legal: above 0"),
     ({"space": "smal"}, "no space 'smal'"),
   ],

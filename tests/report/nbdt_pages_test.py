@@ -367,3 +367,6 @@ def test_a_drawing_elsewhere_is_refused(tmp_path):
   for name in ("../tree.svg", str(tmp_path / "tree.svg")):
     with pytest.raises(ValueError, match=r"tree.svg' is outside of"):
       read_drawing(folder, name)
+  (folder / "loop.svg").symlink_to("loop.svg")
+  with pytest.raises(OSError, match=r"loop\.svg: cannot be read"):
+    read_drawing(folder, "loop.svg")

@@ -28,6 +28,16 @@ def test_missing_file_is_named(tmp_path):
     fbnax.report.read(tmp_path)
 
 
+def test_other_encodings(tmp_path, result):
+  file = tmp_path / "result.json"
+  content = json.dumps(result).encode()
+  file.write_bytes(b"\xef\xbb\xbf" + content)
+  assert len(fbnax.report.read(tmp_path).trials) == 56
+  file.write_bytes(content.decode().encode("utf-16"))
+  with pytest.raises(ValueError, match=r"result\.json is UTF-16, not UTF-8"):
+    fbnax.report.read(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1", '{"schema_version": 1,}'])
 def test_broken_json_is_named(tmp_path, text):
   write(tmp_path, text)

@@ -233,6 +233,17 @@ def test_a_warmup_of_one_step_is_over_at_once():
   np.testing.assert_allclose(warm(jnp.int32(1 + SPE)), 0.963, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["exponential", "cosine", "step"])
+def test_more_steps_than_32_bits_count(name):
+  """The longest training that a config can ask for, on a large set."""
+  longest = _settings(epochs=10**6, schedule=name, warmup_epochs=1e6)
+  factor = jax.jit(optimizers.schedule(longest, 10_000))
+  assert 0 <= float(factor(jnp.int32(7))) < 1e-6
+  endless = _settings(epochs=10**6, schedule=name)
+  factor = jax.jit(optimizers.schedule(endless, 10_000))
+  assert float(factor(jnp.int32(7))) == pytest.approx(1.0, abs=0.01)
+
+
 @pytest.mark.parametrize("batch", [64, 256, 1024])
 def test_the_rate_is_scaled_by_the_batch(batch):
   settings = _settings(batch_size=batch)

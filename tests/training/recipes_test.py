@@ -76,6 +76,7 @@ def test_an_illegal_recipe_is_refused(key, value):
     ("decay", 0.0),
     ("decay", 1.01),
     ("warmup_epochs", -1.0),
+    ("warmup_epochs", 1e30),
     ("milestones", (0.5, 0.5)),
     ("milestones", (0.0, 0.5)),
     ("milestones", (0.5, 1.0)),
