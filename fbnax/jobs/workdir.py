@@ -304,7 +304,7 @@ def _take(lock: int, path: Path) -> None:
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
-def _is_of(path: Path, config: Any, ignore: Sequence[str]) -> bool:
+def _is_of(path: Path, config: dict[str, Any], ignore: Sequence[str]) -> bool:
   """Whether a run of this config is in a directory without `config.json`.
 
   Raises:

@@ -305,15 +305,23 @@ def _measured(
     raise ValueError(
       f"{path} holds networks of {own.name!r}, the space is {space.name!r}"
     )
-  genotypes = np.asarray(own.canonical(jnp.asarray(file["arch"], jnp.int32)))
+  arch, devices, latency = file["arch"], file["devices"], file["latency_ms"]
+  shape = len(devices) if devices.ndim else 0, len(arch) if arch.ndim else 0
+  if arch.shape[1:] != (len(own.decisions),) or latency.shape != shape:
+    raise ValueError(
+      f"arch has shape {list(arch.shape)}, devices {list(devices.shape)} and"
+      f" latency_ms {list(latency.shape)}; legal: [n, {len(own.decisions)}],"
+      " [k] and [k, n]"
+    )
+  genotypes = np.asarray(own.canonical(jnp.asarray(arch, jnp.int32)))
   _, first = np.unique(genotypes, axis=0, return_index=True)
   kept = np.sort(first)
-  latency = np.asarray(file["latency_ms"], np.float64)
+  latency = np.asarray(latency, np.float64)
   return Labelled(
     own,
     genotypes[kept],
     {
       str(name): values[kept]
-      for name, values in zip(file["devices"], latency, strict=True)
+      for name, values in zip(devices, latency, strict=True)
     },
   )

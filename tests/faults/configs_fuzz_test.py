@@ -29,12 +29,13 @@ from absl import flags
 from ml_collections import config_flags
 
 from fbnax import spaces
+from fbnax.base.flat import flat
 from fbnax.costs.latency import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
 from fbnax.jobs import JOBS, config_values
 from fbnax.search import tables
-from tests.configs_test import FILES, ROOT, flat, load
+from tests.configs_test import FILES, ROOT, load
 from tests.faults.cases import SEED, check
 from tests.jobs.conftest import make_run
 
@@ -239,7 +240,7 @@ class Job:
   def __init__(self, file, folder, monkeypatch):
     self.file, self.folder = file, folder
     self.config = load(file).get_config()
-    self.keys = flat(self.config)
+    self.keys = flat(self.config.to_dict())
     del self.keys["job"]
     self.reached = 0
     self.run = importlib.import_module(JOBS[self.config.job]).run

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fbnax import data
+from fbnax.base import records
 from fbnax.jobs import classes, networks, training
 from fbnax.jobs import eval as eval_job
 from fbnax.models.building import build
@@ -111,7 +112,15 @@ def model(tmp_path_factory):
     "architecture": json.loads(NETWORK.to_json()),
     "recipe": json.loads(RECIPE.to_json()),
   }
-  model_files.save(path, NETWORK, zeros, settings, ("cat", "dog"), entry=entry)
+  model_files.save(
+    path,
+    NETWORK,
+    zeros,
+    settings,
+    ("cat", "dog"),
+    entry=entry,
+    entry_sha256=records.digest("entry", entry),
+  )
   return path
 
 

@@ -121,7 +121,7 @@ def test_what_is_no_table(tmp_path):
     ({"s_ks": np.ones((3, 20), int)}, "lacks the array 's_expand'"),
     (
       {"arch": np.ones(3), "devices": np.ones(2), "latency_ms": np.ones(2)},
-      "labels.npz: .*shapes",
+      r"labels\.npz.* arch has shape \[3\], devices \[2\] and latency_ms",
     ),
   ],
 )
