@@ -39,8 +39,7 @@ _IGNORED = ("ray",)
 def run(config: Any, workdir: str) -> None:
   """Runs the job, or what is left of it, in the work directory."""
   evaluating.prepare(config)
-  started = zero_cost_scores.started_with(config)
-  with open_workdir(workdir, started, _IGNORED) as work:
+  with open_workdir(workdir, config.to_dict(), _IGNORED) as work:
     if work.is_done():
       return
     with open_progress() as progress:
@@ -104,7 +103,7 @@ def design(config: Any, work: WorkDir, progress: Progress) -> dict[str, Any]:
     "schema_version": SCHEMA_VERSION,
     "fbnax_version": __version__,
     "job": "nars",
-    "config": zero_cost_scores.started_with(config),
+    "config": config.to_dict(),
     "dataset": facts,
     "space": {
       "name": space.name,

@@ -42,7 +42,7 @@ def run(config: Any, workdir: str) -> None:
       raise ValueError(
         f"config.{key} is {config[key]!r}; legal: at least {least}"
       )
-  with open_workdir(workdir, zero_cost_scores.started_with(config)) as work:
+  with open_workdir(workdir, config.to_dict()) as work:
     if work.is_done():
       return
     space, genotypes, labels, classes = _labelled(config)
@@ -84,7 +84,7 @@ def run(config: Any, workdir: str) -> None:
         "schema_version": SCHEMA_VERSION,
         "fbnax_version": __version__,
         "job": "predictors",
-        "config": zero_cost_scores.started_with(config),
+        "config": config.to_dict(),
         "space": {"name": space.name, "size": space.size, "rows": len(labels)},
         "label_deviation": float(np.std(labels)),
         "scores": found,

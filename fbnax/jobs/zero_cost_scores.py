@@ -56,18 +56,6 @@ def scored(
   )
 
 
-def started_with(config: Any) -> dict[str, Any]:
-  """The config of a job that may ask for scores, as its work directory has it.
-
-  Without scores it is that of earlier versions, whose runs thus go on.
-  """
-  given: dict[str, Any] = config.to_dict()
-  for part in (given, given.get("search", {})):
-    if not part.get("proxies", True):
-      del part["proxies"], part["proxy_names"]
-  return given
-
-
 def read(
   path: str | Path,
   names: Any,

@@ -153,18 +153,3 @@ def test_a_run_that_goes_on_learns_from_the_same_scores(tmp_path):
     first.scores["synflow"], again.scores["synflow"]
   )
   assert again.scores["synflow"].min() == -np.inf
-
-
-def test_without_scores_runs_of_earlier_versions_go_on(tmp_path):
-  before = {"job": "nars", "search": {"pool": 100}}
-  with open_workdir(tmp_path / "work", before):
-    pass
-  config = config_dict.create(
-    **{"job": "nars", "search": {"pool": 100, "proxies": "", "proxy_names": ()}}
-  )
-  given = zero_cost_scores.started_with(config)
-  with open_workdir(tmp_path / "work", given) as work:
-    assert work.resumed
-    assert zero_cost_scores.scored({}, "config", SMALL, "", work) is None
-  config.search.proxies = "runs/scores"
-  assert zero_cost_scores.started_with(config) == config.to_dict()
