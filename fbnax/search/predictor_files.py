@@ -197,13 +197,14 @@ def _rebuilt(metadata: dict[str, Any], where: str) -> SearchSpace:
     whole = {d.name: list(d.values) for d in space.decisions}
     cut = {}
     for i, decision in enumerate(metadata["decisions"]):
-      if len(decision) != 3 or not isinstance(decision[1], list):
+      kinds = tuple(map(type, decision))
+      if kinds[:2] != (str, list) or len(kinds) != 3:
         raise ValueError(
           f"decisions[{i}] is {json_values.shown(decision)}; legal: its name,"
           " a list of its values, and whether it is categorical"
         )
       name, values, _ = decision
-      for value in (name, *values):
+      for value in values:
         if not isinstance(value, str | int | float):
           raise ValueError(
             f"decisions[{i}] has {json_values.shown(value)}; legal: numbers and"

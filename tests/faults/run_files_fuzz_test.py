@@ -196,9 +196,12 @@ class Kind:
     _predictor(path)
 
     def read(_):
-      found = predictor_files.load(path)
-      assert found.space == SPACE
-      predictor_files.load(path, SPACE)
+      # Without one of its values a decision is that of a cut space.
+      decisions = predictor_files.load(path).space.decisions
+      for decision, whole in zip(decisions, SPACE.decisions, strict=True):
+        assert decision.name == whole.name
+        assert set(decision.values) <= set(whole.values)
+      assert predictor_files.load(path, SPACE).space == SPACE
 
     return path, functools.partial(_changed_arrays, path=path), read
 

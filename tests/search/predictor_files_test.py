@@ -142,6 +142,11 @@ def test_a_file_that_is_cut_in_half(model, tmp_path):
     ("decisions", [7], r"metadata: decisions\[0\] is 7; legal: a list"),
     ("decisions", [["a"]], r"metadata: decisions\[0\] is \['a'\]; legal"),
     ("decisions", [["a", [[]], True]], r"decisions\[0\] has \[\]; legal: num"),
+    (
+      "decisions",
+      [[7, [1], True]],
+      r"decisions\[0\] is \[7, \[1\], True\]; legal",
+    ),
     ("features", {}, "metadata: features is {}; legal: a list"),
     ("version", True, "has version True; legal: 1"),
   ],
