@@ -145,6 +145,12 @@ def load(directory: str | Path) -> SavedModel:
       f"{path}: class_names has {json_values.shown(name)} twice; legal:"
       " distinct names"
     )
+  for i, name in enumerate(names):
+    if not _is_encodable(name):  # JSON can spell what UTF-8 cannot.
+      raise ValueError(
+        f"{path}: class_names[{i}] is {json_values.shown(name)}; legal: a name"
+        " in UTF-8"
+      )
   given = json_values.field(card, "architecture", dict, str(path))
   try:
     architecture: Any = spaces.from_json(json.dumps(given))
@@ -158,6 +164,14 @@ def load(directory: str | Path) -> SavedModel:
     raise DamagedError(f"{directory / WEIGHTS}: no weights that load")
   _check_arrays(directory / WEIGHTS, restored.tree)
   return SavedModel(module, restored.tree, card)
+
+
+def _is_encodable(name: str) -> bool:
+  try:
+    name.encode()
+  except UnicodeEncodeError:
+    return False
+  return True
 
 
 def _check_card(path: Path, card: dict[str, Any], architecture: Any) -> None:

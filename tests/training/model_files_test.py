@@ -210,6 +210,7 @@ def test_weights_that_are_not_finite(tmp_path, collection, value):
   [
     ("class_names", ["a", 2, "c"], "class_names[1] is 2; legal: a string"),
     ("class_names", ["a", "b", "a"], "class_names has 'a' twice"),
+    ("class_names", ["a", "b", "\ud800"], r"class_names[2] is '\ud800'; legal"),
     ("class_names", {"a": 1}, "class_names is {'a': 1}; legal: a list"),
     ("architecture", [], "architecture is []; legal: an object"),
     ("preprocessing.resolution", "6", "resolution is '6'; legal: a whole"),
