@@ -16,6 +16,15 @@ def normalized(name: str) -> str:
   return unicodedata.normalize("NFC", name)
 
 
+def is_encodable(name: str) -> bool:
+  """Whether UTF-8 can say it, as not all names of other encodings."""
+  try:
+    name.encode()
+  except UnicodeEncodeError:
+    return False
+  return True
+
+
 def escaped(words: str) -> str:
   r"""Words for a terminal or a page, with what would not be seen escaped.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fbnax.base.names import normalized
+from fbnax.base.names import is_encodable, normalized
 from fbnax.data.dataset import AnySplit, Dataset, Split
 
 
@@ -62,12 +62,8 @@ def check_names(names: Sequence[str], source: str) -> None:
   for name in names:
     if not isinstance(name, str) or not name.strip():
       raise _error(source, "class_names", f"{name!r}", "strings, not blank")
-    try:
-      name.encode()
-    except UnicodeEncodeError:
-      raise _error(
-        source, "class_names", f"{name!a}", "names in UTF-8"
-      ) from None
+    if not is_encodable(name):
+      raise _error(source, "class_names", f"{name!a}", "names in UTF-8")
   counts = Counter(map(normalized, names))
   if repeated := [ascii(n) for n in names if counts[normalized(n)] > 1]:
     found = f"{', '.join(repeated[:5])}, which are one name"

@@ -16,6 +16,7 @@ import numpy as np
 
 from fbnax import spaces
 from fbnax.base import arrays, files, json_values
+from fbnax.base.names import is_encodable
 from fbnax.models.building import build
 from fbnax.spaces import Architecture, ResNet
 from fbnax.training.checkpoint_files import DamagedError
@@ -146,7 +147,7 @@ def load(directory: str | Path) -> SavedModel:
       " distinct names"
     )
   for i, name in enumerate(names):
-    if not _is_encodable(name):  # JSON can spell what UTF-8 cannot.
+    if not is_encodable(name):  # JSON can spell what UTF-8 cannot.
       raise ValueError(
         f"{path}: class_names[{i}] is {json_values.shown(name)}; legal: a name"
         " in UTF-8"
@@ -164,14 +165,6 @@ def load(directory: str | Path) -> SavedModel:
     raise DamagedError(f"{directory / WEIGHTS}: no weights that load")
   _check_arrays(directory / WEIGHTS, restored.tree)
   return SavedModel(module, restored.tree, card)
-
-
-def _is_encodable(name: str) -> bool:
-  try:
-    name.encode()
-  except UnicodeEncodeError:
-    return False
-  return True
 
 
 def _check_card(path: Path, card: dict[str, Any], architecture: Any) -> None:

@@ -36,3 +36,8 @@ def test_nearest():
   legal = ("digits", "folder", "npz")
   assert names.nearest("digit", legal) == ["digits"]
   assert names.nearest("qqq", legal) == []
+
+
+def test_what_utf_8_cannot_say():
+  assert names.is_encodable("for\u00eat \U0001f468")
+  assert not names.is_encodable("caf\udce9")
