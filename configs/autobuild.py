@@ -3,15 +3,16 @@
     python -m fbnax.main --config=configs/autobuild.py \
       --workdir=runs/autobuild --config.labels=ofa_mbv3.npz
 
-`labels` is a CSV or JSON file of networks with numbers (`fbnax.search.labelled`
-says how; then `space` names the space), or a published .npz of Once-for-All
-networks. Each of `expressions` is a label that a graph predictor learns;
-modules are ranked, networks put together, and reduced spaces searched. With
-`region` an expression is chosen by itself for networks of that cost. Every key,
-its unit and default: add --explain to the command.
+`labels` is a CSV or JSON file of networks with numbers
+(`fbnax.search.autobuild.labelled` says how; then `space` names the space), or a
+published .npz of Once-for-All networks. Each of `expressions` is a label that a
+graph predictor learns; modules are ranked, networks put together, and reduced
+spaces searched. With `region` an expression is chosen by itself for networks of
+that cost. Every key, its unit and default: add --explain to the command.
 
 Method: Mills et al. 2024, "Building Optimal Neural Architectures using
-Interpretable Knowledge". `fbnax/search/construction.py` shows it in Python.
+Interpretable Knowledge". `fbnax/search/autobuild/construction.py` shows it in
+Python.
 
 Results on two CPU cores (AMD EPYC, Python 3.11, jax 0.10.2), 4 minutes for each
 of the spaces MobileNetV3 and ProxylessNAS (`ofa_pn.npz`):
@@ -50,8 +51,8 @@ correlations of the predictor.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import config
-from fbnax.jobs.configs.autobuild import AutobuildConfig
+from fbnax.jobs.autobuild.config import AutobuildConfig
+from fbnax.jobs.runtime.configs import config
 
 
 def get_config() -> config_dict.ConfigDict:

@@ -5,9 +5,9 @@
 
 NARS, regularized evolution and random search look up 100 distinct genotypes
 each, with 20 seeds; about five minutes on two CPU cores.
-`fbnax/search/tables.py` describes a table. A search sees the validation
-accuracy of what it asks for and nothing else. Every key, its unit and default:
-add --explain to the command.
+`fbnax/search/benchmarks/tables.py` describes a table. A search sees the
+validation accuracy of what it asks for and nothing else. Every key, its unit
+and default: add --explain to the command.
 
 Results on two CPU cores (AMD EPYC, Python 3.11, jax 0.10.2). A search sees the
 validation accuracy after 12 epochs; its result is the test accuracy after 200
@@ -54,8 +54,8 @@ are not the best ones. Scored moves cost evolution half a point (p < 0.0001).
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import config
-from fbnax.jobs.configs.benchmark import BenchmarkConfig
+from fbnax.jobs.benchmark.config import BenchmarkConfig
+from fbnax.jobs.runtime.configs import config
 
 
 def get_config() -> config_dict.ConfigDict:

@@ -75,8 +75,8 @@ and the head of `tests/benchmarks/supernet_memory.py` has the numbers.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import preset
-from fbnax.jobs.configs.dnas import DnasConfig
+from fbnax.jobs.dnas.config import DnasConfig
+from fbnax.jobs.runtime.configs import preset
 
 PRESETS: dict[str, dict[str, object]] = {
   "digits": {},

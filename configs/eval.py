@@ -9,8 +9,8 @@ key, its unit and default: add --explain to the command.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import config
-from fbnax.jobs.configs.eval import EvalConfig
+from fbnax.jobs.eval.config import EvalConfig
+from fbnax.jobs.runtime.configs import config
 
 
 def get_config() -> config_dict.ConfigDict:

@@ -28,8 +28,8 @@ Every key, its unit and default: add --explain to the command.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import config
-from fbnax.jobs.configs.evolve import EvolveConfig
+from fbnax.jobs.evolve.config import EvolveConfig
+from fbnax.jobs.runtime.configs import config
 
 
 def get_config() -> config_dict.ConfigDict:

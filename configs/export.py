@@ -19,8 +19,8 @@ Result, by `python -m pytest tests/jobs/export_test.py` with the extras `test`,
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import config
-from fbnax.jobs.configs.export import ExportConfig
+from fbnax.jobs.export.config import ExportConfig
+from fbnax.jobs.runtime.configs import config
 
 
 def get_config() -> config_dict.ConfigDict:

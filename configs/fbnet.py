@@ -32,8 +32,8 @@ tests.benchmarks.latency_search` searches under the tables of two devices.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import preset
-from fbnax.jobs.configs.dnas import CostSearchKeys, DnasConfig
+from fbnax.jobs.dnas.config import CostSearchKeys, DnasConfig
+from fbnax.jobs.runtime.configs import preset
 
 # The widths of the small space: what FBNet does not search.
 _WIDTHS = (16, 24, 24, 40, 40, 80, 80)

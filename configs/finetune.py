@@ -21,8 +21,8 @@ float32 is as far from its own float64.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import config
-from fbnax.jobs.configs.train import FinetuneConfig
+from fbnax.jobs.runtime.configs import config
+from fbnax.jobs.train.config import FinetuneConfig
 
 
 def get_config() -> config_dict.ConfigDict:

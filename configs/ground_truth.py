@@ -32,8 +32,8 @@ searched; the present program leaves those alone.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import config
-from fbnax.jobs.configs.ground_truth import GroundTruthConfig
+from fbnax.jobs.ground_truth.config import GroundTruthConfig
+from fbnax.jobs.runtime.configs import config
 
 
 def get_config() -> config_dict.ConfigDict:

@@ -5,12 +5,12 @@
       --config.space=fbnet_cifar
 
 `measurements` is a file of networks with a column of milliseconds for each
-device (`fbnax.search.labelled`; the published file of HELP names its space
-itself). For each of `devices` and each of `counts` the kinds of predictors
-learn from so many networks, once from what can be counted alone and once from
-what the other columns say, too, and are judged on networks that are held out.
-What was learned from the most is left as a latency table for each device,
-`tables/DEVICE.json`, that other jobs take: `configs/dmasking.py` and
+device (`fbnax.search.autobuild.labelled`; the published file of HELP names its
+space itself). For each of `devices` and each of `counts` the kinds of
+predictors learn from so many networks, once from what can be counted alone and
+once from what the other columns say, too, and are judged on networks that are
+held out. What was learned from the most is left as a latency table for each
+device, `tables/DEVICE.json`, that other jobs take: `configs/dmasking.py` and
 `configs/fbnet.py` as `search.table`, `configs/nars.py` and `configs/evolve.py`
 as `budgets.table`. Every key, its unit and default: add --explain to the
 command.
@@ -60,8 +60,8 @@ or parts interact (pixel2: 6.5% and 6.6% from 1,000).
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import config
-from fbnax.jobs.configs.latency_predictor import LatencyPredictorConfig
+from fbnax.jobs.latency_predictor.config import LatencyPredictorConfig
+from fbnax.jobs.runtime.configs import config
 
 
 def get_config() -> config_dict.ConfigDict:

@@ -94,8 +94,8 @@ With `--config.head=nbdt` (14 minutes beside other work), test accuracies:
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import preset
-from fbnax.jobs.configs.nars import NarsConfig
+from fbnax.jobs.nars.config import NarsConfig
+from fbnax.jobs.runtime.configs import preset
 
 _PAPER = {
   "data.name": "tfds",

@@ -38,8 +38,8 @@ decide by trees; `configs/nbdt_tables.py` compares losses and hierarchies.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import preset
-from fbnax.jobs.configs.nbdt import NbdtConfig
+from fbnax.jobs.nbdt.config import NbdtConfig
+from fbnax.jobs.runtime.configs import preset
 
 _CLASSES = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
 

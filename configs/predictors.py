@@ -13,8 +13,8 @@ finished search serve as the table with
 With the scores of a finished run of `configs/zero_cost.py` on the same space
 there is one more learner, pretrained on costs and on these
 (`--config.proxies=runs/scores`; in a search `--config.search.proxies`). It
-learns each score by rank, as `fbnax.search.free_labels` says. Every key, its
-unit and default: add --explain to the command.
+learns each score by rank, as `fbnax.search.nars.free_labels` says. Every key,
+its unit and default: add --explain to the command.
 
 Results on two CPU cores (AMD EPYC, Python 3.11, jax 0.10.2). Error in
 percentage points of ImageNet top-1 on 4,000 held-out networks of
@@ -70,8 +70,8 @@ follow the costs, scores do harm from 50 labels on. So they are no default.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import config
-from fbnax.jobs.configs.predictors import PredictorsConfig
+from fbnax.jobs.predictors.config import PredictorsConfig
+from fbnax.jobs.runtime.configs import config
 
 
 def get_config() -> config_dict.ConfigDict:

@@ -18,8 +18,8 @@ beside other work the correlation was 0.6 to 0.8.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import config
-from fbnax.jobs.configs.profile import ProfileConfig
+from fbnax.jobs.profile.config import ProfileConfig
+from fbnax.jobs.runtime.configs import config
 
 
 def get_config() -> config_dict.ConfigDict:

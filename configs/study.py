@@ -95,8 +95,8 @@ tell.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import config
-from fbnax.jobs.configs.study import RandomStudyConfig, StudyConfig
+from fbnax.jobs.runtime.configs import config
+from fbnax.jobs.study.config import RandomStudyConfig, StudyConfig
 
 
 def get_config(study: str = "random") -> config_dict.ConfigDict:

@@ -10,8 +10,8 @@ all of `recipe`. Every key, its unit and default: add --explain to the command.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import config
-from fbnax.jobs.configs.train import TrainConfig
+from fbnax.jobs.runtime.configs import config
+from fbnax.jobs.train.config import TrainConfig
 
 
 def get_config() -> config_dict.ConfigDict:

@@ -70,8 +70,8 @@ PyTorch's.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.configs import preset
-from fbnax.jobs.configs.zero_cost import ZeroCostConfig
+from fbnax.jobs.runtime.configs import preset
+from fbnax.jobs.zero_cost.config import ZeroCostConfig
 
 PRESETS: dict[str, dict[str, object]] = {
   "digits": {},

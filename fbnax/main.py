@@ -5,7 +5,8 @@ is wrong with the input is told in a line or two (exit code 2), a training that
 diverged likewise (3), what is wrong with the program by a traceback. The same
 command goes on where it was stopped; with `--dry_run` it says what it would
 take, with `--explain` what every key of the config is, and leaves nothing.
-Several processes work as one with `--distributed` (`fbnax.jobs.processes`).
+Several processes work as one with `--distributed`
+(`fbnax.jobs.runtime.processes`).
 """
 
 import importlib
@@ -24,9 +25,10 @@ def _run(argv: list[str]) -> int:
   from absl import app, flags, logging
   from ml_collections import config_flags
 
-  from fbnax.jobs import JOBS, compiling, config_values, configs, processes
-  from fbnax.jobs.messages import escaping, explain
-  from fbnax.jobs.user_code import told_config
+  from fbnax.jobs import JOBS
+  from fbnax.jobs.runtime import compiling, config_values, configs, processes
+  from fbnax.jobs.runtime.messages import escaping, explain
+  from fbnax.jobs.runtime.user_code import told_config
 
   stopping.answer()
   given = config_flags.DEFINE_config_file(
@@ -54,9 +56,9 @@ def _run(argv: list[str]) -> int:
       print(*configs.explain(config), sep="\n")
       return 0
     processes.join(others.value)
-    from fbnax.jobs.workdir import describe
+    from fbnax.jobs.runtime.workdir import describe
 
-    module = "fbnax.jobs.dry_run" if dry_run.value else JOBS[job]
+    module = "fbnax.jobs.nars.dry_run" if dry_run.value else JOBS[job]
     run = importlib.import_module(module).run
     stopping.answer()
     workdir = place.value or f"runs/{job}"
@@ -64,7 +66,9 @@ def _run(argv: list[str]) -> int:
       print(f"{job}: {describe(directory)}", flush=True)
       run(config, directory)
       if not dry_run.value:
-        importlib.import_module("fbnax.jobs.reporting").complete(job, directory)
+        importlib.import_module("fbnax.jobs.runtime.shell").complete(
+          job, directory
+        )
   except Exception as error:
     message = explain(error)
     if message is None:

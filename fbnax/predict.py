@@ -31,8 +31,8 @@ def _run(argv: list[str]) -> int:
   parser.add_argument("--html", metavar="FILE", help="write a page, too")
   given = parser.parse_args(argv[1:])
   from fbnax.base import files  # After the help: these are slow to import.
-  from fbnax.jobs import predicting
-  from fbnax.jobs.messages import explain
+  from fbnax.jobs.runtime import predicting
+  from fbnax.jobs.runtime.messages import explain
 
   stopping.answer()
   try:

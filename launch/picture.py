@@ -26,9 +26,10 @@ from ml_collections import config_dict
 
 from fbnax import nbdt, report
 from fbnax.base import files
-from fbnax.jobs import inputs
+from fbnax.jobs.nars import search_charts
+from fbnax.jobs.runtime import inputs
 from fbnax.models import classifier
-from fbnax.report import chart, markup, search_charts
+from fbnax.report import chart, markup
 from fbnax.training import augment, model_files
 
 WIDTH, MARGIN, TITLE, GAP = 1060.0, 24.0, 30.0, 22.0

@@ -9,7 +9,8 @@ import typing
 import pytest
 
 from fbnax.base.flat import flat
-from fbnax.jobs import JOBS, configs
+from fbnax.jobs import JOBS
+from fbnax.jobs.runtime import configs
 
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = sorted(path.name for path in (ROOT / "configs").glob("*.py"))
@@ -51,7 +52,7 @@ def test_every_key_of_every_preset_is_explained(file):
 def dataclasses_of(job):
   for place in configs.KINDS[job]:
     module, name = place.split(":")
-    yield getattr(importlib.import_module(f"fbnax.jobs.configs.{module}"), name)
+    yield getattr(importlib.import_module(f"fbnax.jobs.{module}"), name)
 
 
 def keys_of(settings):

@@ -168,8 +168,8 @@ _OPENED = {"buffer", "content", "file"}
 _WRITES = {
   ("base/files.py", "writing"): "the one writer",
   ("base/records.py", "append"): "the one that adds",
-  ("jobs/processes.py", "working"): "os.devnull",
-  ("jobs/processes.py", "_pack"): "a buffer in memory",
+  ("jobs/runtime/processes.py", "working"): "os.devnull",
+  ("jobs/runtime/processes.py", "_pack"): "a buffer in memory",
   ("launch/snapshot.py", "snapshot"): "in what files.writing opened",
   ("launch/snapshot.py", "_link_or_copy"): "a folder that is removed",
 }

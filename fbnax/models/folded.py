@@ -4,7 +4,7 @@ In inference BN is a linear function of each channel, so a convolution and the
 BN behind it are one convolution with a bias: kernel `w s / sqrt(v + eps)`, bias
 `(b - m) s / sqrt(v + eps) + beta`, computed in double precision. What is left
 is few kinds of steps, each a row of a table here (`run`) and in
-`fbnax.jobs.onnx_files`: what an export needs to know of a network.
+`fbnax.jobs.export.onnx_files`: what an export needs to know of a network.
 
 Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` classes.
 """

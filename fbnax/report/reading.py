@@ -18,26 +18,26 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fbnax.base import text
-from fbnax.report.autobuild_schema import AutobuildResult
-from fbnax.report.autobuild_schema import check as check_autobuild
-from fbnax.report.comparison_schema import (
+from fbnax.jobs.autobuild.result import AutobuildResult
+from fbnax.jobs.autobuild.result import check as check_autobuild
+from fbnax.jobs.benchmark.result import (
   BenchmarkResult,
   Curve,
   PredictorsResult,
   Saved,
 )
-from fbnax.report.dnas_schema import DnasResult
-from fbnax.report.dnas_schema import check as check_dnas
-from fbnax.report.latency_predictor_schema import LatencyResult
-from fbnax.report.latency_predictor_schema import check as check_latency
-from fbnax.report.nbdt_schema import NbdtResult
-from fbnax.report.nbdt_schema import check as check_nbdt
-from fbnax.report.nbdt_tables_schema import TablesResult
-from fbnax.report.profile_schema import ProfileResult
+from fbnax.jobs.dnas.result import DnasResult
+from fbnax.jobs.dnas.result import check as check_dnas
+from fbnax.jobs.latency_predictor.result import LatencyResult
+from fbnax.jobs.latency_predictor.result import check as check_latency
+from fbnax.jobs.nbdt.result import NbdtResult
+from fbnax.jobs.nbdt.result import check as check_nbdt
+from fbnax.jobs.nbdt_tables.result import TablesResult
+from fbnax.jobs.profile.result import ProfileResult
+from fbnax.jobs.study.result import StudyResult
+from fbnax.jobs.zero_cost.result import ZeroCostResult
+from fbnax.jobs.zero_cost.result import check as check_zero_cost
 from fbnax.report.schema import SCHEMA_VERSION, Numbers, Result
-from fbnax.report.study_schema import StudyResult
-from fbnax.report.zero_cost_schema import ZeroCostResult
-from fbnax.report.zero_cost_schema import check as check_zero_cost
 from fbnax.spaces import Architecture
 
 _T = TypeVar("_T")

@@ -9,31 +9,31 @@ from collections.abc import Callable
 from typing import Any
 
 from fbnax.base.files import check_links, write_atomically
-from fbnax.report.autobuild_page import autobuild_page
-from fbnax.report.autobuild_schema import AutobuildResult
-from fbnax.report.benchmark_page import benchmark_page
-from fbnax.report.comparison_schema import BenchmarkResult, PredictorsResult
-from fbnax.report.dnas_page import dnas_page
-from fbnax.report.dnas_schema import DnasResult
-from fbnax.report.latency_predictor_page import latency_predictor_page
-from fbnax.report.latency_predictor_schema import LatencyResult
-from fbnax.report.nbdt_page import nbdt_page
-from fbnax.report.nbdt_schema import NbdtResult
-from fbnax.report.nbdt_tables_page import tables_page
-from fbnax.report.nbdt_tables_schema import TablesResult
+from fbnax.jobs.autobuild.page import autobuild_page
+from fbnax.jobs.autobuild.result import AutobuildResult
+from fbnax.jobs.benchmark.page import benchmark_page
+from fbnax.jobs.benchmark.result import BenchmarkResult, PredictorsResult
+from fbnax.jobs.dnas.page import dnas_page
+from fbnax.jobs.dnas.result import DnasResult
+from fbnax.jobs.latency_predictor.page import latency_predictor_page
+from fbnax.jobs.latency_predictor.result import LatencyResult
+from fbnax.jobs.nars.page import sections
+from fbnax.jobs.nbdt.page import nbdt_page
+from fbnax.jobs.nbdt.result import NbdtResult
+from fbnax.jobs.nbdt_tables.page import tables_page
+from fbnax.jobs.nbdt_tables.result import TablesResult
+from fbnax.jobs.predictors.page import predictors_page
+from fbnax.jobs.profile.page import profile_page
+from fbnax.jobs.profile.result import ProfileResult
+from fbnax.jobs.study.page import study_page
+from fbnax.jobs.study.result import StudyResult
+from fbnax.jobs.zero_cost.page import zero_cost_page
+from fbnax.jobs.zero_cost.result import ZeroCostResult
 from fbnax.report.overview import title
 from fbnax.report.page import page
-from fbnax.report.predictors_page import predictors_page
-from fbnax.report.profile_page import profile_page
-from fbnax.report.profile_schema import ProfileResult
 from fbnax.report.reading import job_of, read, read_as
 from fbnax.report.schema import Result
-from fbnax.report.sections import sections
-from fbnax.report.study_page import study_page
-from fbnax.report.study_schema import StudyResult
 from fbnax.report.trees import read_drawing
-from fbnax.report.zero_cost_page import zero_cost_page
-from fbnax.report.zero_cost_schema import ZeroCostResult
 
 # What the result of a job is read as, and the page that is made of it alone.
 _PAGES: dict[str | None, tuple[type, Callable[[Any], str]]] = {

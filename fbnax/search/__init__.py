@@ -1,7 +1,7 @@
 """Searching: which architectures and recipes are best within a budget.
 
 How Neural Architecture-Recipe Search works (`nars`, `evolution`, and the job
-`fbnax.jobs.nars`):
+`fbnax.jobs.nars.job`):
 
 1. A pool of 20,000 Sobol points of the space. A two-headed MLP learns to
    predict their MACs and parameters, which cost nothing.
@@ -34,12 +34,16 @@ indicator, over any evaluator), `space_choice` (TinyNAS), `modules` and
 """
 
 from fbnax.search.budgets import Budget, CostRange, cost_range, stacked
-from fbnax.search.evolution import Evolution, evolve
-from fbnax.search.multi_objective import evolve_front
+from fbnax.search.evolution.evolution import Evolution, evolve
+from fbnax.search.evolution.multi_objective import evolve_front
+from fbnax.search.evolution.variation import Rates
+from fbnax.search.nars.selection import (
+  EarlyStop,
+  early_stop_epoch,
+  select_by_bins,
+)
 from fbnax.search.pareto import hypervolume, pareto_front
-from fbnax.search.selection import EarlyStop, early_stop_epoch, select_by_bins
 from fbnax.search.space_choice import choose_space, cut_spaces, scaled_spaces
-from fbnax.search.variation import Rates
 
 __all__ = [
   "Budget",

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators import Evaluator, Outcome
+from fbnax.search.evaluators.evaluators import Evaluator, Outcome
 
 
 class Reward(Protocol):

@@ -17,8 +17,8 @@ Diffusion. That makes 98,304 networks, an eighth of the paper's "approximately
 800k", of which it does not say what else varies.
 
 Nothing here builds or counts such a network: the space is for networks that
-have labels from elsewhere (`fbnax.search.unet_ranking`), and is none of those
-that `fbnax.spaces.get` knows.
+have labels from elsewhere (`fbnax.search.autobuild.unet_ranking`), and is none
+of those that `fbnax.spaces.get` knows.
 """
 
 from __future__ import annotations

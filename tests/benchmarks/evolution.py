@@ -27,8 +27,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs, spaces
-from fbnax.search import Budget, evolve, predictor
-from fbnax.search.pretraining import pretrain
+from fbnax.search import Budget, evolve
+from fbnax.search.nars import predictor
+from fbnax.search.nars.pretraining import pretrain
 from fbnax.spaces import SearchSpace
 from tests.benchmarks import measuring
 from tests.benchmarks.predictor import accuracy

@@ -53,8 +53,8 @@ import numpy as np
 from scipy import stats
 
 from fbnax.models import GraphPredictor
-from fbnax.search import additive, graph_fit, labelled, modules
-from fbnax.search.chains import encoding
+from fbnax.search.autobuild import additive, graph_fit, labelled, modules
+from fbnax.search.autobuild.chains import encoding
 from fbnax.spaces import SearchSpace
 from tests.benchmarks import measuring
 

@@ -39,9 +39,10 @@ import numpy as np
 
 from fbnax import spaces
 from fbnax.costs.latency_convert import convert
-from fbnax.jobs import compiling, dnas_search, inputs
-from fbnax.jobs.networks import read_recipe
-from fbnax.jobs.workdir import open_workdir
+from fbnax.jobs.dnas import search as dnas_search
+from fbnax.jobs.runtime import compiling, inputs
+from fbnax.jobs.runtime.networks import read_recipe
+from fbnax.jobs.runtime.workdir import open_workdir
 from fbnax.training.progress import open_progress
 from tests.benchmarks import measuring
 

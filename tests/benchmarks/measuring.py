@@ -31,8 +31,8 @@ from typing import Any
 
 from fbnax.base.files import write_atomically
 from fbnax.base.json_values import to_json
-from fbnax.jobs import heap
-from fbnax.jobs.compiling import cores
+from fbnax.jobs.runtime import heap
+from fbnax.jobs.runtime.compiling import cores
 
 SCHEMA = 1
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scikit-learn", "torch", "pymoo")

@@ -5,9 +5,9 @@
 The space `small` with its recipes, on images of the shapes of `digits` (8
 pixels, grey) and of `cifar10` (32 pixels, colours), through the evaluator that
 a search has: under masks, in populations of 1, 4 and 16, on an accelerator of
-64 as well; and on a CPU in groups by size (`fbnax.search.grouping`), where
-these are cheaper. One by one is each candidate as a network of its own size,
-which is compiled for itself; that is the peer, with and without its
+64 as well; and on a CPU in groups by size (`fbnax.search.evaluators.grouping`),
+where these are cheaper. One by one is each candidate as a network of its own
+size, which is compiled for itself; that is the peer, with and without its
 compilation. An hour's candidates are told for trainings of so many epochs of so
 many images; they are scaled from fewer of both.
 

@@ -23,8 +23,8 @@ from sklearn.neural_network import MLPRegressor
 from threadpoolctl import threadpool_limits
 
 from fbnax import costs, spaces
-from fbnax.search import fitting, predictor
-from fbnax.search.pretraining import correlations, pretrain
+from fbnax.search.nars import fitting, predictor
+from fbnax.search.nars.pretraining import correlations, pretrain
 from fbnax.spaces import SearchSpace
 from tests.benchmarks import measuring
 

@@ -3,9 +3,9 @@
   python -m tests.benchmarks.programs [program ...] [--json=FILE] [--quick]
 
 Seconds of tracing, lowering and compiling, as JAX tells them
-(`fbnax.jobs.compile_times`), of a first call with everything that it needs: an
-epoch of a network and of a population of four with their validation, the two
-steps of a differentiable search, an evolution, and costs of genotypes.
+(`fbnax.jobs.runtime.compile_times`), of a first call with everything that it
+needs: an epoch of a network and of a population of four with their validation,
+the two steps of a differentiable search, an evolution, and costs of genotypes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs, spaces
-from fbnax.jobs import compile_times
-from fbnax.search import Budget, dnas, dnas_step, evolve
-from fbnax.search.evaluators import Candidate
+from fbnax.jobs.runtime import compile_times
+from fbnax.search import Budget, evolve
+from fbnax.search.dnas import dnas
+from fbnax.search.dnas import step as dnas_step
+from fbnax.search.evaluators.evaluators import Candidate
 from tests.benchmarks import measuring, sampling_step, trainings
 
 SHAPE = trainings.SHAPES["digits"]._replace(timed=64)

@@ -36,13 +36,14 @@ WAY = "FBNAX_BENCHMARK_WAY"
 
 def evaluated(options: argparse.Namespace, workers: int) -> dict[str, Any]:
   """Times, and outcomes but for their seconds; 0 workers for this process."""
-  from fbnax.jobs import compiling
+  from fbnax.jobs.runtime import compiling
 
   compiling.prepare()
   import numpy as np
 
-  from fbnax.jobs import evaluating, inputs
-  from fbnax.search.evaluators import Candidate
+  from fbnax.jobs.nars import evaluating
+  from fbnax.jobs.runtime import inputs
+  from fbnax.search.evaluators.evaluators import Candidate
 
   config = make_config(options)
   config.evaluator = "ray" if workers else "train"

@@ -23,9 +23,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import models, spaces
-from fbnax.search import dnas, dnas_step
-from fbnax.search.dnas_state import Plan
-from fbnax.search.penalties import Penalty
+from fbnax.search.dnas import dnas
+from fbnax.search.dnas import step as dnas_step
+from fbnax.search.dnas.penalties import Penalty
+from fbnax.search.dnas.state import Plan
 from fbnax.search.prices import Price
 from fbnax.spaces import fbnetv2
 from fbnax.training.loop import Examples

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import models, spaces
-from fbnax.search import grouping
 from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators import Evaluator, by_training
+from fbnax.search.evaluators import grouping
+from fbnax.search.evaluators.evaluators import Evaluator, by_training
 from fbnax.spaces import SearchSpace
 from fbnax.training import loop, recipes, step
 from fbnax.training.model import Model

@@ -8,7 +8,7 @@ import unicodedata
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 
-from fbnax.jobs.messages import explain
+from fbnax.jobs.runtime.messages import explain
 
 SEED = int(os.environ.get("FBNAX_FUZZ_SEED", "0"))
 # Cases of the long version, of all that `share` divides them among.

@@ -4,8 +4,8 @@ A command line with one or two values that are wrong (of another type, out of
 range, no number, a name that there is not) is parsed as `fbnax.main` does, and
 its job runs up to where it would begin to train, measure or search. It ends
 there, or with an error that the command line tells in a line
-(`fbnax.jobs.messages.explain`), and no other; no case may take longer than
-`LIMIT`. The long version, 3,000 command lines:
+(`fbnax.jobs.runtime.messages.explain`), and no other; no case may take longer
+than `LIMIT`. The long version, 3,000 command lines:
 
     python -m pytest -n 0 -m slow -s tests/faults/configs_fuzz_test.py
 
@@ -33,8 +33,9 @@ from fbnax.base.flat import flat
 from fbnax.costs.latency import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
-from fbnax.jobs import JOBS, config_values
-from fbnax.search import tables
+from fbnax.jobs import JOBS
+from fbnax.jobs.runtime import config_values
+from fbnax.search.benchmarks import tables
 from tests.configs_test import FILES, ROOT, load
 from tests.faults.cases import SEED, check
 from tests.jobs.conftest import make_run
@@ -48,22 +49,22 @@ SHORT = ("train.py", "fbnet.py", "nbdt.py", "profile.py")
 WITHOUT = ("finetune.py",)
 # Where a job would begin to take long: the module, and the function in it.
 ENDS = {
-  "autobuild": ("fbnax.search.graph_fit", "fit"),
-  "benchmark": ("fbnax.jobs.benchmark", "_read"),
-  "dnas": ("fbnax.jobs.dnas_search", "run"),
+  "autobuild": ("fbnax.search.autobuild.graph_fit", "fit"),
+  "benchmark": ("fbnax.jobs.benchmark.job", "_read"),
+  "dnas": ("fbnax.jobs.dnas.search", "run"),
   "eval": ("fbnax.training.loop", "measure"),
-  "evolve": ("fbnax.search.evolution", "evolve"),
-  "export": ("fbnax.jobs.export", "_programs"),
-  "ground_truth": ("fbnax.jobs.ground_truth", "_searches"),
-  "latency_predictor": ("fbnax.jobs.latency_predictor", "_score"),
-  "nars": ("fbnax.search.nars", "search"),
-  "nbdt": ("fbnax.jobs.nbdt", "train_network"),
-  "nbdt_tables": ("fbnax.jobs.nbdt_tables", "train_network"),
-  "predictors": ("fbnax.jobs.predictors", "_learners"),
-  "profile": ("fbnax.jobs.profile", "_parts"),
-  "study": ("fbnax.jobs.study", "train_all"),
-  "train": ("fbnax.jobs.train", "train_network"),
-  "zero_cost": ("fbnax.jobs.zero_cost", "_scores"),
+  "evolve": ("fbnax.search.evolution.evolution", "evolve"),
+  "export": ("fbnax.jobs.export.job", "_programs"),
+  "ground_truth": ("fbnax.jobs.ground_truth.job", "_searches"),
+  "latency_predictor": ("fbnax.jobs.latency_predictor.job", "_score"),
+  "nars": ("fbnax.search.nars.nars", "search"),
+  "nbdt": ("fbnax.jobs.nbdt.job", "train_network"),
+  "nbdt_tables": ("fbnax.jobs.nbdt_tables.job", "train_network"),
+  "predictors": ("fbnax.jobs.predictors.job", "_learners"),
+  "profile": ("fbnax.jobs.profile.job", "_parts"),
+  "study": ("fbnax.jobs.study.job", "train_all"),
+  "train": ("fbnax.jobs.train.job", "train_network"),
+  "zero_cost": ("fbnax.jobs.zero_cost.job", "_scores"),
 }
 
 ODD = {
@@ -247,8 +248,10 @@ class Job:
     module, name = ENDS[self.config.job]
     monkeypatch.setattr(importlib.import_module(module), name, self._end)
     # A predictor of the run is not what is looked at.
-    monkeypatch.setattr("fbnax.search.predictor_files.load", lambda *_: None)
-    monkeypatch.setattr("fbnax.search.predictor.scorer", lambda *_: None)
+    monkeypatch.setattr(
+      "fbnax.search.nars.predictor_files.load", lambda *_: None
+    )
+    monkeypatch.setattr("fbnax.search.nars.predictor.scorer", lambda *_: None)
     monkeypatch.chdir(folder)
 
   def _end(self, *_, **__):

@@ -2,9 +2,9 @@
 
 Each reader gets valid documents with something wrong in them (`mutations`). It
 may refuse with an error that the command line would tell in a line
-(`fbnax.jobs.messages.explain`), and no other. What it takes, it must write and
-read back the same, and a network of it must have a cost. No case may take
-longer than `LIMIT`. The long version, 18,500 files:
+(`fbnax.jobs.runtime.messages.explain`), and no other. What it takes, it must
+write and read back the same, and a network of it must have a cost. No case may
+take longer than `LIMIT`. The long version, 18,500 files:
 
     python -m pytest -n 0 -m slow -s tests/faults/fuzz_test.py
 
@@ -26,11 +26,12 @@ from fbnax.costs import LatencyTable
 from fbnax.costs.latency_convert import convert
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key
-from fbnax.jobs import nbdt_inputs, networks
+from fbnax.jobs.runtime import networks
+from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
 from fbnax.nbdt import Hierarchy
 from fbnax.nbdt.files import class_ids
 from fbnax.report.trees import read_drawing
-from fbnax.search import labelled
+from fbnax.search.autobuild import labelled
 from fbnax.spaces import Architecture, Block, Head, Recipe, ResNet, Stem, zoo
 from tests.faults.cases import SEED, TooLongError, check, is_told
 from tests.faults.mutations import (

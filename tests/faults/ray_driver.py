@@ -16,7 +16,7 @@ import sys
 # Of tests on a busy machine; Ray's default makes way for everything else.
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
 
-from fbnax.jobs import compiling
+from fbnax.jobs.runtime import compiling
 from fbnax.training import stopping
 
 CANDIDATES, SIZE, EPOCHS = 8, 2, 2
@@ -67,7 +67,8 @@ def plan():
 
 def main(folder):
   """Evaluates the round, or what is left of it."""
-  from fbnax.search import nars, planning, ray_cluster, tasks
+  from fbnax.search.evaluators import ray_cluster, tasks
+  from fbnax.search.nars import nars, planning
   from fbnax.search.trials import open_store
   from fbnax.training.progress import open_progress
   from tests.search.evaluators_test import SPACE, K

@@ -20,13 +20,14 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import spaces
-from fbnax.jobs import study_runs
+from fbnax.jobs.study import runs as study_runs
 from fbnax.models import Network
 from fbnax.models.graph_predictor import GraphPredictor
-from fbnax.search import graph_files, predictor_files
-from fbnax.search.graph_fit import FittedGraph
-from fbnax.search.pretraining import predictor_module
-from fbnax.search.scoring import FittedPredictor
+from fbnax.search.autobuild import graph_files
+from fbnax.search.autobuild.graph_fit import FittedGraph
+from fbnax.search.nars import predictor_files
+from fbnax.search.nars.pretraining import predictor_module
+from fbnax.search.nars.scoring import FittedPredictor
 from fbnax.spaces import Architecture, Block, Head, Stem
 from fbnax.training import checkpoints, model_files
 from fbnax.training.recipes import Settings

@@ -18,11 +18,13 @@ from fbnax.costs import LatencyTable
 from fbnax.costs.latency_convert import convert
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key
-from fbnax.jobs import autobuild_data, nbdt_inputs, networks
-from fbnax.jobs.messages import explain
+from fbnax.jobs.autobuild import data as autobuild_data
+from fbnax.jobs.runtime import networks
+from fbnax.jobs.runtime.messages import explain
+from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
 from fbnax.nbdt.files import class_ids
 from fbnax.report.trees import read_drawing
-from fbnax.search import labelled
+from fbnax.search.autobuild import labelled
 from fbnax.spaces import Recipe
 
 SPACE = spaces.get("mobilenetv3").fix(resolution=224)

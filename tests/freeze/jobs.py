@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from fbnax import costs, models, spaces
-from fbnax.search import tables
+from fbnax.search.benchmarks import tables
 
 _FIX = (
   "fix=resolution=8;stem.channels=8;stage1.channels=8;"

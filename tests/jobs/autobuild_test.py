@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from fbnax import report, spaces
-from fbnax.jobs import autobuild, autobuild_search
-from fbnax.search import additive, modules
+from fbnax.jobs.autobuild import job as autobuild
+from fbnax.jobs.autobuild import search as autobuild_search
+from fbnax.search.autobuild import additive, modules
 
 ROOT = pathlib.Path(__file__).parents[2]
 SPACE = spaces.get("mnasnet").fix(**{"block5.layers": (1, 2, 3)})

@@ -11,8 +11,8 @@ from scipy import stats
 
 from fbnax import spaces
 from fbnax.base import records
-from fbnax.jobs import benchmark
-from fbnax.search import tables
+from fbnax.jobs.benchmark import job as benchmark
+from fbnax.search.benchmarks import tables
 
 ROOT = pathlib.Path(__file__).parents[2]
 ROWS = 125

@@ -10,8 +10,8 @@ import pytest
 
 from fbnax import data
 from fbnax.base import records
-from fbnax.jobs import classes, networks, training
-from fbnax.jobs import eval as eval_job
+from fbnax.jobs.eval import job as eval_job
+from fbnax.jobs.runtime import classes, networks, training
 from fbnax.models.building import build
 from fbnax.spaces import Recipe, ResNet
 from fbnax.training import model_files

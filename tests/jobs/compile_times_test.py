@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from fbnax.jobs import compile_times
-from fbnax.jobs.compile_times import Spans
+from fbnax.jobs.runtime import compile_times
+from fbnax.jobs.runtime.compile_times import Spans
 
 TRACE = "/jax/core/compile/jaxpr_trace_duration"
 COMPILE = "/jax/core/compile/backend_compile_duration"

@@ -8,7 +8,7 @@ import pytest
 
 _SCRIPT = """
 import ctypes, threading
-from fbnax.jobs import compiling
+from fbnax.jobs.runtime import compiling
 done = compiling.deepen(48 * 2**20)
 
 def read():
@@ -44,7 +44,7 @@ def test_new_threads_have_a_deeper_stack():
 def test_programs_for_other_numbers_of_cores_are_kept_apart(threads):
   """A process with one core must not leave its programs to all."""
   script = (
-    "import os; from fbnax.jobs import compiling; "
+    "import os; from fbnax.jobs.runtime import compiling; "
     "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); "
     "compiling.prepare(); print(os.environ['JAX_COMPILATION_CACHE_DIR'])"
   )

@@ -1,7 +1,7 @@
 import pytest
 from ml_collections import config_dict
 
-from fbnax.jobs import config_values
+from fbnax.jobs.runtime import config_values
 from tests.configs_test import FILES, load, variants
 
 

@@ -8,7 +8,8 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import costs
-from fbnax.jobs import inputs, study_runs
+from fbnax.jobs.runtime import inputs
+from fbnax.jobs.study import runs as study_runs
 from fbnax.models import Network
 from fbnax.search.budgets import Budget
 from fbnax.training import model_files

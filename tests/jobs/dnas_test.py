@@ -11,7 +11,10 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import costs, spaces
-from fbnax.jobs import dnas, dnas_compare, dnas_memory, dnas_search
+from fbnax.jobs.dnas import compare as dnas_compare
+from fbnax.jobs.dnas import job as dnas
+from fbnax.jobs.dnas import memory as dnas_memory
+from fbnax.jobs.dnas import search as dnas_search
 
 ROOT = pathlib.Path(__file__).parents[2]
 SPACE = f"{ROOT}/tests/jobs/dnas_parts.py:space"

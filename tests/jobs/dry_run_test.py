@@ -11,7 +11,7 @@ import pytest
 from fbnax import costs, spaces
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
-from fbnax.jobs import pool
+from fbnax.jobs.nars import pool
 from fbnax.search.budgets import Budget
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -9,8 +9,8 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import costs
-from fbnax.jobs import estimates, parts
-from fbnax.jobs.estimates import Measured
+from fbnax.jobs.runtime import estimates, parts
+from fbnax.jobs.runtime.estimates import Measured
 from fbnax.training.recipes import Settings
 
 EXAMPLE = f"{pathlib.Path(__file__).parent}/example_parts.py"

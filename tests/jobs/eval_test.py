@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fbnax.jobs import eval as job
-from fbnax.jobs import nbdt_inputs
+from fbnax.jobs.eval import job
+from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
 from fbnax.models.building import build
 from fbnax.spaces import ResNet
 from fbnax.training import model_files

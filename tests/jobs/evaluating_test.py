@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from fbnax.jobs import evaluating, inputs, ray_worker
-from fbnax.search import tasks
+from fbnax.jobs.nars import evaluating, ray_worker
+from fbnax.jobs.runtime import inputs
 from fbnax.search.candidates import Candidate
-from fbnax.search.grouping import Group
-from fbnax.search.ray_cluster import Kind
+from fbnax.search.evaluators import tasks
+from fbnax.search.evaluators.grouping import Group
+from fbnax.search.evaluators.ray_cluster import Kind
 from fbnax.training import loop, population
 from tests.configs_test import load
 from tests.jobs.nars_test import SMALL
@@ -190,8 +191,8 @@ def test_a_worker_says_why_it_cannot_begin(here, config, changes, words):
 def test_a_worker_prepares_before_jax_is_imported():
   """And nothing of Ray is imported until it is needed."""
   code = (
-    "import sys, fbnax.jobs.ray_worker; assert 'jax' not in sys.modules;"
-    "import fbnax.jobs.evaluating, fbnax.jobs.nars;"
+    "import sys, fbnax.jobs.nars.ray_worker; assert 'jax' not in sys.modules;"
+    "import fbnax.jobs.nars.evaluating, fbnax.jobs.nars.job;"
     "assert 'ray' not in sys.modules"
   )
   done = subprocess.run(

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from fbnax import models, spaces
-from fbnax.jobs import exporting, onnx_files
+from fbnax.jobs.export import onnx_files
+from fbnax.jobs.export import programs as exporting
 from fbnax.models import folded
 from fbnax.training import model_files
 from fbnax.training.recipes import Settings

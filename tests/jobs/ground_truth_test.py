@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from fbnax import costs, spaces
-from fbnax.jobs import ground_truth
-from fbnax.search import tables
-from fbnax.search.dnas_state import Plan
+from fbnax.jobs.ground_truth import job as ground_truth
+from fbnax.search.benchmarks import tables
+from fbnax.search.dnas.state import Plan
 
 ROOT = pathlib.Path(__file__).parents[2]
 SPACE = spaces.get("nasbench201")

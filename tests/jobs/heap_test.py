@@ -7,7 +7,7 @@ import pytest
 
 _SCRIPT = """
 import ctypes, resource, sys
-from fbnax.jobs import heap
+from fbnax.jobs.runtime import heap
 
 size = 100 * 2**20
 if sys.argv[1] == "keep":

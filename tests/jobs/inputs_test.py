@@ -6,7 +6,7 @@ from ml_collections import config_dict
 from PIL import Image
 
 from fbnax import data
-from fbnax.jobs import inputs
+from fbnax.jobs.runtime import inputs
 
 
 def config(seed=0, **changes):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fbnax import costs, spaces
-from fbnax.jobs import latency_predictor, latency_predictor_data
+from fbnax.jobs.latency_predictor import data as latency_predictor_data
+from fbnax.jobs.latency_predictor import job as latency_predictor
 from fbnax.search.prices import Price, feasible
 from tests.jobs.autobuild_test import config_of
 from tests.search.devices import make_measured

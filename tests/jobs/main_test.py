@@ -11,9 +11,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from fbnax import jobs, report
-from fbnax.jobs import compiling
-from fbnax.jobs.messages import explain
-from fbnax.jobs.user_code import told_config
+from fbnax.jobs.runtime import compiling
+from fbnax.jobs.runtime.messages import explain
+from fbnax.jobs.runtime.user_code import told_config
 
 ROOT = pathlib.Path(jobs.__file__).parents[2]
 CONFIG = """
@@ -41,7 +41,7 @@ def run(config, workdir):
     if config.behaviour == "lacking":
       config.lacking
     if config.behaviour == "diverged":
-      from fbnax.jobs import training
+      from fbnax.jobs.runtime import training
       with training._telling("small", training.Recipe(learning_rate=1e30)):
         raise training.loop.DivergedError("diverged in epoch 2")
     if config.behaviour == "library":

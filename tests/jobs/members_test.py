@@ -14,7 +14,9 @@ from fbnax.costs import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
 from fbnax.costs.memory import part_memory
-from fbnax.jobs import inputs, members, nars, pool
+from fbnax.jobs.nars import job as nars
+from fbnax.jobs.nars import members, pool
+from fbnax.jobs.runtime import inputs
 from fbnax.search.budgets import Budget
 from fbnax.search.prices import Price, feasible
 from fbnax.search.trials import open_store

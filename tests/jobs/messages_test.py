@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fbnax.base import text
-from fbnax.jobs.messages import escaping, explain
+from fbnax.jobs.runtime.messages import escaping, explain
 from fbnax.spaces import zoo
 
 

@@ -16,7 +16,9 @@ import pytest
 from fbnax import costs, spaces
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
-from fbnax.jobs import inputs, members, nars
+from fbnax.jobs.nars import job as nars
+from fbnax.jobs.nars import members
+from fbnax.jobs.runtime import inputs
 from fbnax.search.budgets import paid
 from fbnax.search.trials import open_store
 from tests.configs_test import load

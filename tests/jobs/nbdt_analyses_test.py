@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from fbnax import data, nbdt
-from fbnax.jobs import nbdt_analyses, nbdt_measure
-from fbnax.jobs.nbdt_analyses import Seen
-from fbnax.jobs.nbdt_summary import summarize
-from fbnax.jobs.nbdt_unseen import Unseen
+from fbnax.jobs.nbdt_tables.summary import summarize
+from fbnax.jobs.runtime.trees import analyses as nbdt_analyses
+from fbnax.jobs.runtime.trees import measure as nbdt_measure
+from fbnax.jobs.runtime.trees.analyses import Seen
+from fbnax.jobs.runtime.trees.unseen import Unseen
 from tests.nbdt import trees
 
 CHILDREN = [[0, 1], [2, 3], [4, 5]]

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from fbnax import data, nbdt
-from fbnax.jobs import nbdt_cells, nbdt_inputs, nbdt_unseen, networks
+from fbnax.jobs.nbdt_tables import cells as nbdt_cells
+from fbnax.jobs.runtime import networks
+from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
+from fbnax.jobs.runtime.trees import unseen as nbdt_unseen
 from fbnax.spaces.resnet import NAMED
 
 ROOT = pathlib.Path(__file__).parents[2]

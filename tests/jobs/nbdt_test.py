@@ -9,16 +9,13 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import nbdt
-from fbnax.jobs import (
-  inputs,
-  nars,
-  nbdt_members,
-  nbdt_pictures,
-  nbdt_tables,
-  networks,
-)
-from fbnax.jobs import nbdt as job
-from fbnax.jobs.training import train_network
+from fbnax.jobs.nars import job as nars
+from fbnax.jobs.nbdt import job
+from fbnax.jobs.nbdt_tables import job as nbdt_tables
+from fbnax.jobs.runtime import inputs, networks
+from fbnax.jobs.runtime.training import train_network
+from fbnax.jobs.runtime.trees import members as nbdt_members
+from fbnax.jobs.runtime.trees import pictures as nbdt_pictures
 from fbnax.models.classifier import final_weights
 from fbnax.spaces.resnet import ResNet
 from fbnax.training import loop, model_files

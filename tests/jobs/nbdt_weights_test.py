@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from fbnax.jobs import nbdt_weights
+from fbnax.jobs.nbdt import weights as nbdt_weights
 from fbnax.models import safetensors
 
 RANDOM = np.random.default_rng(0)

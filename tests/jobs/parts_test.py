@@ -11,10 +11,11 @@ from ml_collections import config_dict
 
 from fbnax import data, spaces
 from fbnax.base.json_values import to_json
-from fbnax.jobs import evolve, inputs, parts
-from fbnax.search import predictor, predictor_files
-from fbnax.search.evaluators import Candidate, Outcome
-from fbnax.search.fitting import Settings
+from fbnax.jobs.evolve import job as evolve
+from fbnax.jobs.runtime import inputs, parts
+from fbnax.search.evaluators.evaluators import Candidate, Outcome
+from fbnax.search.nars import predictor, predictor_files
+from fbnax.search.nars.fitting import Settings
 
 EXAMPLE = f"{pathlib.Path(__file__).parent}/example_parts.py"
 DATA = config_dict.create(name=f"{EXAMPLE}:shades", max_images=0)
@@ -171,7 +172,10 @@ def test_an_evaluator_gives_plain_numbers():
 @pytest.mark.parametrize(
   "body, message",
   [
-    ("return 3", "found a int, 3; legal: a fbnax.search.evaluators.Eval"),
+    (
+      "return 3",
+      "found a int, 3; legal: a fbnax.search.evaluators.Eval",
+    ),
     ("return lambda a: []", "too many positional arguments; legal: a function"),
     ("return lambda *a: [[3]]", "yielded: found a int, 3; legal: a list of"),
     ("return lambda *a: []", r"no outcome of trials \[0, 1, 2\]"),
@@ -192,7 +196,7 @@ def test_an_evaluator_gives_plain_numbers():
   ],
 )
 def test_an_evaluators_faults(written, body, message):
-  text = "from fbnax.search.evaluators import Outcome as O\n"
+  text = "from fbnax.search.evaluators.evaluators import Outcome as O\n"
   name = written(
     f"{text}def make(config, space, num_classes):\n  {body}\n", "make"
   )
@@ -201,7 +205,7 @@ def test_an_evaluators_faults(written, body, message):
 
 
 def test_a_failed_trial_may_have_any_curve(written):
-  text = "from fbnax.search.evaluators import Outcome as O\n"
+  text = "from fbnax.search.evaluators.evaluators import Outcome as O\n"
   text += "def make(config, space, num_classes):\n"
   text += "  return lambda c, *a: [[O(x.id, (), 0, 0, 'no') for x in c]]\n"
   (found,) = _evaluator(written(text, "make"))(CANDIDATES, 2, print, ())

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fbnax import nbdt
-from fbnax.jobs import predicting
+from fbnax.jobs.runtime import predicting
 from fbnax.models.building import build
 from fbnax.spaces import ResNet
 from fbnax.training import model_files

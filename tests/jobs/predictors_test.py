@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from fbnax import costs, spaces
-from fbnax.jobs import predictors
-from fbnax.search import learning_curves, tables
+from fbnax.jobs.predictors import job as predictors
+from fbnax.search.benchmarks import tables
+from fbnax.search.nars import learning_curves
 
 ROOT = pathlib.Path(__file__).parents[2]
 COUNTS = (8, 16)

@@ -13,7 +13,7 @@ from fbnax.base import records
 from fbnax.costs import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key, space_keys
-from fbnax.jobs import profile
+from fbnax.jobs.profile import job as profile
 from fbnax.models import profile as profiler
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import costs, spaces
-from fbnax.jobs import round_loads
+from fbnax.jobs.nars import round_loads
 
 SPACE = spaces.get("small").fix(resolution=(8, 12))
 K = 10

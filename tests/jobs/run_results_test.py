@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fbnax import spaces
-from fbnax.jobs import run_results
+from fbnax.jobs.runtime import run_results
 from tests.jobs.conftest import make_run
 
 SMALL = spaces.get("small")

@@ -6,7 +6,8 @@ import jax
 import pytest
 
 from fbnax import costs
-from fbnax.jobs import study_cases, study_runs
+from fbnax.jobs.study import cases as study_cases
+from fbnax.jobs.study import runs as study_runs
 
 
 def plan(study, config):

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fbnax.jobs import study_summary
-from fbnax.jobs.study_plan import Comparison, Key, Term
+from fbnax.jobs.study import summary as study_summary
+from fbnax.jobs.study.plan import Comparison, Key, Term
 
 A, B, C = Key("g", "a"), Key("g", "b"), Key("g", "c")
 MINUS = Comparison("g", "a", "b", (Term(1.0, (A,)), Term(-1.0, (B,))))

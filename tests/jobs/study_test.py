@@ -8,7 +8,10 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import costs
-from fbnax.jobs import study, study_cases, study_runs, study_training
+from fbnax.jobs.study import cases as study_cases
+from fbnax.jobs.study import job as study
+from fbnax.jobs.study import runs as study_runs
+from fbnax.jobs.study import training as study_training
 from fbnax.models import Network, initialize
 from fbnax.spaces import Architecture
 from fbnax.training import loop
@@ -230,7 +233,7 @@ def test_a_seed_that_diverges_has_no_accuracy(
     ("loop.measure", measured),
   ):
     monkeypatch.setattr(
-      f"fbnax.jobs.study_training.{name}", lambda *_, v=value, **__: v
+      f"fbnax.jobs.study.training.{name}", lambda *_, v=value, **__: v
     )
   found = study_training.train_case(case, run, [3, 4, 5], lambda: None)
   assert [f["test_accuracy"] for f in found] == [0.5, None, None]

@@ -10,7 +10,7 @@ import pytest
 
 from fbnax.base import records
 from fbnax.data import Dataset, Split
-from fbnax.jobs import training
+from fbnax.jobs.runtime import training
 from fbnax.models import Network
 from fbnax.spaces import Architecture, Block, Head, Recipe, Stem
 from fbnax.training import model_files

@@ -13,7 +13,9 @@ import pytest
 
 from fbnax import jobs
 from fbnax.base import records
-from fbnax.jobs import nars, train, workdir
+from fbnax.jobs.nars import job as nars
+from fbnax.jobs.runtime import workdir
+from fbnax.jobs.train import job as train
 from fbnax.search import trials
 from tests.jobs.autobuild_test import config_of
 

@@ -8,8 +8,8 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import spaces
-from fbnax.jobs import zero_cost_scores
-from fbnax.jobs.workdir import open_workdir
+from fbnax.jobs.runtime import proxy_scores as zero_cost_scores
+from fbnax.jobs.runtime.workdir import open_workdir
 
 SMALL = spaces.get("small")
 COUNT = 40

@@ -12,8 +12,10 @@ import pytest
 from scipy import stats
 
 from fbnax import costs, models, proxies, spaces
-from fbnax.jobs import zero_cost, zero_cost_networks, zero_cost_summary
-from fbnax.search import tables
+from fbnax.jobs.runtime import proxy_networks as zero_cost_networks
+from fbnax.jobs.zero_cost import job as zero_cost
+from fbnax.jobs.zero_cost import summary as zero_cost_summary
+from fbnax.search.benchmarks import tables
 
 ROOT = pathlib.Path(__file__).parents[2]
 COUNT = 24

@@ -9,9 +9,10 @@ import pytest
 
 import fbnax.report
 from fbnax.base.json_values import plain
-from fbnax.jobs.benchmark import summary
-from fbnax.report import benchmark_charts, benchmark_page
-from fbnax.report.comparison_schema import (
+from fbnax.jobs.benchmark import charts as benchmark_charts
+from fbnax.jobs.benchmark import page as benchmark_page
+from fbnax.jobs.benchmark.job import summary
+from fbnax.jobs.benchmark.result import (
   BenchmarkResult,
   MethodSummary,
   SearchEnd,

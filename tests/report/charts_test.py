@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fbnax.report import (
-  chart,
-  labels,
-  markup,
-  search_charts,
-  training_charts,
-)
+from fbnax.jobs.nars import search_charts
+from fbnax.report import chart, labels, markup, training_charts
 from fbnax.report.schema import Result, Times, Trial
 
 

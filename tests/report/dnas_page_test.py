@@ -7,8 +7,8 @@ import pytest
 
 import fbnax.report
 from fbnax import costs, spaces
-from fbnax.report.dnas_page import against_random, sections
-from fbnax.report.dnas_schema import DnasResult
+from fbnax.jobs.dnas.page import against_random, sections
+from fbnax.jobs.dnas.result import DnasResult
 from fbnax.report.reading import read_as
 
 SPACE = spaces.get("small_dnas").fix(resolution=16)

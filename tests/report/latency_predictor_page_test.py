@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from fbnax.report import latency_predictor_charts
-from fbnax.report.latency_predictor_schema import Kind, Score
+from fbnax.jobs.latency_predictor import charts as latency_predictor_charts
+from fbnax.jobs.latency_predictor.result import Kind, Score
 from tests.report.pages import words, write
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"

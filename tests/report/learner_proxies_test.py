@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fbnax.report import learner_proxies
-from fbnax.report.comparison_schema import (
+from fbnax.jobs.benchmark.result import (
   Curve,
   LearnedProxies,
   LearnerScore,
   PredictorsResult,
 )
-from fbnax.report.predictors_page import predictors_page
+from fbnax.jobs.predictors import learner_proxies
+from fbnax.jobs.predictors.page import predictors_page
 
 SHIFTS = {25: -0.2, 50: 0.0, 100: 0.3}
 SEEDS = 8

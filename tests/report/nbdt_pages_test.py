@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import fbnax.report
-from fbnax.jobs.nbdt_analyses import png
-from fbnax.jobs.nbdt_summary import summarize
-from fbnax.report import nbdt_page, nbdt_tables_page
-from fbnax.report.nbdt_schema import NbdtResult
-from fbnax.report.nbdt_tables_schema import TablesResult
+from fbnax.jobs.nbdt import page as nbdt_page
+from fbnax.jobs.nbdt.result import NbdtResult
+from fbnax.jobs.nbdt_tables import page as nbdt_tables_page
+from fbnax.jobs.nbdt_tables.result import TablesResult
+from fbnax.jobs.nbdt_tables.summary import summarize
+from fbnax.jobs.runtime.trees.analyses import png
 from fbnax.report.trees import read_drawing
 from tests.browser import needs_chromium, visit
 

@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from fbnax.jobs import profile
-from fbnax.report import profile_page
-from fbnax.report.profile_schema import ProfileResult
+from fbnax.jobs.profile import job as profile
+from fbnax.jobs.profile import page as profile_page
+from fbnax.jobs.profile.result import ProfileResult
 from tests.report.pages import write
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"

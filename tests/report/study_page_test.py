@@ -9,10 +9,12 @@ import pytest
 
 import fbnax.report
 from fbnax.base.json_values import plain
-from fbnax.jobs import study_summary
-from fbnax.jobs.study_plan import Comparison, Key, Term
-from fbnax.report import study_charts, study_page, study_tables
-from fbnax.report.study_schema import (
+from fbnax.jobs.study import charts as study_charts
+from fbnax.jobs.study import page as study_page
+from fbnax.jobs.study import summary as study_summary
+from fbnax.jobs.study import tables as study_tables
+from fbnax.jobs.study.plan import Comparison, Key, Term
+from fbnax.jobs.study.result import (
   Difference,
   Estimate,
   StudyResult,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fbnax import report
-from fbnax.jobs.zero_cost_summary import summarize
+from fbnax.jobs.zero_cost.summary import summarize
 
 
 def make(count=60, **changes):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.search import additive, label_choice, label_expressions
+from fbnax.search.autobuild import additive, label_choice, label_expressions
 
 SPACE = spaces.get("mobilenetv3").fix(resolution=(192, 224))
 

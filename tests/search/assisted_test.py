@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.search import assisted, baselines
-from fbnax.search.evaluators import Outcome
+from fbnax.search.benchmarks import assisted, baselines
+from fbnax.search.evaluators.evaluators import Outcome
 
 SPACE = spaces.get("nasbench201")
 GRID = np.indices((5,) * 6).reshape(6, -1).T.astype(np.int32)

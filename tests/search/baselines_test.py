@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.search import baselines, planning
-from fbnax.search.evaluators import Outcome
+from fbnax.search.benchmarks import baselines
+from fbnax.search.evaluators.evaluators import Outcome
+from fbnax.search.nars import planning
 
 SPACE = spaces.get("nasbench201")
 GRID = np.indices(SPACE.choices).reshape(6, -1).T.astype(np.int32)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.search.chains import encoding
+from fbnax.search.autobuild.chains import encoding
 
 NAMES = ("mobilenetv3", "proxylessnas", "fbnet", "mnasnet")
 

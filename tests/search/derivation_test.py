@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fbnax.search import derivation, dnas, verdicts
-from fbnax.search.derivation import Band, band, derive, draw, most_likely
+from fbnax.search.dnas import derivation, dnas, verdicts
+from fbnax.search.dnas.derivation import Band, band, derive, draw, most_likely
 from fbnax.search.prices import Price
 from fbnax.spaces.architecture import Architecture, Head, Stem
 from fbnax.spaces.searched import SKIP, Row, layers

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from fbnax import costs
-from fbnax.search import dnas, dnas_state, dnas_step
-from fbnax.search.dnas_state import Plan
-from fbnax.search.penalties import Penalty
+from fbnax.search.dnas import dnas
+from fbnax.search.dnas import state as dnas_state
+from fbnax.search.dnas import step as dnas_step
+from fbnax.search.dnas.penalties import Penalty
+from fbnax.search.dnas.state import Plan
 from fbnax.training import augment, checkpoints, loop
 from tests.data.streams import streamed
 from tests.search import tiny_search as tiny

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fbnax.models.graph_predictor import GraphPredictor
-from fbnax.search import (
+from fbnax.search.autobuild import (
   ensemble,
   graph_fit,
   modules,
@@ -20,7 +20,7 @@ from fbnax.search import (
   unet_construction,
   unet_ranking,
 )
-from fbnax.search.pretraining import correlations
+from fbnax.search.nars.pretraining import correlations
 from fbnax.spaces import unet
 
 SPACE = unet.space().fix(

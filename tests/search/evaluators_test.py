@@ -10,8 +10,8 @@ import pytest
 from fbnax import data
 from fbnax.data import StreamedSplit
 from fbnax.models import Supernet
-from fbnax.search import grouping
-from fbnax.search.evaluators import Candidate, by_training
+from fbnax.search.evaluators import grouping
+from fbnax.search.evaluators.evaluators import Candidate, by_training
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
 from fbnax.spaces.recipe import Recipe
 from fbnax.spaces.space import Decision, SearchSpace, follow

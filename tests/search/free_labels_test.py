@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fbnax.search import free_labels
-from fbnax.search.free_labels import Scored, appended
+from fbnax.search.nars import free_labels
+from fbnax.search.nars.free_labels import Scored, appended
 
 
 def test_scored_genotypes_come_after_the_pool():

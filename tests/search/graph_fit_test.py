@@ -8,9 +8,9 @@ import pytest
 from fbnax import spaces
 from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.ops import soft_spearman
-from fbnax.search import graph_files, graph_fit
-from fbnax.search.chains import encoding
-from fbnax.search.pretraining import correlations
+from fbnax.search.autobuild import graph_files, graph_fit
+from fbnax.search.autobuild.chains import encoding
+from fbnax.search.nars.pretraining import correlations
 
 SPACE = spaces.get("mobilenetv3")
 FOUND = encoding(SPACE)

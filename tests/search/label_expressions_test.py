@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fbnax.search.label_expressions import evaluate, names_of, parse
+from fbnax.search.autobuild.label_expressions import evaluate, names_of, parse
 
 COLUMNS = {
   "acc": np.asarray([0.7, 0.8, 0.75]),

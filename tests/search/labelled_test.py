@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.search import labelled
+from fbnax.search.autobuild import labelled
 
 SPACE = spaces.get("mobilenetv3").fix(resolution=(192, 224))
 NAMES = [d.name for d in SPACE.decisions]

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.search import additive, latency_learning, latency_starts
-from fbnax.search.latency_learning import agreement, as_table, fit, learn
+from fbnax.search.autobuild import additive
+from fbnax.search.latency import learning as latency_learning
+from fbnax.search.latency import starts as latency_starts
+from fbnax.search.latency.learning import agreement, as_table, fit, learn
 from tests.search.devices import make_measured
 
 SPACE = spaces.get("fbnet_cifar")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fbnax import costs, spaces
-from fbnax.search import latency_starts
+from fbnax.search.latency import starts as latency_starts
 
 SPACE = spaces.get("fbnet_cifar")
 NASBENCH = spaces.get("nasbench201")

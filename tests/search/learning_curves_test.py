@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from fbnax import costs, spaces
-from fbnax.search import learning_curves, predictor
-from fbnax.search.pretraining import pretrain
+from fbnax.search.nars import learning_curves, predictor
+from fbnax.search.nars.pretraining import pretrain
 
 SPACE = spaces.get("mnasnet")
 

@@ -5,8 +5,8 @@ import pytest
 
 from fbnax import spaces
 from fbnax.models.graph_predictor import GraphPredictor, node_norms
-from fbnax.search import construction, graph_fit, modules
-from fbnax.search.chains import encoding
+from fbnax.search.autobuild import construction, graph_fit, modules
+from fbnax.search.autobuild.chains import encoding
 
 WHOLE = spaces.get("mobilenetv3")
 # With two expansions, so that there are fewer modules; all kernels.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.search.multi_objective import (
+from fbnax.search.evolution.multi_objective import (
   change_layer,
   crowding,
   evolve_front,

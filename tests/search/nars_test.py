@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.search import nars
-from fbnax.search.evaluators import Outcome
-from fbnax.search.free_labels import Scored
-from fbnax.search.planning import Options
+from fbnax.search.evaluators.evaluators import Outcome
+from fbnax.search.nars import nars
+from fbnax.search.nars.free_labels import Scored
+from fbnax.search.nars.planning import Options
 from fbnax.search.trials import Trial, open_store
 from fbnax.training.progress import open_progress
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from fbnax.search.penalties import COMBINATIONS, Penalty, combine
+from fbnax.search.dnas.penalties import COMBINATIONS, Penalty, combine
 
 CASES = [(2.3, 1.4e8), (0.7, 2e8), (0.05, 3.1e8)]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.search import predictor
-from fbnax.search.fitting import Settings
-from fbnax.search.pretraining import Pretrained
+from fbnax.search.nars import predictor
+from fbnax.search.nars.fitting import Settings
+from fbnax.search.nars.pretraining import Pretrained
 
 SMALL = spaces.get("small")
 

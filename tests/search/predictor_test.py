@@ -9,10 +9,10 @@ import optax
 import pytest
 
 from fbnax import costs, spaces
-from fbnax.search import predictor
-from fbnax.search.fitting import Settings, train_ensembles
-from fbnax.search.pretraining import Pretrained, predictor_module, pretrain
-from fbnax.search.scoring import affine_encoding, scores
+from fbnax.search.nars import predictor
+from fbnax.search.nars.fitting import Settings, train_ensembles
+from fbnax.search.nars.pretraining import Pretrained, predictor_module, pretrain
+from fbnax.search.nars.scoring import affine_encoding, scores
 
 SMALL = spaces.get("small")
 KEY = jax.random.key(4)

@@ -8,7 +8,7 @@ from scipy import stats
 
 from fbnax import costs, spaces
 from fbnax.proxies import normal_scores
-from fbnax.search.pretraining import (
+from fbnax.search.nars.pretraining import (
   correlations,
   predict_costs,
   predict_labels,

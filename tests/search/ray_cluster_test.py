@@ -8,9 +8,9 @@ import types
 
 import pytest
 
-from fbnax.search import ray_cluster
-from fbnax.search.ray_cluster import Kind
-from fbnax.search.tasks import Lost
+from fbnax.search.evaluators import ray_cluster
+from fbnax.search.evaluators.ray_cluster import Kind
+from fbnax.search.evaluators.tasks import Lost
 
 
 class RayError(Exception):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fbnax.costs import Costs
-from fbnax.search.survival import Population, repeats, survive
-from fbnax.search.variation import Candidates
+from fbnax.search.evolution.survival import Population, repeats, survive
+from fbnax.search.evolution.variation import Candidates
 
 
 def population(genes, scores, violation=None):

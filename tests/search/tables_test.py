@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.search import nars, tables
-from fbnax.search.evaluators import Candidate
-from fbnax.search.planning import Options
+from fbnax.search.benchmarks import tables
+from fbnax.search.evaluators.evaluators import Candidate
+from fbnax.search.nars import nars
+from fbnax.search.nars.planning import Options
 from fbnax.search.trials import open_store
 from fbnax.training.progress import open_progress
 

@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from fbnax.search import grouping, task_messages
 from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators import Outcome
-from fbnax.search.tasks import Lost, by_tasks
+from fbnax.search.evaluators import grouping, task_messages
+from fbnax.search.evaluators.evaluators import Outcome
+from fbnax.search.evaluators.tasks import Lost, by_tasks
 from tests.search.evaluators_test import MANY, SPACE
 
 EPOCHS, SIZE = 2, 3

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax.data import Split
-from fbnax.search import dnas
-from fbnax.search.dnas_state import Plan
-from fbnax.search.penalties import Penalty
+from fbnax.search.dnas import dnas
+from fbnax.search.dnas.penalties import Penalty
+from fbnax.search.dnas.state import Plan
 from fbnax.search.prices import Price
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
 from fbnax.spaces.space import Decision, SearchSpace, follow

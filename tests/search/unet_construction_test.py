@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.search import unet_chains
-from fbnax.search import unet_construction as construction
+from fbnax.search.autobuild import unet_chains
+from fbnax.search.autobuild import unet_construction as construction
 from fbnax.spaces import unet
 
 SPACE = unet.space()

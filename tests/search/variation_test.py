@@ -6,7 +6,7 @@ import numpy as np
 
 from fbnax import costs, spaces
 from fbnax.search import Budget, Rates, budgets
-from fbnax.search.variation import Candidates, breed, disruption
+from fbnax.search.evolution.variation import Candidates, breed, disruption
 
 SPACE = spaces.get("small")
 

@@ -23,10 +23,11 @@ import pytest
 
 from fbnax.base import text
 from fbnax.costs import LatencyTable, latency_convert
-from fbnax.jobs import nbdt_inputs, networks
+from fbnax.jobs.runtime import networks
+from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
 from fbnax.nbdt import Hierarchy
 from fbnax.nbdt import files as nbdt_files
-from fbnax.search import labelled
+from fbnax.search.autobuild import labelled
 from fbnax.spaces import Recipe
 from tests.faults import fuzz_test
 from tests.faults.cases import SEED, check, is_told_in_a_line, share

@@ -25,7 +25,7 @@ from PIL import Image
 
 from fbnax import data
 from fbnax.data import decoding
-from fbnax.jobs import predicting
+from fbnax.jobs.runtime import predicting
 from tests.faults import mutations
 from tests.faults.cases import SEED, check, is_told_in_a_line, share
 

@@ -23,7 +23,7 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import models
-from fbnax.jobs import nbdt_weights
+from fbnax.jobs.nbdt import weights as nbdt_weights
 from fbnax.models import weights
 from fbnax.spaces import Architecture, Block, Head, Stem
 from tests.faults import mutations

@@ -1,0 +1,1 @@
+"""Job `autobuild`: networks put together from the best modules."""

@@ -1,0 +1,171 @@
+"""The schema of `result.json` (version 1) of the job `autobuild`.
+
+Rules as in `schema`. Points are [accuracy, cost]; accuracies and costs are in
+the units of the columns that were given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from fbnax.jobs.benchmark.result import Rows
+from fbnax.report.schema import SCHEMA_VERSION, Numbers, Times
+from fbnax.spaces import Architecture
+
+Points = tuple[Numbers, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+  """How well a model tells labels that it has not seen."""
+
+  spearman: float | None = None
+  error: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class StandIn:
+  """What stands in for labels of networks that have none."""
+
+  accuracy: Agreement = dataclasses.field(default_factory=Agreement)
+  cost: Agreement = dataclasses.field(default_factory=Agreement)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+  """The labelled networks."""
+
+  points: Points = ()
+  front: Points = ()
+  reference: Numbers = ()
+  hypervolume: float | None = None
+  hypervolume_of_stand_in: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Unseen:
+  """A length of a stage that no labelled network has."""
+
+  stage: str = ""
+  length: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Importance:
+  """What the values of a feature count at hop 0."""
+
+  feature: str = ""
+  values: tuple[str, ...] = ()
+  scores: Numbers = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Module:
+  """A module: its score and its layers in words."""
+
+  score: float | None = None
+  layers: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class StageModules:
+  """The best and worst modules of a stage."""
+
+  stage: str = ""
+  modules: int = 0
+  best: tuple[Module, ...] = ()
+  worst: tuple[Module, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+  """Networks by the stand-in, and how far they reach beyond the labels."""
+
+  points: Points = ()
+  hypervolume: float | None = None
+  with_training: float | None = None
+  beyond: int | None = None
+  beyond_stand_in: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Expression:
+  """A label expression: its predictor, scores and networks."""
+
+  expression: str = ""
+  prediction: Numbers = ()
+  hops: tuple[Numbers, ...] = ()
+  ridge: float | None = None
+  constant: bool = False
+  unseen: tuple[Unseen, ...] = ()
+  importance: tuple[Importance, ...] = ()
+  stages: tuple[StageModules, ...] = ()
+  best: Architecture | None = None
+  worst: Architecture | None = None
+  constructed: Networks = dataclasses.field(default_factory=Networks)
+
+
+@dataclasses.dataclass(frozen=True)
+class Baselines:
+  """What the networks that were put together are set beside."""
+
+  largest: Networks = dataclasses.field(default_factory=Networks)
+  random: Networks = dataclasses.field(default_factory=Networks)
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+  """All networks that one search evaluated, in order."""
+
+  method: str = ""
+  seed: int | None = None
+  size: float | None = None
+  points: Points = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class AutobuildResult:
+  """Everything the report of `autobuild` is made of."""
+
+  schema_version: int = SCHEMA_VERSION
+  fbnax_version: str | None = None
+  config: dict[str, Any] = dataclasses.field(default_factory=dict)
+  space: Rows = dataclasses.field(default_factory=Rows)
+  train: int | None = None
+  held_out: int | None = None
+  accuracy: str = "accuracy"
+  cost: str = "cost"
+  stand_in: StandIn = dataclasses.field(default_factory=StandIn)
+  training: Training = dataclasses.field(default_factory=Training)
+  expressions: tuple[Expression, ...] = ()
+  baselines: Baselines = dataclasses.field(default_factory=Baselines)
+  searches: tuple[Search, ...] = ()
+  times: Times = dataclasses.field(default_factory=Times)
+
+
+def check(result: AutobuildResult) -> None:
+  """Raises a ValueError where lists that belong together do not fit."""
+  groups = [
+    ("training.points", result.training.points),
+    ("training.front", result.training.front),
+    ("baselines.largest.points", result.baselines.largest.points),
+    ("baselines.random.points", result.baselines.random.points),
+  ]
+  for i, row in enumerate(result.expressions):
+    where = f"expressions[{i}]"
+    groups.append((f"{where}.constructed.points", row.constructed.points))
+    for j, feature in enumerate(row.importance):
+      if len(feature.values) != len(feature.scores):
+        raise ValueError(
+          f"{where}.importance[{j}] has {len(feature.values)} values and "
+          f"{len(feature.scores)} scores"
+        )
+  for i, search in enumerate(result.searches):
+    groups.append((f"searches[{i}].points", search.points))
+  for where, points in groups:
+    for j, point in enumerate(points):
+      if len(point) != 2:
+        raise ValueError(
+          f"{where}[{j}] must be [accuracy, cost], found {list(point)}"
+        )

@@ -1,0 +1,275 @@
+"""What the job `autobuild` says of its predictors and networks.
+
+Symbols: `n` networks, `D` decisions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax.base.ranks import correlations
+from fbnax.costs.latency_keys import made_of_blocks
+from fbnax.jobs.autobuild.data import Data
+from fbnax.search.autobuild import additive, construction, graph_fit, modules
+from fbnax.search.autobuild.chains import encoding
+from fbnax.search.pareto import hypervolume, pareto_front
+from fbnax.spaces import SearchSpace
+from fbnax.spaces.tables import fill
+
+SHOWN = 1000  # Labelled networks that the report draws.
+
+
+class StandIn(NamedTuple):
+  """Accuracy and cost of networks that have no labels.
+
+  Attributes:
+    accuracy: additive model of it, fitted to all labelled networks.
+    cost: likewise.
+    agreement: of models fitted to the training networks alone, on those held
+      out: `spearman` and `error` (median, relative) of both.
+  """
+
+  accuracy: additive.Additive
+  cost: additive.Additive
+  agreement: dict[str, dict[str, float]]
+
+  def objectives(self, genotypes: jax.Array) -> jax.Array:
+    """What is to be small: -accuracy and cost, `f32[n, 2]`."""
+    return jnp.stack([-self.accuracy(genotypes), self.cost(genotypes)], axis=1)
+
+
+def stand_in(data: Data, accuracy: str, cost: str) -> StandIn:
+  """Additive models of two columns, and how far they can be trusted."""
+  labels = data.labels
+  models: list[additive.Additive] = []
+  agreement = {}
+  for key, name in (("accuracy", accuracy), ("cost", cost)):
+    values = labels.columns[name]
+    part = additive.fit(
+      labels.space, labels.genotypes[data.train], values[data.train]
+    )
+    predicted = np.asarray(part(labels.genotypes[data.test]), np.float64)
+    truth = values[data.test]
+    agreement[key] = {
+      "spearman": correlations(predicted, truth)[1],
+      "error": float(np.median(np.abs(predicted - truth) / np.abs(truth))),
+    }
+    models.append(additive.fit(labels.space, labels.genotypes, values))
+  return StandIn(models[0], models[1], agreement)
+
+
+def expression(
+  config: Any,
+  data: Data,
+  found: StandIn,
+  text: str,
+  labels: np.ndarray,
+  model: graph_fit.FittedGraph,
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+  """All of a label expression, and the scores of all modules."""
+  space = data.labels.space
+  genotypes = data.labels.genotypes
+  chains = jax.jit(encoding(space).encode)(jnp.asarray(genotypes[data.test]))
+  said = graph_fit.evaluate(model, chains)
+  truth = labels[data.test]
+  baseline = additive.fit(space, genotypes[data.train], labels[data.train])
+  moments = modules.moments(
+    model, space, genotypes[data.train], labels[data.train]
+  )
+  importance = modules.importance(model, space)
+  resolution = _best_resolution(importance)
+  scores = modules.scores(model, space, moments, resolution)
+  joined = construction.best(space, [scores], config.top)
+  fixed = {} if resolution is None else {"resolution": resolution}
+  built = construction.constructed(joined, **fixed)
+  row = {
+    "expression": text,
+    "prediction": [
+      correlations(np.asarray(p, np.float64), truth)[1] for p in said.prediction
+    ],
+    "hops": [
+      [correlations(np.asarray(n, np.float64), truth)[1] for n in seed]
+      for seed in said.norms
+    ],
+    "ridge": correlations(
+      np.asarray(baseline(genotypes[data.test]), np.float64), truth
+    )[1],
+    "constant": bool(np.ptp(labels[data.train]) == 0),
+    "unseen": [
+      {"stage": stage, "length": length}
+      for stage, length in modules.unseen(space, moments)
+    ],
+    "importance": [
+      {"feature": name, "values": [_word(v) for v in values], "scores": given}
+      for name, values, given in importance
+    ],
+    "stages": _stages(space, scores),
+    "best": _whole(space, scores, resolution, 1),
+    "worst": _whole(space, scores, resolution, -1),
+    "constructed": _points(config, data, found, built),
+  }
+  return row, scores
+
+
+def training(data: Data, found: StandIn, config: Any) -> dict[str, Any]:
+  """The labelled networks: some of them, and their front."""
+  points = _labels(data, config)
+  front = np.asarray(pareto_front(jnp.asarray(points)))
+  shown = np.linspace(0, len(points) - 1, min(SHOWN, len(points))).astype(int)
+  reference = _reference(points)
+  own = np.asarray(found.objectives(jnp.asarray(data.labels.genotypes)))
+  return {
+    "points": _public(points[shown]),
+    "front": _public(points[front][np.argsort(points[front, 1])]),
+    "reference": _public(reference[None])[0],
+    "hypervolume": hypervolume(points, reference),
+    "hypervolume_of_stand_in": hypervolume(own, reference),
+  }
+
+
+def baselines(
+  config: Any, data: Data, found: StandIn, rows: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+  """The largest network, and as many random ones as were put together."""
+  space = data.labels.space
+  largest = np.asarray(space.choices, np.int32)[None] - 1
+  count = max(len(row["constructed"]["points"]) for row in rows)
+  random = space.sample(jax.random.key(config.seed + 2), count)
+  return {
+    "largest": _points(
+      config, data, found, np.asarray(space.canonical(jnp.asarray(largest)))
+    ),
+    "random": _points(config, data, found, np.asarray(random)),
+  }
+
+
+def mean(values: Sequence[float]) -> float:
+  """The mean of what is defined; NaN of nothing."""
+  known = [v for v in values if v == v]
+  return float(np.mean(known)) if known else float("nan")
+
+
+def _points(
+  config: Any, data: Data, found: StandIn, genotypes: np.ndarray
+) -> dict[str, Any]:
+  """Networks by the stand-in, beside the front of the labels."""
+  points = np.asarray(found.objectives(jnp.asarray(genotypes)), np.float64)
+  labels = _labels(data, config)
+  reference = _reference(labels)
+  own = np.asarray(
+    found.objectives(jnp.asarray(data.labels.genotypes)), np.float64
+  )
+  return {
+    "points": _public(points),
+    "genotypes": genotypes[np.argsort(points[:, 0])][:20],
+    "hypervolume": hypervolume(points, reference),
+    "with_training": hypervolume(np.concatenate([points, labels]), reference),
+    "beyond": int(_beyond(points, labels).sum()),
+    "beyond_stand_in": int(_beyond(points, own).sum()),
+  }
+
+
+def _beyond(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+  """Whether no other is as good in both and better in one, `bool[n]`."""
+  no_worse = (others[None] <= points[:, None]).all(axis=2)
+  better = (others[None] < points[:, None]).any(axis=2)
+  dominated = np.any(no_worse & better, axis=1)
+  return np.asarray(~dominated)
+
+
+def _labels(data: Data, config: Any) -> np.ndarray:
+  """-accuracy and cost of the labelled networks, `f64[n, 2]`."""
+  columns = data.labels.columns
+  return np.stack([-columns[config.accuracy], columns[config.cost]], axis=1)
+
+
+def _reference(points: np.ndarray) -> np.ndarray:
+  """The corner of hypervolumes: the worst label of either."""
+  corner: np.ndarray = points.max(axis=0)
+  return corner
+
+
+def _public(points: np.ndarray) -> list[list[float]]:
+  """Accuracy and cost."""
+  return [[-float(a), float(c)] for a, c in points]
+
+
+def _best_resolution(importance: Sequence[tuple[Any, ...]]) -> int | None:
+  """The choice whose number counts most at hop 0; None without one."""
+  name, _, given = importance[-1]
+  return int(np.argmax(given)) if name == "resolution" else None
+
+
+def _stages(
+  space: SearchSpace, scores: Sequence[np.ndarray]
+) -> list[dict[str, Any]]:
+  """The best and worst modules of every stage."""
+  rows = []
+  for stage, given in zip(modules.stages(space), scores, strict=True):
+    order = np.argsort(-given, kind="stable")
+    rows.append(
+      {
+        "stage": stage.name,
+        "modules": len(given),
+        **{
+          name: [
+            {"score": float(given[i]), "layers": _layers(space, stage, i)}
+            for i in picked
+          ]
+          for name, picked in (("best", order[:3]), ("worst", order[:-4:-1]))
+        },
+      }
+    )
+  return rows
+
+
+def _layers(space: SearchSpace, stage: modules.Stage, index: int) -> list[str]:
+  """A module's layers in words."""
+  genotype = modules.placed(
+    space, stage.decisions, stage.modules[index : index + 1]
+  )[0]
+  chosen = {
+    d.name: int(i) for d, i in zip(space.decisions, genotype, strict=True)
+  }
+  found = encoding(space)
+  blocks = made_of_blocks(space.table).blocks
+  texts = []
+  for node in stage.blocks:
+    block = fill(blocks[found.blocks[node]], chosen)
+    if block.present:
+      if block.op == "skip":
+        texts.append("skip")
+      else:
+        marks = ["SE"] if block.squeeze_excite else []
+        marks += [f"g{block.groups}"] if block.groups > 1 else []
+        texts.append(
+          " ".join([f"k{block.kernel} e{block.expansion:g}", *marks])
+        )
+  return texts
+
+
+def _whole(
+  space: SearchSpace,
+  scores: Sequence[np.ndarray],
+  resolution: int | None,
+  sign: int,
+) -> dict[str, Any]:
+  """The network of the best (or worst) module of every stage, as JSON."""
+  start = np.zeros(len(space.decisions), np.int32)
+  for i, decision in enumerate(space.decisions):
+    if decision.name == "resolution" and resolution is not None:
+      start[i] = resolution
+  for stage, given in zip(modules.stages(space), scores, strict=True):
+    start[list(stage.decisions)] = stage.modules[np.argmax(sign * given)]
+  found: dict[str, Any] = json.loads(space.architecture(start).to_json())
+  return found
+
+
+def _word(value: Any) -> str:
+  return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

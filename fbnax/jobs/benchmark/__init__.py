@@ -1,0 +1,1 @@
+"""Job `benchmark`: searches compared on a table of trained networks."""

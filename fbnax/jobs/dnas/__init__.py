@@ -1,0 +1,1 @@
+"""Job `dnas`: from images and a target cost to a trained network."""

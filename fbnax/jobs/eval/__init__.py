@@ -1,0 +1,1 @@
+"""Job `eval`: a finished model, measured on images."""

@@ -1,0 +1,1 @@
+"""Job `evolve`: new budgets for a finished run, without training."""

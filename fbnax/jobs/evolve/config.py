@@ -1,0 +1,22 @@
+"""Keys of the job evolve."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from fbnax.jobs.runtime import sections
+from fbnax.jobs.runtime.configs import key, section
+
+
+@dataclasses.dataclass(frozen=True)
+class EvolveConfig:
+  """New budgets for a finished search."""
+
+  job: str = key("evolve", sections.JOB)
+  seed: int = key(0, "of the evolution")
+  run: str = key("runs/digits", "directory of a finished search")
+  space: str = key("", sections.OWN_SPACE)
+  budgets: sections.BudgetKeys = section(
+    sections.BudgetKeys, macs=(600e3, 1200e3)
+  )
+  top: int = key(5, "of each budget at most", "networks")

@@ -1,0 +1,1 @@
+"""Job `export`: a model as programs for other runtimes."""

@@ -1,0 +1,1 @@
+"""Job `ground_truth`: differentiable searches of a space that is known."""

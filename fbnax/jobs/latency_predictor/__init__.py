@@ -1,0 +1,1 @@
+"""Job `latency_predictor`: latency learned from few measurements."""

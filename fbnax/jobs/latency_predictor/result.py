@@ -1,0 +1,79 @@
+"""The schema of `result.json` (version 1) of the job `latency_predictor`.
+
+Rules as in `schema`. Latencies are milliseconds (or what was measured); errors
+are medians of |predicted - measured| / measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from fbnax.jobs.benchmark.result import Rows
+from fbnax.report.schema import SCHEMA_VERSION, Numbers, Times
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """A kind of predictor.
+
+  `validated` is its error on measurements that it did not learn from, by which
+  it is chosen; the others are on networks that were held out from all.
+  """
+
+  kind: str = ""
+  validated: float | None = None
+  error: float | None = None
+  spearman: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+  """The predictors of a device from so many measurements."""
+
+  device: str = ""
+  start: str = ""
+  count: int = 0
+  seed: int | None = None
+  taken: str = ""
+  kinds: tuple[Kind, ...] = ()
+  shares: dict[str, float | None] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """The table of a device that was left, on some networks held out."""
+
+  device: str = ""
+  file: str = ""
+  start: str = ""
+  count: int = 0
+  taken: str = ""
+  error: float | None = None
+  spearman: float | None = None
+  predicted: Numbers = ()
+  measured: Numbers = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class LatencyResult:
+  """Everything the report of `latency_predictor` is made of."""
+
+  schema_version: int = SCHEMA_VERSION
+  fbnax_version: str | None = None
+  config: dict[str, Any] = dataclasses.field(default_factory=dict)
+  space: Rows = dataclasses.field(default_factory=Rows)
+  held_out: int | None = None
+  scores: tuple[Score, ...] = ()
+  tables: tuple[Table, ...] = ()
+  times: Times = dataclasses.field(default_factory=Times)
+
+
+def check(result: LatencyResult) -> None:
+  """Raises a ValueError where lists that belong together do not fit."""
+  for i, table in enumerate(result.tables):
+    if len(table.predicted) != len(table.measured):
+      raise ValueError(
+        f"tables[{i}] has {len(table.predicted)} predicted and "
+        f"{len(table.measured)} measured"
+      )

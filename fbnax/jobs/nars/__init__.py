@@ -1,0 +1,1 @@
+"""Job `nars`: from images and budgets to a family of trained networks."""

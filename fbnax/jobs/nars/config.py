@@ -1,0 +1,186 @@
+"""Keys of the job nars."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from fbnax.jobs.runtime import sections
+from fbnax.jobs.runtime.configs import key, section
+
+
+@dataclasses.dataclass(frozen=True)
+class RayKeys:
+  """The cluster that candidates are trained on."""
+
+  address: str = key(
+    "",
+    "of the cluster: `host:port`, or `auto` for the one this machine belongs"
+    " to; none to start one here",
+  )
+  workers: int = key(
+    0,
+    "tasks at a time on a cluster that is started here; 0 for as many as there"
+    " are cores",
+  )
+  cpus: tuple[float, ...] = key(
+    (1,),
+    "of a task, and threads of its XLA; one value for each kind of worker, the"
+    " best kind first",
+    "cores",
+  )
+  gpus: tuple[float, ...] = key(
+    (0,),
+    "of a task, one value for each kind of worker; without one it trains on its"
+    " cores; parts of 1 share one",
+    "GPUs",
+  )
+  attempts: int = key(
+    3,
+    "times that the task of a candidate may be lost before the candidate is"
+    " recorded as failed",
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberBudgetKeys(sections.BudgetKeys):
+  """With members that are scaled from others."""
+
+  scaled: tuple[float, ...] = key(
+    (),
+    "further members, by compound scaling of the smallest or largest one",
+    "MACs",
+  )
+  scaled_stochastic_depth: float = key(
+    0.2, "of members that are scaled up", "share"
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class NarsSearchKeys:
+  """Which candidates are trained, and what is learned from them."""
+
+  pool: int = key(20_000, "Sobol points the candidates come from", "points")
+  macs: tuple[float, ...] = key(
+    (),
+    "lowest and highest of the candidates; none for the range of the budgets,"
+    " or of the points of the pool that meet them",
+    "MACs",
+  )
+  rounds: int = key(3, "of candidates")
+  first: int = key(
+    0, "candidates of the first round; 0 for as many as in the others"
+  )
+  candidates: int = key(12, "trained in each round")
+  bins: int = key(
+    0,
+    "of the range of MACs, from each of which as many candidates come; 0 for"
+    " one bin per candidate",
+  )
+  classes: int = key(
+    0, "random classes that candidates are trained on; 0 for all"
+  )
+  epochs: int = key(12, "of the first round's candidates", "epochs")
+  correlation: float = key(
+    0.92, "rank correlation from which on later rounds stop"
+  )
+  population: int = key(
+    2, "most candidates that are trained at a time, by one program"
+  )
+  predictors: int = key(8, "size of the predictor's ensemble")
+  exploration: float = key(
+    0.5,
+    "deviations of the ensemble added to its mean to choose candidates; the"
+    " paper: 0",
+  )
+  signal: str = key(
+    "likelihood",
+    "what candidates are ranked by: `accuracy`, the paper's, or `likelihood`, e"
+    " to the minus log-loss, which still tells them apart where nearly all"
+    " images are classified right",
+  )
+  ranks: bool = key(False, "the predictor learns ranks of accuracies")
+  caution: float = key(
+    1.0, "deviations taken off in the evolution of members; the paper: 0"
+  )
+  proxies: str = key(
+    "",
+    "directory of a finished run of `zero_cost` on the same space, whose scores"
+    " the predictor is pretrained on beside the costs",
+  )
+  proxy_names: tuple[str, ...] = key(
+    ("synflow", "jacob_cov", "snip"), "which of its scores"
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchMeshKeys:
+  """How a search is spread over devices."""
+
+  data: int = key(
+    1,
+    "that share a batch; 0 for all that `mesh.population` leaves",
+    "devices",
+  )
+  population: int = key(
+    1,
+    "that share the candidates of `search.population`; a network trained alone"
+    " has those of both for its batch",
+    "devices",
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberTrainingKeys(sections.TrainingKeys):
+  """How members are trained, and the candidates' schedule."""
+
+  schedule: str = key(
+    "exponential", "of the members: `exponential`, `cosine` or `step`"
+  )
+  search_decay: float = key(
+    0.8, "factor of the candidates' learning rate", "per epoch"
+  )
+  epochs: int = key(40, "of the members", "epochs")
+  decay: float = key(0.9, "factor of the members' learning rate", "per epoch")
+  warmup_epochs: float = key(2.0, "of linear growth, members only", "epochs")
+  teacher: str = key(
+    "",
+    "a model's directory or a part of your own; none for the largest member",
+  )
+  checkpoint_every: int = key(10, "between checkpoints", "epochs")
+
+
+@dataclasses.dataclass(frozen=True)
+class NarsConfig:
+  """From images and budgets to a family of networks."""
+
+  job: str = key("nars", sections.JOB)
+  seed: int = key(0, sections.SEED)
+  data: sections.SearchDataKeys = section(sections.SearchDataKeys)
+  space: str = key("small", sections.SPACE)
+  fix: str = key("resolution=8,12", sections.FIX)
+  architecture: str = key(
+    "",
+    "searches recipes alone, for this network: name of the zoo, JSON file, or a"
+    " model's directory",
+  )
+  resolution: int = key(
+    0, "of that network, replaces its own; 0 keeps it", "px"
+  )
+  recipe_file: str = key(
+    "", "searches architectures alone, under the recipe in this JSON file"
+  )
+  evaluator: str = key(
+    "train",
+    "`train` (on this machine), `ray` (on a cluster), or a part of your own",
+  )
+  ray: RayKeys = section(RayKeys)
+  head: str = key(
+    "linear",
+    "of the members: `linear`, or `nbdt`, which trains them to decide by a tree"
+    " and gives it",
+  )
+  tree: sections.TreeKeys = section(sections.TreeKeys)
+  budgets: MemberBudgetKeys = section(MemberBudgetKeys)
+  search: NarsSearchKeys = section(NarsSearchKeys)
+  mesh: SearchMeshKeys = section(SearchMeshKeys)
+  training: MemberTrainingKeys = section(MemberTrainingKeys)

@@ -1,0 +1,256 @@
+"""What turns candidates into accuracies: `config.evaluator`.
+
+`train` is this machine, `ray` a cluster whose workers do the same
+(`fbnax.jobs.nars.ray_worker`); a part of the user's own does what it will.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jax
+
+from fbnax import __version__, data
+from fbnax.base.json_values import to_json
+from fbnax.data import Dataset
+from fbnax.jobs.runtime import devices, inputs, parts
+from fbnax.jobs.runtime.config_values import all_numbers
+from fbnax.search.evaluators import evaluators
+from fbnax.search.evaluators.evaluators import Evaluator, Trainer, planned
+from fbnax.search.evaluators.grouping import Plan, by_masks, by_size
+from fbnax.search.evaluators.ray_cluster import Kind, connected
+from fbnax.search.evaluators.tasks import by_tasks
+from fbnax.spaces import SearchSpace
+from fbnax.training import loop
+from fbnax.training.recipes import Settings
+
+
+class Options(NamedTuple):
+  """`config.ray`.
+
+  Attributes:
+    address: of the cluster, "" for one of our own.
+    workers: tasks at a time on our own.
+    kinds: of workers.
+    attempts: until a candidate has failed.
+  """
+
+  address: str
+  workers: int
+  kinds: tuple[Kind, ...]
+  attempts: int
+
+
+def prepare(config: Any) -> None:
+  """To be called before JAX has a backend: workers may be on this GPU too."""
+  if config.evaluator == "ray":
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+@contextmanager
+def opened(
+  config: Any,
+  space: SearchSpace,
+  dataset: Dataset,
+  train: data.AnySplit,
+  validation: data.AnySplit,
+) -> Iterator[Evaluator]:
+  """The evaluator that the config names, while the context lasts.
+
+  Raises:
+    ValueError: there is none of that name, Ray is not installed, or a key of
+      `config.ray` is not legal.
+  """
+  named = config.evaluator
+  if named == "train":
+    yield training(config, space, dataset, train, validation)
+  elif named == "ray":
+    options = ray_options(config)
+    if jax.process_count() > 1:
+      raise ValueError(
+        f"config.evaluator is 'ray' in {jax.process_count()} processes; legal: "
+        "one without --distributed, since Ray has the others"
+      )
+    with by_tasks(
+      space,
+      config.search.population,
+      lambda: connected(
+        _task(),
+        options.kinds,
+        address=options.address,
+        workers=options.workers,
+      ),
+      plan=plan(config, dataset, _images(config, dataset, train)),
+      attempts=options.attempts,
+      more={
+        "config": to_json(config.to_dict()),
+        "directory": os.getcwd(),
+        "version": __version__,
+      },
+    ) as evaluate:
+      yield evaluate
+  elif parts.is_part(named):
+    yield parts.evaluator(config, space, dataset.num_classes)
+  else:
+    raise ValueError(
+      f"config.evaluator is {named!r}; legal: train, ray, or a part of your"
+      " own, file.py:name"
+    )
+
+
+def training(
+  config: Any,
+  space: SearchSpace,
+  dataset: Dataset,
+  train: data.AnySplit,
+  validation: data.AnySplit,
+) -> Evaluator:
+  """The evaluator that trains in this process."""
+  return planned(
+    space,
+    trainer(config, space, dataset, train, validation),
+    plan(config, dataset, _images(config, dataset, train)),
+  )
+
+
+def trainer(
+  config: Any,
+  space: SearchSpace,
+  dataset: Dataset,
+  train: data.AnySplit,
+  validation: data.AnySplit,
+) -> Trainer:
+  """What trains candidates in this process."""
+  classes = dataset.num_classes
+  if config.search.classes:
+    both = (train, validation)
+    train, validation = (
+      data.some_classes(s, config.search.classes, classes, seed=config.seed)
+      for s in both
+    )
+    classes = config.search.classes
+  _settings(config, dataset, 1)  # What is not legal is said now.
+  return evaluators.trainer(
+    space,
+    classes,
+    dataset.channels,
+    lambda side: _settings(config, dataset, side),
+    loop.place(train),
+    loop.place(validation),
+  )
+
+
+def plan(config: Any, dataset: Dataset, images: int) -> Plan:
+  """Which candidates of a round share a program (`grouping`).
+
+  Args:
+    config: of the run.
+    dataset: for its classes.
+    images: of an epoch.
+  """
+  size = config.search.population
+  # Where members run one after the other, and not on a device each.
+  if _trains_on_cpu(config) and config.mesh.population == 1:
+    return by_size(size, config.search.classes or dataset.num_classes, images)
+  return by_masks(size)
+
+
+def _images(config: Any, dataset: Dataset, train: data.AnySplit) -> int:
+  """Of an epoch, about: classes have about as many images each."""
+  share = (config.search.classes or dataset.num_classes) / dataset.num_classes
+  return round(len(train) * share)
+
+
+def _trains_on_cpu(config: Any) -> bool:
+  """Whether candidates are trained on a CPU, here or by Ray's workers."""
+  if config.evaluator == "ray":
+    return not any(all_numbers("config.ray.gpus", config.ray.gpus))
+  return jax.default_backend() == "cpu"
+
+
+def ray_options(config: Any) -> Options:
+  """What `config.ray` says, checked.
+
+  Raises:
+    ValueError: Ray is not installed, or a value is not legal; the key is named.
+  """
+  if importlib.util.find_spec("ray") is None:
+    raise ValueError(
+      "config.evaluator is 'ray', and Ray is not installed: pip install "
+      "'fbnax[ray]'"
+    )
+  given = config.ray
+  for key, least in (("workers", 0), ("attempts", 1)):
+    if given[key] < least:
+      raise ValueError(
+        f"config.ray.{key} is {given[key]}; legal: {least} or more"
+      )
+  if given.workers and given.address:
+    raise ValueError(
+      f"config.ray.workers is {given.workers} and config.ray.address "
+      f"{given.address!r}; legal: 0 where the cluster is there already"
+    )
+  cpus, gpus = (_amounts(given[key], f"config.ray.{key}") for key in _AMOUNTS)
+  if not cpus or len(cpus) != len(gpus) or min(cpus) == 0:
+    raise ValueError(
+      f"config.ray.cpus is {cpus} and config.ray.gpus {gpus}; legal: one of "
+      "each for each kind of worker, cpus above 0"
+    )
+  kinds = tuple(Kind(*pair) for pair in zip(cpus, gpus, strict=True))
+  return Options(given.address, given.workers, kinds, given.attempts)
+
+
+_AMOUNTS = ("cpus", "gpus")
+
+
+def _amounts(values: Any, name: str) -> tuple[float, ...]:
+  found = all_numbers(name, values)
+  wrong = [v for v in found if v < 0 or (v > 1 and v != int(v))]
+  if wrong:
+    raise ValueError(
+      f"{name} has {wrong[0]}; legal: whole numbers, or parts of 1"
+    )
+  return tuple(found)
+
+
+def _task() -> Callable[[str], str]:
+  """What tasks run.
+
+  A function in a function, which Ray sends as it is: where fbnax is not
+  installed it can say so.
+  """
+
+  def task(text: str) -> str:
+    try:
+      from fbnax.jobs.nars import ray_worker
+    except ImportError as error:
+      import json
+      import socket
+
+      where = socket.gethostname()
+      return json.dumps({"refused": f"on {where}: {error}"})
+    return ray_worker.evaluate(text)
+
+  return task
+
+
+def _settings(config: Any, dataset: Dataset, side: int) -> Settings:
+  return inputs.settings(
+    config,
+    dataset,
+    side,
+    epochs=config.search.epochs,
+    schedule="exponential",
+    decay=config.training.search_decay,
+    warmup_epochs=0.0,
+    mesh=devices.mesh(
+      config,
+      "config.training.batch_size",
+      config.training.batch_size,
+      population=config.search.population,
+    ),
+  )

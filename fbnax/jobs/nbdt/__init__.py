@@ -1,0 +1,1 @@
+"""Job `nbdt`: a network explained by its decision tree."""

@@ -1,0 +1,1 @@
+"""Job `nbdt_tables`: trees and networks compared, cell by cell."""

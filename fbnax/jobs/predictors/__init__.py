@@ -1,0 +1,1 @@
+"""Job `predictors`: how well learners predict, label by label."""

@@ -1,0 +1,1 @@
+"""Job `profile`: a latency table of this device."""

@@ -1,0 +1,62 @@
+"""The schema of `result.json` (version 1) of the job `profile`.
+
+Rules as in `schema`. Times of parts and networks are milliseconds, those of
+phases seconds; errors are fractions of what was measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from fbnax.jobs.benchmark.result import Rows
+from fbnax.report.schema import SCHEMA_VERSION, Times
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """Parts of one kind: how many, and what they take."""
+
+  name: str = ""
+  entries: int = 0
+  fastest: float | None = None
+  median: float | None = None
+  slowest: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuredNetwork:
+  """A random network: what it takes, and the sum of the table."""
+
+  measured: float | None = None
+  spread: float | None = None
+  predicted: float | None = None
+  interpolated: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+  """How well the sums tell what networks take."""
+
+  spearman: float | None = None
+  median_error: float | None = None
+  ratio: float | None = None
+  median_error_scaled: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ProfileResult:
+  """Everything the report of a profile is made of."""
+
+  schema_version: int = SCHEMA_VERSION
+  fbnax_version: str | None = None
+  config: dict[str, Any] = dataclasses.field(default_factory=dict)
+  space: Rows = dataclasses.field(default_factory=Rows)
+  device: str | None = None
+  note: str | None = None
+  overhead: float | None = None
+  entries: int | None = None
+  kinds: tuple[Kind, ...] = ()
+  networks: tuple[MeasuredNetwork, ...] = ()
+  agreement: Agreement = dataclasses.field(default_factory=Agreement)
+  times: Times = dataclasses.field(default_factory=Times)

@@ -1,0 +1,1 @@
+"""What all jobs share: work directory, shell, processes, configs, inputs."""

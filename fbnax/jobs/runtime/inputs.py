@@ -1,0 +1,378 @@
+"""What jobs read from a config: data, space, budgets, settings.
+
+Everything here is checked before anything is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+from fbnax import costs, data, spaces
+from fbnax.base.names import escaped
+from fbnax.costs import LatencyTable
+from fbnax.data import Dataset
+from fbnax.jobs.runtime import devices, networks, parts
+from fbnax.jobs.runtime.config_values import all_numbers
+from fbnax.search import budgets as budgets_lib
+from fbnax.search import prices
+from fbnax.search.budgets import Budget
+from fbnax.spaces import Architecture, SearchSpace
+from fbnax.training import precision
+from fbnax.training.recipes import Settings
+
+# What `space` reads that the configs of some jobs lack.
+SPACE_DEFAULTS = {"architecture": "", "resolution": 0, "recipe_file": ""}
+_SETTINGS = {field.name for field in dataclasses.fields(Settings)}
+_SHOWN_NAMES = 10
+_FOLD_SEED = 0  # The folds of a set are the same for all runs.
+
+
+def dataset(config: Any, bits: int | None = None) -> Dataset:
+  """The data set that `config.data` names, checked; prints its notes.
+
+  With `folds` all of its images are dealt anew; `max_images` then cuts down
+  what `fold` made of them. A set that is held in memory only because
+  `max_images` cuts it down is thus streamed, and refused.
+
+  Args:
+    config: of the job.
+    bits: significant ones of 16-bit images, as the model wants them that is
+      shown the images; None to find them.
+  """
+  given = config.data
+  folds, index = given.get("folds", 0), given.get("fold", 0)
+  if index and not folds:
+    raise ValueError(f"data.fold={index!r} without data.folds; legal: 0")
+  most = given.max_images or None
+  if parts.is_part(given.name):
+    loaded = parts.dataset(given.name, given, config.seed)
+  else:
+    loaded = data.load(
+      given.name,
+      path=given.path or None,
+      tfds_name=given.tfds_name or None,
+      test_fraction=given.test_fraction,
+      seed=config.seed,
+      max_images=None if folds else most,
+      decode_resolution=given.decode_resolution or None,
+      bits=bits,
+    )
+  if loaded.notes:
+    print(f"data: {loaded.source}")
+  if not folds:
+    return loaded
+  found = data.fold(loaded, folds, index, _FOLD_SEED)
+  if most is None:
+    return found
+  return dataclasses.replace(
+    found,
+    train=data.subset(found.train, most, seed=config.seed),
+    test=data.subset(found.test, most, seed=config.seed),
+  )
+
+
+def hold_out(
+  config: Any, dataset: Dataset
+) -> tuple[data.AnySplit, data.AnySplit]:
+  """The training images without those held out of them, and these."""
+  given = config.data
+  key = "validation_fraction"
+  if given.get("validation_images", 0):
+    key = "validation_images"
+  return data.hold_out(
+    dataset.train,
+    given[key],
+    seed=config.seed,
+    key=f"{dataset.source}: data.{key}",
+  )
+
+
+def space(config: Any, channels: int) -> SearchSpace:
+  """The space that `config.space` names, cut down by `config.fix`.
+
+  The name is one of the table, or of the user's own
+  (`fbnax.jobs.runtime.parts`). With `config.architecture` only recipes are left
+  to search, with `config.recipe_file` only architectures.
+
+  `fix` is `decision=value,value;decision=value`, values as they are printed.
+
+  Raises:
+    ValueError: unknown space, decision or value; the legal ones are named.
+  """
+  named = config.space
+  found = parts.space(named) if parts.is_part(named) else spaces.get(named)
+  if config.architecture and config.recipe_file:
+    raise ValueError(
+      f"config.architecture is {config.architecture!r} and config.recipe_file "
+      f"{config.recipe_file!r}, which leaves nothing to search; legal: one"
+    )
+  if config.architecture:
+    given = networks.read_architecture(config.architecture)
+    found = found.with_architecture(
+      networks.at_resolution(given, config.resolution)
+    )
+  if config.recipe_file:
+    found = found.with_recipe(networks.read_recipe_file(config.recipe_file))
+  found = dataclasses.replace(
+    found, table=dataclasses.replace(found.table, input_channels=channels)
+  )
+  by_name = {d.name: d for d in found.decisions}
+  fixed: dict[str, Any] = {}
+  for part in filter(None, (p.strip() for p in config.fix.split(";"))):
+    name, equals, values = (s.strip() for s in part.partition("="))
+    if not equals:
+      raise ValueError(
+        f"config.fix has {part!r}; legal: decision=value,value;decision=value"
+      )
+    legal = by_name[name].values if name in by_name else ()
+    printed = {str(v): v for v in legal}
+    wanted = [v.strip() for v in values.split(",")]
+    fixed[name] = [printed.get(v, v) for v in wanted]
+  return found.fix(**fixed)
+
+
+def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
+  """One budget per member of the family, the smallest first.
+
+  Raises:
+    ValueError: no budget, lists of two lengths, or a budget that no network of
+      the space meets; the feasible range is given.
+  """
+  if not space.num_architecture_features:
+    # One network, whose recipe is searched: it costs what it costs.
+    network = space.architecture(np.zeros(len(space.decisions), int))
+    cost = float(costs.count(network, classes).macs)
+    return [Budget(macs=(cost, cost))]
+  given = config.budgets
+  # Runs of earlier versions have the first two alone.
+  listed = {
+    name: all_numbers(f"config.budgets.{name}", given.get(name, ()))
+    for name in Budget._fields
+  }
+  listed = {name: values for name, values in listed.items() if values}
+  if not listed:
+    raise ValueError(
+      f"config.budgets has none of {', '.join(Budget._fields)}; give one"
+    )
+  if len({len(values) for values in listed.values()}) > 1:
+    raise ValueError(
+      "config.budgets has "
+      + " and ".join(f"{len(v)} {name}" for name, v in listed.items())
+      + "; legal: as many of each, or none"
+    )
+  if not 0 <= given.floor < 1:
+    raise ValueError(
+      f"config.budgets.floor is {given.floor!r}; legal: from 0, below 1"
+    )
+  # The floor belongs to the first limit; the others are ceilings alone.
+  floors = dict.fromkeys(listed, 0.0) | {next(iter(listed)): given.floor}
+  found = [
+    Budget(
+      **{
+        name: (floors[name] * values[i], float(values[i]))
+        for name, values in listed.items()
+      }
+    )
+    for i in range(len(next(iter(listed.values()))))
+  ]
+  found.sort(key=lambda b: tuple(high for _, high in b))
+  if "macs" in listed:
+    # Said now and not after the search; `members.scaled` needs it.
+    low, high = found[0].macs[0], found[-1].macs[1]
+    scaled = all_numbers("config.budgets.scaled", given.get("scaled", ()))
+    inside = [v for v in scaled if low <= v <= high]
+    if inside:
+      raise ValueError(
+        f"config.budgets.scaled has {inside[0]:g} MACs; legal: below {low:g} "
+        f"or above {high:g}, beyond config.budgets.macs"
+      )
+    if len(set(scaled)) < len(scaled):
+      raise ValueError(f"config.budgets.scaled is {scaled}; legal: each once")
+  for budget in found:
+    prices.check_budgets(
+      budgets_lib.batched(budget), space, classes, latency_table(config)
+    )
+  # Members are known by their budgets.
+  if any(one == other for one, other in itertools.pairwise(found)):
+    raise ValueError(f"config.budgets has {listed}; legal: each budget once")
+  return found
+
+
+def latency_table(config: Any) -> LatencyTable | None:
+  """The table that `config.budgets.table` names, None where there is none.
+
+  Raises:
+    ValueError: it is no table, or one is given and no latency is limited, or
+      the other way round.
+  """
+  path, wanted = (config.budgets.get(key, "") for key in ("table", "latency"))
+  if bool(path) != bool(wanted):
+    raise ValueError(
+      f"config.budgets.latency is {tuple(wanted)!r} and config.budgets.table "
+      f"{path!r}; legal: both or none"
+    )
+  return _table(path) if path else None
+
+
+@functools.lru_cache(maxsize=4)
+def _table(path: str) -> LatencyTable:
+  """One object for a file, since programs are compiled for it."""
+  return LatencyTable.load(path)
+
+
+def as_json(budget: Budget) -> dict[str, Any]:
+  """A budget as `result.json` has it, None where there is no limit.
+
+  Latency and memory are there only where they are limited.
+  """
+  return {
+    name: list(limits) if math.isfinite(limits[1]) else None
+    for name, limits in budget._asdict().items()
+    if name in costs.Costs._fields or math.isfinite(limits[1])
+  }
+
+
+def further_costs(
+  config: Any, budget: Budget, architecture: Architecture
+) -> dict[str, float]:
+  """`latency` and `memory` of a network, where its budget limits them."""
+  found: dict[str, float] = {}
+  table = latency_table(config)
+  if budget.limits("latency") and table is not None:
+    found["latency"] = table.latency(architecture)
+  if budget.limits("memory"):
+    found["memory"] = costs.peak_memory(architecture)
+  return found
+
+
+def settings(
+  config: Any,
+  dataset: Dataset,
+  resolution: int,
+  *,
+  batch_size: int | None = None,
+  **changes: Any,
+) -> Settings:
+  """Training settings from `config.training`, with changes."""
+  given = config.training
+  mean, std = normalization(dataset)
+  batch = batch_size or given.batch_size
+  batch_name = f"config.{'search' if batch_size else 'training'}.batch_size"
+  return Settings(
+    **{
+      **{name: given[name] for name in _SETTINGS if name in given},
+      "batch_size": batch,
+      "resolution": resolution,
+      "mean": mean,
+      "std": std,
+      "flip": dataset.flip,
+      "crop_padding": dataset.crop_padding,
+      "precision": precision.chosen(given.get("precision", "float32")),
+      "mesh": devices.mesh(config, batch_name, batch),
+      **changes,
+    }
+  )
+
+
+def given_normalization(config: Any, dataset: Dataset) -> dict[str, Any]:
+  """`mean` and `std` that the config gives, for weights trained with them.
+
+  Images of one channel take the mean over the channels.
+
+  Raises:
+    ValueError: they are not of as many channels, or std is not above 0.
+  """
+  found = {}
+  for name in ("mean", "std"):
+    values = tuple(map(float, config.get(name, ())))
+    if values and dataset.channels == 1:
+      values = (sum(values) / len(values),)
+    if values and len(values) != dataset.channels:
+      raise ValueError(
+        f"config.{name} has {len(values)} values; legal: none, or one for each"
+        f" of {dataset.channels} channels"
+      )
+    if values:
+      found[name] = values
+  if min(found.get("std", (1.0,))) <= 0:
+    raise ValueError(f"config.std is {found['std']}; legal: above 0")
+  return found
+
+
+@functools.lru_cache(maxsize=4)
+def normalization(
+  dataset: Dataset,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """Mean and deviation of the channels; reads images where they stream.
+
+  They are compiled into the training's program. Rounded to sixteenths they are
+  mostly the same for all parts of a data set, so that folds, and searches with
+  other seeds, find each other's programs in the cache.
+  """
+  mean, std = (
+    np.round(np.asarray(v, float) * 16) / 16
+    for v in data.normalization(dataset.train)
+  )
+  return tuple(mean.tolist()), tuple(np.maximum(std, 1 / 16).tolist())
+
+
+def facts(
+  dataset: Dataset, train: data.AnySplit, validation: data.AnySplit
+) -> dict[str, Any]:
+  """What the result says of the data; prints what a reader should know first.
+
+  Args:
+    dataset: the data set.
+    train: what is left of its training split.
+    validation: what was held out of it.
+  """
+  in_memory = dataset.train.size is not None
+  shared = data.shared_images(train, validation, dataset.test)
+  if shared > 0:
+    print(f"{dataset.source}: {shared} images appear in two splits")
+  for line in absences(dataset, validation):
+    print(line)
+  return {
+    "name": dataset.name,
+    "source": dataset.source,
+    "num_classes": dataset.num_classes,
+    "class_names": list(dataset.class_names),
+    "image_shape": list(dataset.image_shape) if in_memory else None,
+    "channels": dataset.channels,
+    "train": len(train),
+    "validation": len(validation),
+    "test": len(dataset.test),
+    "shared_images": shared,
+    "untested": absent(dataset, dataset.test),
+    "unvalidated": absent(dataset, validation),
+  }
+
+
+def absences(
+  dataset: Dataset, validation: data.AnySplit | None = None
+) -> list[str]:
+  """A line for each split that lacks classes, of which nothing is measured."""
+  lines = []
+  for split, images in (("test", dataset.test), ("validation", validation)):
+    if images is not None and (names := absent(dataset, images)):
+      shown = ", ".join(map(escaped, names[:_SHOWN_NAMES]))
+      more = len(names) - _SHOWN_NAMES
+      shown += f" and {more} more" if more > 0 else ""
+      lines.append(
+        f"{dataset.source}: no {split} image of {len(names)} of"
+        f" {dataset.num_classes} classes: {shown}"
+      )
+  return lines
+
+
+def absent(dataset: Dataset, split: data.AnySplit) -> list[str]:
+  """The classes without an image in a split; none where the split is empty."""
+  counts = np.bincount(split.labels, minlength=dataset.num_classes)
+  missing = np.flatnonzero(counts == 0) if len(split) else ()
+  return [dataset.class_names[i] for i in missing]

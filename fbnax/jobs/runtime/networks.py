@@ -1,0 +1,180 @@
+"""Networks, recipes and teachers that a config names."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+
+from fbnax import spaces
+from fbnax.base.text import read as read_text
+from fbnax.data import Dataset
+from fbnax.jobs.runtime import classes, parts
+from fbnax.jobs.runtime.training import Teacher
+from fbnax.models import load_weights
+from fbnax.spaces import Architecture, Recipe, ResNet, resnet, zoo
+from fbnax.spaces.architecture import validate
+from fbnax.spaces.exchange import parsed
+from fbnax.training import model_files
+
+# What a job can train for itself; no point of a space.
+AnyNetwork = Architecture | ResNet
+Network = TypeVar("Network", bound=AnyNetwork)
+Read = TypeVar("Read")
+
+
+def at_resolution(network: Network, resolution: int) -> Network:
+  """The network at `config.resolution`; 0 keeps its own.
+
+  Raises:
+    ValueError: no pixel of the image would be left somewhere.
+  """
+  if not resolution:
+    return network
+  network = dataclasses.replace(network, resolution=resolution)
+  try:
+    if isinstance(network, Architecture):
+      validate(network)
+    else:
+      resnet.validate(network)
+  except ValueError as error:
+    raise ValueError(f"config.resolution is {resolution}: {error}") from error
+  return network
+
+
+def read_network(name: str) -> AnyNetwork:
+  """As `read_architecture`, and residual networks by their names or JSON.
+
+  Raises:
+    ValueError: there is none of that name, or it is of another kind.
+  """
+  if name in resnet.NAMED:
+    return resnet.NAMED[name]
+  path = Path(name)
+  if path.is_dir():
+    found = model_files.load(path).module.architecture
+  elif path.suffix == ".json" or path.exists():
+    found = _of_file(path, spaces.from_json)
+  else:
+    try:
+      return zoo.get(name)
+    except ValueError as error:
+      raise ValueError(f"{error}; or {', '.join(resnet.NAMED)}") from None
+  if not isinstance(found, AnyNetwork):
+    raise ValueError(
+      f"{name} is a {type(found).__name__}; legal: an Architecture or a ResNet"
+    )
+  return found
+
+
+def read_architecture(name: str) -> Architecture:
+  """An architecture of the zoo, a JSON file, or a model's directory.
+
+  Raises:
+    ValueError: there is none of that name; the file or the nearest names.
+  """
+  path = Path(name)
+  if path.is_dir():
+    return model_files.load(path).module.architecture
+  if path.suffix == ".json" or path.exists():
+    return _of_file(path, Architecture.from_json)
+  return zoo.get(name)
+
+
+def read_recipe(config: Any) -> Recipe:
+  """The recipe of `config.recipe_file`, or else of `config.recipe`."""
+  if config.recipe_file:
+    return read_recipe_file(config.recipe_file)
+  recipe = Recipe(**config.recipe.to_dict())
+  recipe.validate()
+  return recipe
+
+
+def read_recipe_file(path: str) -> Recipe:
+  """The recipe in a JSON file."""
+  return _of_file(Path(path), Recipe.from_json)
+
+
+def read_teacher(text: str, key: str, dataset: Dataset) -> Teacher | None:
+  """A teacher: a model's directory, or a part of the user's own.
+
+  Args:
+    text: names it; none where it is empty.
+    key: of the config, for messages.
+    dataset: whose classes it must have.
+
+  Raises:
+    ValueError: there is no model, or it has other classes or image channels.
+  """
+  if not text:
+    return None
+  if parts.is_part(text):
+    part = parts.teacher(text, dataset.num_classes, key)
+    found = Teacher(text, *part)
+  else:
+    saved = model_files.load(text)
+    classes.check(f"{key}={text!r}", saved, dataset)
+    at = saved.settings()
+    found = Teacher(
+      text, saved.module, saved.variables, at.resolution, at.mean, at.std
+    )
+  if found.mean is not None and len(found.mean) != dataset.channels:
+    raise ValueError(
+      f"{key}={text!r} takes images of {len(found.mean)} channels; legal: "
+      f"{dataset.channels}, as the data set"
+    )
+  return found
+
+
+def read_weights(
+  config: Any, architecture: Architecture, dataset: Dataset
+) -> Any:
+  """Variables of `config.weights`, a safetensors file; None where it is empty.
+
+  Args:
+    config: of the job; configs of `train` itself have no such key.
+    architecture: of the network.
+    dataset: the head is new where its number of classes is not the file's.
+
+  Raises:
+    ValueError: as `fbnax.models.load_weights`, or `weights` is there and empty.
+  """
+  if "weights" not in config:
+    return None
+  if not config.weights:
+    raise ValueError(
+      "config.weights is empty; give a safetensors file of timm or of the"
+      " official models"
+    )
+  return load_weights(
+    config.weights,
+    architecture,
+    dataset.num_classes,
+    key=jax.random.key(config.seed),
+  )
+
+
+def _of_file(path: Path, from_json: Callable[[str], Read]) -> Read:
+  document = _read(path)
+  try:
+    return from_json(document)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> str:
+  try:
+    document = read_text(path)
+  except FileNotFoundError:
+    raise ValueError(f"{path}: no such file") from None
+  content = parsed(document, str(path))
+  # An architecture or recipe may stand alone, or in a list of candidates.
+  if isinstance(content, dict) and path.name == model_files.CARD:
+    if "architecture" not in content:
+      raise ValueError(f"{path} has no key 'architecture'; is it a model's?")
+    return json.dumps(content["architecture"])
+  return document

@@ -1,0 +1,1 @@
+"""Decision trees of a network: trained, measured, explained, drawn."""

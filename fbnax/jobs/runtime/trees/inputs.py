@@ -1,0 +1,341 @@
+"""What the jobs with trees read from `config.tree`.
+
+Symbols: `N` images, `D` features, `K` classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from fbnax import nbdt
+from fbnax.base import records, text
+from fbnax.base.names import normalized
+from fbnax.data import Dataset
+from fbnax.jobs.runtime import inputs
+from fbnax.jobs.runtime.training import Supervised
+from fbnax.models.classifier import final_weights
+from fbnax.nbdt import schedules
+from fbnax.nbdt.induce import check_names
+from fbnax.nbdt.naming import distinct_names
+from fbnax.nbdt.supervision import LOSSES
+from fbnax.training import model_files
+from fbnax.training.outputs import Outputs
+
+# Hierarchies that a config names; all else is a file.
+KINDS = ("induced", "wordnet", "information_gain", "oblique", "random")
+# Of the features a data-dependent hierarchy is grown on, enough for any.
+_MOST_FEATURES = 4000
+
+
+def needs_features(kind: str) -> bool:
+  """Whether a kind of hierarchy is grown on features and labels."""
+  return kind in ("information_gain", "oblique")
+
+
+def check(tree: Any, epochs: int) -> None:
+  """Refuses a `config.tree` before anything is trained.
+
+  Args:
+    tree: the section.
+    epochs: of the training that it supervises.
+
+  Raises:
+    ValueError: a key that is none of what is legal, or a file that is none.
+    OSError: a file cannot be read.
+  """
+  if tree.hierarchy not in KINDS and not Path(tree.hierarchy).is_file():
+    raise ValueError(
+      f"config.tree.hierarchy is {tree.hierarchy!r}; legal: "
+      f"{', '.join(KINDS)}, or a file of node-link JSON"
+    )
+  if tree.hierarchy not in KINDS:
+    nbdt.Hierarchy.load(tree.hierarchy, tree.wnids or None)
+  if tree.loss != "none":
+    supervision(tree)
+  updates(tree, epochs)
+  try:
+    check_names(tree.linkage, tree.metric)
+  except ValueError as error:
+    raise ValueError(f"config.tree.{error}") from None
+  if not tree.finetune_learning_rate >= 0:
+    raise ValueError(
+      f"config.tree.finetune_learning_rate is {tree.finetune_learning_rate};"
+      " legal: 0 or more"
+    )
+  if tree.finetune_epochs < 0:
+    raise ValueError(
+      f"config.tree.finetune_epochs is {tree.finetune_epochs}; legal: 0 to "
+      f"train from random weights, or more"
+    )
+
+
+def supervision(tree: Any) -> nbdt.Supervision:
+  """The objective that `config.tree` describes.
+
+  Raises:
+    ValueError: an unknown loss, schedule or size, or a negative weight other
+      than -1, which stands for the published one.
+  """
+  try:
+    if tree.loss not in LOSSES:
+      raise ValueError(
+        f"loss is {tree.loss!r}; legal: none, {', '.join(LOSSES)}"
+      )
+    found = nbdt.published(tree.loss, tree.schedule, tree.size)
+    return dataclasses.replace(
+      found,
+      omega=found.omega if tree.omega == -1 else tree.omega,
+      beta=found.beta if tree.beta == -1 else tree.beta,
+    )
+  except ValueError as error:
+    raise ValueError(f"config.tree: {error}") from None
+
+
+def updates(tree: Any, epochs: int) -> tuple[int, ...]:
+  """Epochs after which the hierarchy is induced anew; () for one from before.
+
+  Raises:
+    ValueError: they do not fit each other, or the training.
+  """
+  if not tree.period:
+    if tree.start or tree.end:
+      raise ValueError(
+        f"config.tree.start is {tree.start} and config.tree.end {tree.end} "
+        f"without config.tree.period; legal: 0"
+      )
+    return ()
+  if tree.hierarchy != "induced":
+    raise ValueError(
+      f"config.tree.period is {tree.period} with config.tree.hierarchy "
+      f"{tree.hierarchy!r}; legal: with induced, which training changes"
+    )
+  try:
+    found = schedules.updates(tree.start, tree.end or epochs, tree.period)
+  except ValueError as error:
+    raise ValueError(f"config.tree: {error}") from None
+  if found[-1] >= epochs:
+    raise ValueError(
+      f"config.tree.end is {tree.end}; legal: hierarchies before the last of "
+      f"{epochs} epochs, found one after epoch {found[-1]}"
+    )
+  return found
+
+
+def hierarchy(
+  tree: Any,
+  class_names: Sequence[str],
+  weights: Any,
+  outputs: Outputs | None = None,
+  seed: int = 0,
+) -> nbdt.Hierarchy:
+  """The hierarchy that `config.tree` asks for, its nodes named.
+
+  Args:
+    tree: the section.
+    class_names: of the `K` classes.
+    weights: of a trained network's last layer, `f32[K, D]`.
+    outputs: its features and labels of training images, where they are needed.
+    seed: of what is random.
+
+  Raises:
+    ValueError: there is none: another data set's file, classes that WordNet
+      does not know.
+  """
+  kind, classes = tree.hierarchy, len(class_names)
+  if kind == "induced":
+    found = nbdt.induce(
+      weights, tree.linkage, tree.normalize, tree.metric, num_classes=classes
+    )
+  elif kind == "random":
+    found = nbdt.random_hierarchy(classes, seed)
+  elif kind == "wordnet":
+    # Without its labels: two nouns may be one word, which naming tells apart.
+    found = dataclasses.replace(
+      nbdt.wordnet_hierarchy(class_names), labels=None
+    )
+  elif needs_features(kind):
+    assert outputs is not None
+    some = np.random.default_rng(seed).permutation(len(outputs.labels))
+    some = some[:_MOST_FEATURES]
+    features, labels = outputs.features[some], outputs.labels[some]
+    if kind == "oblique":
+      found = nbdt.oblique(features, labels, classes, seed)
+    else:
+      found = nbdt.information_gain(features, labels, classes)
+  else:
+    found = _read(tree, class_names)
+  return nbdt.name_nodes(found, distinct_names(class_names))
+
+
+def check_file(tree: Any, class_names: Sequence[str]) -> None:
+  """Refuses a hierarchy's file before anything is trained.
+
+  Args:
+    tree: the section; nothing is checked where it names no file.
+    class_names: of the `K` classes.
+
+  Raises:
+    ValueError: as `hierarchy`.
+  """
+  if tree.hierarchy not in KINDS:
+    _read(tree, class_names)
+
+
+def _read(tree: Any, class_names: Sequence[str]) -> nbdt.Hierarchy:
+  """The hierarchy of a file, its classes in the data's order."""
+  try:
+    return nbdt.Hierarchy.load(
+      tree.hierarchy,
+      tree.wnids or None,
+      class_names=distinct_names(class_names),
+    )
+  except ValueError as error:
+    raise ValueError(f"config.tree.hierarchy: {error}") from None
+
+
+def dataset(config: Any) -> Dataset:
+  """The data set of `config.data`, with the names of `config.class_names`.
+
+  Raises:
+    ValueError: as `inputs.dataset`, or another number of names.
+  """
+  # Images are shown to a finished model as it was trained on them.
+  bits = model_files.load(config.model).bits if config.get("model") else None
+  found = inputs.dataset(config, bits)
+  names = named(config.class_names, found.class_names, "config.class_names")
+  numbered = found.numbered and not config.class_names
+  return dataclasses.replace(found, class_names=names, numbered=numbered)
+
+
+def named(words: str, names: Sequence[str], key: str) -> tuple[str, ...]:
+  """The classes' names: those that a config gives, else the data's own.
+
+  Args:
+    words: `cat,dog,...`, or a file with a name on each line; none where empty.
+    names: the data's own.
+    key: of the config, for messages.
+
+  Raises:
+    ValueError: another number of names, an empty one, two that look the same
+      and are not, or a file that is no text in UTF-8.
+    OSError: the file cannot be read.
+  """
+  if not words:
+    return tuple(names)
+  where, legal = f"{key}={words!r}", f"legal: {len(names)} names, one a class"
+  legal += ", separated by commas, or a file with one on each line"
+  if os.path.isdir(words):
+    raise ValueError(f"{where} is a folder; {legal}")
+  if os.path.isfile(words):
+    found = text.read_names(words)
+  else:
+    found = [part.strip() for part in words.split(",")]
+    where += "" if "," in words else " is no file, and"
+  if len(found) != len(names):
+    raise ValueError(f"{where} has {len(found)} names; {legal}")
+  if "" in found:
+    raise ValueError(f"{where}: name {found.index('') + 1} is empty; {legal}")
+  check_forms(found, where)
+  return tuple(found)
+
+
+def check_forms(names: Sequence[str], where: str) -> None:
+  """Refuses names that look the same and are not.
+
+  Args:
+    names: of classes.
+    where: for the message.
+
+  Raises:
+    ValueError: two are one name in two Unicode forms.
+  """
+  forms: dict[str, str] = {}
+  for name in names:
+    first = forms.setdefault(normalized(name), name)
+    if first != name:
+      raise ValueError(
+        f"{where} has {first!a} and {name!a}, which are the same to "
+        "the eye; legal: names that differ after Unicode normalisation"
+      )
+
+
+def supervised(
+  tree: Any,
+  found: nbdt.Hierarchy | None,
+  class_names: Sequence[str],
+  directory: Path,
+  epochs: int,
+) -> Supervised:
+  """How a network is trained with the tree loss.
+
+  Args:
+    tree: the section.
+    found: the hierarchy; None where training makes its own.
+    class_names: of the `K` classes.
+    directory: for the hierarchies that training makes.
+    epochs: of the training.
+  """
+  objective = supervision(tree)
+  when = updates(tree, epochs)
+  if not when:
+    assert found is not None
+    return Supervised(objective, nbdt.given(found))
+
+  def renew(epoch: int, variables: Any) -> nbdt.Given:
+    made = kept(
+      made_at(directory, epoch),
+      lambda: hierarchy(tree, class_names, final_weights(variables)),
+    )
+    return nbdt.given(made)
+
+  # Any tree will do as long as it counts for nothing.
+  blank = nbdt.induce(np.eye(len(class_names)))
+  return Supervised(objective, nbdt.given(blank, active=False), when, renew)
+
+
+def kept(
+  path: Path, make: Callable[[], nbdt.Hierarchy] | None = None
+) -> nbdt.Hierarchy:
+  """A hierarchy that a run makes once, for a run that goes on.
+
+  Its file, for people and their programs, has no place for a digest. A row
+  beside the file's folder has one (`fbnax.base.records`) and is what is gone on
+  with; the file is where that row is lost.
+
+  Args:
+    path: of the hierarchy's file.
+    make: makes it where there is none; None where there must be one.
+
+  Raises:
+    ValueError: the row is lost, and the file is none of a hierarchy.
+  """
+  folder = path.parent
+  folder.mkdir(parents=True, exist_ok=True)
+  rows = records.open_rows(folder.with_name(f"{folder.name}.jsonl"))
+  before = path.read_bytes() if path.exists() else None
+  row = rows.values.get(path.name)
+  if row is not None:
+    made = nbdt.Hierarchy.from_children(**row)
+  elif before is None and make is not None:
+    made = make()
+  else:
+    made = nbdt.Hierarchy.load(path)
+  if row is None:
+    row = {"children": made.children, "ids": made.ids, "labels": made.labels}
+    rows.add({path.name: row})
+  made.save(path)
+  if before is not None and before != path.read_bytes():
+    logging.warning("%s: not as it was written; it is made again", path)
+  return made
+
+
+def made_at(directory: Path, epoch: int) -> Path:
+  """The file of a hierarchy that was made after an epoch of training."""
+  return directory / f"epoch_{epoch:04d}.json"

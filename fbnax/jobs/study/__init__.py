@@ -1,0 +1,1 @@
+"""Job `study`: networks and recipes of finished runs, compared."""

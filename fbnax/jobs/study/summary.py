@@ -1,0 +1,196 @@
+"""Summaries of a study: means, paired differences, intervals. NumPy alone.
+
+Every case is trained with the same seeds, in each run in which it occurs, so
+cases are compared pair by pair: same run, same seed. The interval of a
+difference is Student's, over the runs where there are two or more (each run
+counts once, with the mean of its seeds), else over the seeds. The first says
+how it would be with other data of the same kind, the second with another draw
+of the starting weights alone.
+
+A training that diverged has no log-loss. It is left out of the means, and
+counted.
+
+Symbols: `R` runs, `S` seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fbnax.jobs.study.plan import Comparison, Key
+
+# Each metric, and 1 where more of it is better, -1 where less is.
+METRICS = {"test_log_loss": -1, "test_accuracy": 1}
+CONFIDENCE = 0.95
+
+
+class Interval(NamedTuple):
+  """A mean with its interval.
+
+  Attributes:
+    mean: NaN without any value.
+    low: the interval's lower end, NaN for fewer than two units.
+    high: its upper end, likewise.
+    units: how many runs or seeds have a value.
+    over: "runs" or "seeds".
+  """
+
+  mean: float
+  low: float
+  high: float
+  units: int
+  over: str
+
+
+def summarize(
+  trainings: Sequence[Mapping[str, Any]], comparisons: Iterable[Comparison]
+) -> dict[str, Any]:
+  """What `result.json` says under `summary`.
+
+  Args:
+    trainings: entries of `cases`: run, group, name, seed and what was measured.
+    comparisons: what is compared.
+  """
+  tables = {metric: tabulate(trainings, metric) for metric in METRICS}
+  losses = tables["test_log_loss"]
+  return {
+    "confidence": CONFIDENCE,
+    "failed": sum(t["test_log_loss"] is None for t in trainings),
+    "means": [
+      {
+        "group": key.group,
+        "name": key.name,
+        "trainings": int(np.isfinite(losses[key]).sum()),
+        **{m: interval(tables[m][key])._asdict() for m in METRICS},
+      }
+      for key in losses
+    ],
+    "comparisons": [
+      {
+        "group": comparison.group,
+        "name": comparison.name,
+        "first": comparison.first,
+        "second": comparison.second,
+        **{m: _compared(tables[m], comparison, m) for m in METRICS},
+      }
+      for comparison in comparisons
+    ],
+  }
+
+
+def tabulate(
+  trainings: Sequence[Mapping[str, Any]], metric: str
+) -> dict[Key, np.ndarray]:
+  """One metric of all trainings by case.
+
+  Args:
+    trainings: see `summarize`.
+    metric: the name of a value.
+
+  Returns:
+    `f64[R, S]` for each case, runs and seeds in the order in which they occur;
+    NaN where the case was not trained, or diverged.
+  """
+  runs = list(dict.fromkeys(t["run"] for t in trainings))
+  seeds = list(dict.fromkeys(t["seed"] for t in trainings))
+  table: dict[Key, np.ndarray] = {}
+  for training in trainings:
+    key = Key(training["group"], training["name"])
+    values = table.setdefault(key, np.full((len(runs), len(seeds)), np.nan))
+    if training["test_log_loss"] is not None:
+      place = runs.index(training["run"]), seeds.index(training["seed"])
+      values[place] = training[metric]
+  return table
+
+
+def difference(
+  table: Mapping[Key, np.ndarray], comparison: Comparison
+) -> np.ndarray:
+  """The comparison at each run and seed, `f64[R, S]`; NaN where a term is."""
+  return np.sum(
+    [
+      term.weight * _mean([table[key] for key in term.keys], axis=0)
+      for term in comparison.terms
+    ],
+    axis=0,
+  )
+
+
+def interval(values: np.ndarray) -> Interval:
+  """The mean of `f64[R, S]` with Student's 95% interval; NaNs do not count."""
+  over_runs = values.shape[0] >= 2
+  found = _mean(values, axis=1) if over_runs else values.ravel()
+  found = found[np.isfinite(found)]
+  over = "runs" if over_runs else "seeds"
+  count = len(found)
+  mean = float(found.mean()) if count else np.nan
+  if count < 2:
+    return Interval(mean, np.nan, np.nan, count, over)
+  from scipy.special import stdtrit  # Slow to import, and only needed here.
+
+  error = found.std(ddof=1) / np.sqrt(count)
+  half = float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2) * error)
+  return Interval(mean, mean - half, mean + half, count, over)
+
+
+def against(
+  table: Mapping[Key, np.ndarray], one: Key, others: Sequence[Key], *, sign: int
+) -> dict[str, Any]:
+  """One case among others that it competes with.
+
+  Args:
+    table: see `tabulate`.
+    one: the case.
+    others: what it competes with.
+    sign: 1 where more is better, -1 where less is.
+
+  Returns:
+    `beats`, how many others are worse than it by the mean of their seeds, of
+    `of` in all runs; `mean`, `median`, `best` and `worst` of the others, each
+    the mean over runs. Where one has no value the run does not count.
+  """
+  mine = _mean(table[one], axis=1)
+  theirs = np.stack([_mean(table[key], axis=1) for key in others], axis=1)
+  both = np.isfinite(theirs) & np.isfinite(mine)[:, None]
+  ahead = (sign * mine)[:, None] > sign * theirs
+  rows = theirs[both.any(axis=1)]
+  ranked = {
+    "mean": [np.nanmean(row) for row in rows],
+    "median": [np.nanmedian(row) for row in rows],
+    "best": [sign * np.nanmax(sign * row) for row in rows],
+    "worst": [sign * np.nanmin(sign * row) for row in rows],
+  }
+  return {
+    "beats": int((ahead & both).sum()),
+    "of": int(both.sum()),
+    **{k: float(np.mean(v)) if v else None for k, v in ranked.items()},
+  }
+
+
+def _compared(
+  table: Mapping[Key, np.ndarray], comparison: Comparison, metric: str
+) -> dict[str, Any]:
+  values = difference(table, comparison)
+  found: dict[str, Any] = {
+    **interval(values)._asdict(),
+    "by_run": _mean(values, axis=1).tolist(),
+    "values": values.tolist(),
+  }
+  first, *rest = comparison.terms
+  if len(rest) == 1 and len(first.keys) == 1 < len(rest[0].keys):
+    found["against"] = against(
+      table, first.keys[0], rest[0].keys, sign=METRICS[metric]
+    )
+  return found
+
+
+def _mean(values: Any, axis: int) -> np.ndarray:
+  """The mean of those that are finite, NaN where none is; no warning."""
+  array = np.asarray(values, np.float64)
+  good = np.isfinite(array)
+  count = good.sum(axis)
+  total = np.where(good, array, 0.0).sum(axis)
+  return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -1,0 +1,1 @@
+"""Job `train`: one network, any architecture with any recipe."""

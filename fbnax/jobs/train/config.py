@@ -1,0 +1,53 @@
+"""Keys of the job train, for a first training and for fine-tuning."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from fbnax.jobs.runtime import sections
+from fbnax.jobs.runtime.configs import key, section
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+  """One network, any architecture with any recipe."""
+
+  job: str = key("train", sections.JOB)
+  seed: int = key(0, sections.SEED)
+  data: sections.DataKeys = section(sections.DataKeys)
+  architecture: str = key(
+    "fbnet_96", "name of the zoo, JSON file, or a model's directory"
+  )
+  resolution: int = key(32, sections.RESOLUTION, "px")
+  recipe_file: str = key("", sections.RECIPE_FILE)
+  recipe: sections.RecipeKeys = section(sections.RecipeKeys)
+  teacher: str = key("", "directory of a finished model that is distilled")
+  mesh: sections.MeshKeys = section(sections.MeshKeys)
+  training: sections.TrainingKeys = section(sections.TrainingKeys)
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig(TrainConfig):
+  """Trains on from weights of another program."""
+
+  weights: str = key(
+    "", "safetensors file of timm's networks or of the official models"
+  )
+  architecture: str = key(
+    "timm_fbnetc_100",
+    "that the weights are of: name of the zoo, JSON file, or a model's"
+    " directory",
+  )
+  resolution: int = key(0, sections.RESOLUTION, "px")
+  mean: tuple[float, ...] = key(
+    (0.485, 0.456, 0.406),
+    "of each channel, where white is 1; none for the data set's own",
+  )
+  std: tuple[float, ...] = key(
+    (0.229, 0.224, 0.225),
+    "deviation of each channel, where white is 1; none for the data set's own",
+  )
+  recipe: sections.RecipeKeys = section(
+    sections.RecipeKeys, learning_rate=0.02, dropout=0.2, mixup=0.0
+  )
+  training: sections.TrainingKeys = section(sections.TrainingKeys, epochs=10)

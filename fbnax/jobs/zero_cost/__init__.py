@@ -1,0 +1,1 @@
+"""Job `zero_cost`: scores of networks that have not been trained."""

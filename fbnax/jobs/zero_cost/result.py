@@ -1,0 +1,96 @@
+"""The schema of `result.json` (version 1) of the job `zero_cost`.
+
+Rules as in `schema`. Accuracies are fractions of 1; a score that is null ranked
+last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from fbnax.jobs.benchmark.result import Rows
+from fbnax.report.schema import SCHEMA_VERSION, Times
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredNetwork:
+  """A network: its accuracy in the table, and its scores."""
+
+  accuracy: float | None = None
+  scores: dict[str, float | None] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class ProxyRow:
+  """How a score, or a vote of several, orders the networks.
+
+  Correlations with the accuracies are of all networks, of the best, and given
+  the MACs; low and high are the ends of 95% intervals.
+  """
+
+  name: str = ""
+  combination: bool = False
+  finite: int | None = None
+  distinct: int | None = None
+  spearman: float | None = None
+  low: float | None = None
+  high: float | None = None
+  kendall: float | None = None
+  best: float | None = None
+  best_low: float | None = None
+  best_high: float | None = None
+  macs: float | None = None
+  given_macs: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """Rows of all scores, and their correlations with each other."""
+
+  names: tuple[str, ...] = ()
+  proxies: tuple[ProxyRow, ...] = ()
+  matrix: tuple[tuple[float | None, ...], ...] = ()
+  best_share: float | None = None
+  best_networks: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+  """What the networks were scored on."""
+
+  name: str | None = None
+  source: str | None = None
+  images: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ZeroCostResult:
+  """Everything the report of zero-cost scores is made of."""
+
+  schema_version: int = SCHEMA_VERSION
+  fbnax_version: str | None = None
+  config: dict[str, Any] = dataclasses.field(default_factory=dict)
+  dataset: Batch = dataclasses.field(default_factory=Batch)
+  space: Rows = dataclasses.field(default_factory=Rows)
+  networks: tuple[ScoredNetwork, ...] = ()
+  sees_masked: tuple[str, ...] = ()
+  summary: Summary = dataclasses.field(default_factory=Summary)
+  times: Times = dataclasses.field(default_factory=Times)
+
+
+def check(result: ZeroCostResult) -> None:
+  """Raises a ValueError where parts do not fit together."""
+  summary = result.summary
+  count = len(summary.names)
+  if summary.matrix and [len(row) for row in summary.matrix] != [count] * count:
+    raise ValueError(
+      f"summary.matrix must have {count} rows of {count}, one for each of "
+      "summary.names"
+    )
+  for i, network in enumerate(result.networks):
+    if network.accuracy is not None and not 0 <= network.accuracy <= 1:
+      raise ValueError(
+        f"networks[{i}].accuracy must be a fraction of 1, found "
+        f"{network.accuracy:g}"
+      )

@@ -1,0 +1,1 @@
+"""AutoBuild: what modules are worth, learned from labelled networks."""

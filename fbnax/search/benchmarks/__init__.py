@@ -1,0 +1,1 @@
+"""Searches on tables of networks that others have trained."""

@@ -1,0 +1,1 @@
+"""Differentiable search: choice and network weights, trained by turns."""

@@ -1,0 +1,302 @@
+"""Differentiable architecture search: FBNet, DMaskingNAS, and between them.
+
+The loop around the steps of `fbnax.search.dnas.step`: epochs of weight steps
+and theta steps by turns (Wan 2022, section 3.4), on images on the device or
+streamed, with checkpoints from which it goes on bit for bit, and a row of what
+it saw for each epoch. What is derived from `theta` in the end is in
+`fbnax.search.dnas.derivation`.
+
+Symbols: `D` decisions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fbnax import data
+from fbnax.models import initialize
+from fbnax.search.dnas import state as dnas_state
+from fbnax.search.dnas import step as dnas_step
+from fbnax.search.dnas.derivation import most_likely
+from fbnax.search.dnas.penalties import Penalty
+from fbnax.search.dnas.saving import Checkpointing, Row, resume, save
+from fbnax.search.dnas.state import Plan, Problem, SearchState
+from fbnax.search.prices import Price
+from fbnax.training import mesh, stopping
+from fbnax.training import step as step_lib
+from fbnax.training.loop import DivergedError, Examples, Feed
+from fbnax.training.model import Model
+from fbnax.training.recipes import Settings
+
+
+class Searched(NamedTuple):
+  """The end of a search.
+
+  Attributes:
+    state: the last state.
+    rows: one for each epoch.
+  """
+
+  state: SearchState
+  rows: list[Row]
+
+
+def problem(
+  model: Model,
+  settings: Settings,
+  price: Price,
+  penalty: Penalty,
+  plan: Plan,
+  weights: Feed,
+  theta: Feed,
+  *,
+  looped: bool = True,
+) -> Problem:
+  """Puts a search together; the lengths of its epochs are those of the data.
+
+  Arguments as `Problem`'s attributes; the images are those of `search`.
+  """
+  settings = dataclasses.replace(
+    settings, epochs=plan.epochs, batch_size=_batch(settings, weights, theta)
+  )
+  return Problem(
+    model,
+    settings,
+    price,
+    penalty,
+    plan,
+    step_lib.steps_per_epoch(_count(weights), settings),
+    step_lib.steps_per_epoch(_count(theta), settings),
+    looped,
+  )
+
+
+def start(problem: Problem, seed: int, channels: int, side: int) -> SearchState:
+  """A supernet with random weights, and a `theta` that prefers nothing.
+
+  Args:
+    problem: the search.
+    seed: of all that is random.
+    channels: of the images.
+    side: of the images, pixels.
+  """
+  init_key, search_key = jax.random.split(jax.random.key(seed))
+  images = np.zeros((1, side, side, channels), np.float32)
+  even = tuple(jnp.full(k, 1.0 / k) for k in problem.price.space.choices)
+  variables = jax.jit(
+    lambda key: initialize(problem.model.module, key, images, even, train=False)
+  )(init_key)
+  return dnas_state.start(problem, variables, search_key)
+
+
+def search(
+  problem: Problem,
+  state: SearchState,
+  weights: Feed,
+  theta: Feed,
+  *,
+  seed: int = 0,
+  checkpointing: Checkpointing | None = None,
+  on_epoch: Callable[[Row], None] | None = None,
+) -> Searched:
+  """Searches, or does what is left of a search.
+
+  Args:
+    problem: the search.
+    state: the first state; its arrays are used up (donated).
+    weights: images that the weights are trained on.
+    theta: images that `theta` is trained on.
+    seed: of the streams' order and crops, where images are streamed.
+    checkpointing: where to save states; a search goes on from the newest.
+    on_epoch: called after each epoch.
+
+  Returns:
+    The last state, and a row for each epoch.
+
+  Raises:
+    DivergedError: the loss or `theta` is no finite number any more; the step is
+      named, and the last checkpoint before it.
+  """
+  devices = problem.settings.mesh
+  mesh.check(
+    devices, mesh.DATA, "search.batch_size", problem.settings.batch_size
+  )
+  feeds = [
+    mesh.put(devices, feed) if isinstance(feed, Examples) else feed
+    for feed in (weights, theta)
+  ]
+  streams = [_stream(problem, feed, seed + i) for i, feed in enumerate(feeds)]
+  if any(s is not None for s in streams):
+    # Crops and flips of streamed images are made where they are decoded.
+    problem = dataclasses.replace(
+      problem,
+      settings=dataclasses.replace(
+        problem.settings, flip=False, crop_padding=0
+      ),
+    )
+  rows: list[Row] = []
+  if checkpointing is not None:
+    state, rows = resume(checkpointing, state, streams)
+  state = mesh.put(devices, state)
+  every = 0 if checkpointing is None else checkpointing.every
+  at = int(state.step)
+  with stopping.held(checkpointing is not None) as asked:
+    while at < problem.plan.epochs * problem.steps:
+      epoch, place = divmod(at, problem.steps)
+      kind = int(place >= problem.weight_steps)
+      end = epoch * problem.steps + (problem.weight_steps, problem.steps)[kind]
+      if kind and epoch < problem.plan.frozen_epochs:
+        passed = mesh.put(devices, jnp.asarray(end, jnp.int32))
+        state = state._replace(step=passed)
+      else:
+        if every:
+          end = min(end, (at // every + 1) * every)
+        state, taken = _advance(
+          problem, kind, state, feeds[kind], streams[kind], end - at, asked
+        )
+        end = at + taken
+      _check(problem, state, checkpointing)
+      at = end
+      ended = at % problem.steps == 0
+      if ended:
+        rows.append(_row(problem, state, epoch))
+        # Told before it is saved, as in `fbnax.training.loop`.
+        if on_epoch is not None:
+          on_epoch(rows[-1])
+      stop = checkpointing is not None and asked(0)
+      if checkpointing is not None and (
+        stop or ended or (every and at % every == 0)
+      ):
+        save(checkpointing, at, state, rows, streams)
+      if stop:
+        stopping.stop()
+  return Searched(mesh.local(devices, state), rows)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def look(
+  price: Price, theta: tuple[jax.Array, ...]
+) -> tuple[tuple[jax.Array, ...], jax.Array, jax.Array]:
+  """What `theta` says: probabilities, entropies `f32[D]`, expected cost."""
+  probabilities = tuple(jax.nn.softmax(t) for t in theta)
+  entropies = []
+  for p in probabilities:
+    nats = -(p * jnp.log(jnp.maximum(p, 1e-30))).sum()
+    entropies.append(nats / np.log(max(len(p), 2)))
+  return probabilities, jnp.stack(entropies), price.expected(probabilities)
+
+
+def _row(problem: Problem, state: SearchState, epoch: int) -> Row:
+  price, sums = problem.price, state.sums
+  probabilities, entropies, expected = look(price, state.theta)
+
+  def mean(total: jax.Array, steps: int) -> float:
+    return float(total) / steps
+
+  searched = epoch >= problem.plan.frozen_epochs
+  objective, theta_loss, theta_accuracy = (
+    mean(s, problem.theta_steps) if searched else None
+    for s in (sums.objective, sums.theta_loss, sums.theta_accuracy)
+  )
+  return Row(
+    epoch=epoch + 1,
+    temperature=float(dnas_state.temperature(problem.plan, epoch)),
+    loss=mean(sums.loss, problem.weight_steps),
+    accuracy=mean(sums.accuracy, problem.weight_steps),
+    theta_loss=theta_loss,
+    theta_accuracy=theta_accuracy,
+    objective=objective,
+    expected=float(expected),
+    derived=price.exact(most_likely(price.space, state.theta)),
+    entropies=np.asarray(entropies, np.float64).tolist(),
+    probabilities=[np.asarray(p, np.float64).tolist() for p in probabilities],
+  )
+
+
+def _advance(
+  problem: Problem,
+  kind: int,
+  state: SearchState,
+  feed: Feed,
+  stream: Any,
+  count: int,
+  asked: Callable[[int], bool],
+) -> tuple[SearchState, int]:
+  """Up to `count` more steps of a kind, within its part.
+
+  Returns:
+    The state after them, and how many there were: fewer where it is asked to
+    stop.
+  """
+  if isinstance(feed, Examples) and problem.looped:
+    stop = state.step + count
+    state = dnas_step.run_steps(
+      problem, kind, state, feed.images, feed.labels, stop
+    )
+    return state, count
+  settings = problem.settings
+  for taken in range(count):
+    if taken and asked(taken):
+      return state, taken
+    if isinstance(feed, Examples):
+      state = dnas_step.run_next(problem, kind, state, feed.images, feed.labels)
+      continue
+    images, labels = (
+      mesh.put_batch(settings.mesh, part, settings.batch_size)
+      for part in next(stream)
+    )
+    state = dnas_step.run_step(problem, kind, state, images, labels)
+  return state, count
+
+
+def _check(
+  problem: Problem, state: SearchState, checkpointing: Checkpointing | None
+) -> None:
+  failed = int(state.failed)
+  if failed < 0:
+    return
+  epoch, place = divmod(failed, problem.steps)
+  kind = "weights" if place < problem.weight_steps else "theta"
+  last = "none was saved"
+  if checkpointing is not None:
+    from fbnax.training import checkpoints  # Orbax is slow to import.
+
+    found = checkpoints.steps(checkpointing.directory)
+    if found:
+      last = f"{checkpointing.directory / f'{found[-1]:08d}'}"
+  raise DivergedError(
+    f"search: not a finite number in loss or theta at step {failed}, a step of "
+    f"{kind} in epoch {epoch + 1}; last good checkpoint: {last}; a lower "
+    "search.learning_rate or search.theta_learning_rate may help"
+  )
+
+
+def _count(feed: Feed) -> int:
+  return len(feed.labels)
+
+
+def _batch(settings: Settings, *feeds: Feed) -> int:
+  """Both kinds of steps take batches of one size."""
+  return min(settings.batch_size, *(_count(f) for f in feeds))
+
+
+def _stream(problem: Problem, feed: Feed, seed: int) -> Any:
+  if isinstance(feed, Examples):
+    return None
+  return data.stream(
+    feed,
+    batch_size=problem.settings.batch_size,
+    resolution=problem.settings.resolution,
+    seed=seed,
+    train=True,
+    flip=problem.settings.flip,
+    workers=8,
+    rows=mesh.rows(problem.settings.mesh, problem.settings.batch_size),
+  )

@@ -1,0 +1,1 @@
+"""Genetic algorithms, each one program for whole populations."""

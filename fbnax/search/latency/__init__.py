@@ -1,0 +1,1 @@
+"""Latency of a device, learned from few measured networks."""

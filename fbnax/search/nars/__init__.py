@@ -1,0 +1,1 @@
+"""Neural Architecture-Recipe Search: the predictor, the rounds, the choice."""
