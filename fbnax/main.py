@@ -9,7 +9,6 @@ Several processes work as one with `--distributed`
 (`fbnax.jobs.runtime.processes`).
 """
 
-import importlib
 import sys
 
 from fbnax.training import stopping
@@ -58,17 +57,15 @@ def _run(argv: list[str]) -> int:
     processes.join(others.value)
     from fbnax.jobs.runtime.workdir import describe
 
-    module = "fbnax.jobs.nars.dry_run" if dry_run.value else JOBS[job]
-    run = importlib.import_module(module).run
+    if dry_run.value:
+      from fbnax.jobs.nars.dry_run import run
+    else:
+      from fbnax.jobs.runtime.shell import run_job as run
     stopping.answer()
     workdir = place.value or f"runs/{job}"
     with escaping(), processes.working(workdir) as directory:
       print(f"{job}: {describe(directory)}", flush=True)
       run(config, directory)
-      if not dry_run.value:
-        importlib.import_module("fbnax.jobs.runtime.shell").complete(
-          job, directory
-        )
   except Exception as error:
     message = explain(error)
     if message is None:

@@ -50,9 +50,7 @@ def test_every_key_of_every_preset_is_explained(file):
 
 
 def dataclasses_of(job):
-  for place in configs.KINDS[job]:
-    module, name = place.split(":")
-    yield getattr(importlib.import_module(f"fbnax.jobs.{module}"), name)
+  return JOBS[job].config_types()
 
 
 def keys_of(settings):
@@ -82,7 +80,6 @@ def test_keys_have_a_meaning_and_a_default_of_their_type(job):
 
 
 def test_every_job_has_its_keys():
-  assert set(configs.KINDS) == set(JOBS)
   for job in JOBS:
     for kind in dataclasses_of(job):
       assert kind().job == job

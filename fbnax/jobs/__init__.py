@@ -1,20 +1,84 @@
-"""What can be run: a name for each job, and the module that does it."""
+"""What can be run: a row for each job.
 
-JOBS: dict[str, str] = {
-  "nars": "fbnax.jobs.nars.job",
-  "train": "fbnax.jobs.train.job",
-  "eval": "fbnax.jobs.eval.job",
-  "evolve": "fbnax.jobs.evolve.job",
-  "predictors": "fbnax.jobs.predictors.job",
-  "benchmark": "fbnax.jobs.benchmark.job",
-  "study": "fbnax.jobs.study.job",
-  "profile": "fbnax.jobs.profile.job",
-  "zero_cost": "fbnax.jobs.zero_cost.job",
-  "dnas": "fbnax.jobs.dnas.job",
-  "nbdt": "fbnax.jobs.nbdt.job",
-  "nbdt_tables": "fbnax.jobs.nbdt_tables.job",
-  "autobuild": "fbnax.jobs.autobuild.job",
-  "ground_truth": "fbnax.jobs.ground_truth.job",
-  "export": "fbnax.jobs.export.job",
-  "latency_predictor": "fbnax.jobs.latency_predictor.job",
-}
+A job is a folder with the same names inside: `config` (its keys, dataclasses),
+`job` (its function `run`, which reads like a recipe), `result` (dataclasses:
+what the run found) and `page` (its function `draw`: a result as a report). What
+a row names is imported when it is asked for, since some of it takes seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """One job.
+
+  Attributes:
+    name: what a config calls it, and its folder.
+    configs: dataclasses of its `config`; a config is of the first that has all
+      of its keys.
+    result: the dataclass of its `result`.
+    has_page: it leaves a report.
+    package: its folder, where it is none of this package.
+  """
+
+  name: str
+  configs: tuple[str, ...]
+  result: str
+  has_page: bool = True
+  package: str = ""
+
+  @property
+  def module(self) -> Any:
+    """The module `job`: `run(config, work, progress)`, which gives the result.
+
+    It may have `prepare(config)`, called before the work directory opens;
+    `is_done(config, work)` where a finished run may go on; `lines(result,
+    folder)`, which are printed at the end; and `IGNORED`, keys that a restart
+    may change.
+    """
+    return self._module("job")
+
+  def config_types(self) -> list[type]:
+    """The dataclasses that its configs may be of."""
+    return [getattr(self._module("config"), name) for name in self.configs]
+
+  def result_type(self) -> type:
+    """The dataclass that `result.json` is read as."""
+    kind: type = getattr(self._module("result"), self.result)
+    return kind
+
+  def draw(self) -> Callable[..., str]:
+    """The function that draws a result: `draw(result, folder)`, HTML."""
+    function: Callable[..., str] = self._module("page").draw
+    return function
+
+  def _module(self, file: str) -> Any:
+    package = self.package or f"{__name__}.{self.name}"
+    return importlib.import_module(f"{package}.{file}")
+
+
+_JOBS = (
+  Job("nars", ("NarsConfig",), "NarsResult"),
+  Job("train", ("TrainConfig", "FinetuneConfig"), "TrainResult"),
+  Job("eval", ("EvalConfig",), "EvalResult", has_page=False),
+  Job("evolve", ("EvolveConfig",), "EvolveResult", has_page=False),
+  Job("predictors", ("PredictorsConfig",), "PredictorsResult"),
+  Job("benchmark", ("BenchmarkConfig",), "BenchmarkResult"),
+  Job("study", ("StudyConfig", "RandomStudyConfig"), "StudyResult"),
+  Job("profile", ("ProfileConfig",), "ProfileResult"),
+  Job("zero_cost", ("ZeroCostConfig",), "ZeroCostResult"),
+  Job("dnas", ("DnasConfig",), "DnasResult"),
+  Job("nbdt", ("NbdtConfig",), "NbdtResult"),
+  Job("nbdt_tables", ("NbdtTablesConfig",), "TablesResult"),
+  Job("autobuild", ("AutobuildConfig",), "AutobuildResult"),
+  Job("ground_truth", ("GroundTruthConfig",), "GroundTruthResult"),
+  Job("export", ("ExportConfig",), "ExportResult", has_page=False),
+  Job("latency_predictor", ("LatencyPredictorConfig",), "LatencyResult"),
+)
+JOBS: dict[str, Job] = {job.name: job for job in _JOBS}

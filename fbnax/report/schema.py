@@ -25,12 +25,43 @@ Two runs of one config on one machine differ in `seconds` and `times` only.
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from fbnax.spaces import Architecture
 
 SCHEMA_VERSION = 1
 Numbers = tuple[float | None, ...]
+
+
+_LEFT_OUT = "left_out"
+
+
+def left_out() -> Any:
+  """A field that is None, and is not written, where there is no value."""
+  return dataclasses.field(default=None, metadata={_LEFT_OUT: True})
+
+
+def as_json(value: Any) -> Any:
+  """A result as JSON has it: dataclasses as dicts, in the order of fields.
+
+  Architectures and recipes are as their own `to_json` writes them.
+  """
+  if hasattr(value, "to_json"):
+    return json.loads(value.to_json())
+  if dataclasses.is_dataclass(value):
+    return {
+      field.name: as_json(item)
+      for field in dataclasses.fields(value)
+      if (item := getattr(value, field.name)) is not None
+      or _LEFT_OUT not in field.metadata
+    }
+  if isinstance(value, Mapping):
+    return {name: as_json(item) for name, item in value.items()}
+  if isinstance(value, tuple | list):
+    return [as_json(item) for item in value]
+  return value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +103,15 @@ class Space:
   decisions: tuple[Choice, ...] = ()
   macs_range: Numbers | None = None
   sgd_factor: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+  """The space of a table and how many of its genotypes have a row."""
+
+  name: str | None = None
+  size: float | None = None
+  rows: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,16 +249,26 @@ class Times:
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
-  """Everything a report is made of.
-
-  `signal` is what the predictor learned: accuracies, or likelihoods.
-  """
+class JobResult:
+  """What the results of all jobs have; the shell of the jobs fills it in."""
 
   schema_version: int = SCHEMA_VERSION
   fbnax_version: str | None = None
   job: str | None = None
   config: dict[str, Any] = dataclasses.field(default_factory=dict)
+  times: Times = dataclasses.field(default_factory=Times)
+
+  def check(self) -> None:
+    """Raises a ValueError where parts do not fit each other."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result(JobResult):
+  """Everything a report is made of.
+
+  `signal` is what the predictor learned: accuracies, or likelihoods.
+  """
+
   dataset: Dataset = dataclasses.field(default_factory=Dataset)
   space: Space = dataclasses.field(default_factory=Space)
   predictor: Predictor = dataclasses.field(default_factory=Predictor)
@@ -226,4 +276,59 @@ class Result:
   signal: str | None = None
   trials: tuple[Trial, ...] = ()
   members: tuple[Member, ...] = ()
-  times: Times = dataclasses.field(default_factory=Times)
+
+  def check(self) -> None:
+    """Raises a ValueError where parts do not fit each other."""
+    _check_pairs(self)
+    _check_accuracies(self)
+
+
+def _check_pairs(result: Result) -> None:
+  """Raises a ValueError where lists that belong together differ in length."""
+  pairs: list[tuple[str, str, Numbers, str, Numbers]] = [
+    (f"predictor.rounds[{i}]", "predicted", r.predicted, "measured", r.measured)
+    for i, r in enumerate(result.predictor.rounds)
+  ]
+  pairs += [
+    (f"predictor.pretraining.{k}", "predicted", p.predicted, "true", p.true)
+    for k, p in result.predictor.pretraining.items()
+  ]
+  for where, left, a, right, b in pairs:
+    if len(a) != len(b):
+      raise ValueError(
+        f"{where}.{left} has {len(a)} values, {where}.{right} has {len(b)}"
+      )
+  limits: list[tuple[str, Numbers | None]] = [
+    ("space.macs_range", result.space.macs_range)
+  ]
+  for i, member in enumerate(result.members):
+    if member.budget is not None:
+      where = f"members[{i}].budget"
+      for name, given in vars(member.budget).items():
+        limits.append((f"{where}.{name}", given))
+  for where, limit in limits:
+    if limit is not None and len(limit) != 2:
+      raise ValueError(f"{where} must be [low, high], found {list(limit)}")
+
+
+def _check_accuracies(result: Result) -> None:
+  """Raises a ValueError where an accuracy is no fraction of 1."""
+  measured: list[tuple[str, float | None]] = []
+  for i, trial in enumerate(result.trials):
+    measured.append((f"trials[{i}].accuracy", trial.accuracy))
+  for i, member in enumerate(result.members):
+    measured.append((f"members[{i}].test_accuracy", member.test_accuracy))
+    for j, epoch in enumerate(member.history):
+      where = f"members[{i}].history[{j}]"
+      measured.append(
+        (f"{where}.validation_accuracy", epoch.validation_accuracy)
+      )
+      measured.append((f"{where}.test_accuracy", epoch.test_accuracy))
+  for where, value in measured:
+    check_share(where, value)
+
+
+def check_share(where: str, value: float | None) -> None:
+  """Raises a ValueError where a value is no fraction of 1; None is none."""
+  if value is not None and not 0 <= value <= 1:
+    raise ValueError(f"{where} must be a fraction of 1, found {value:g}")

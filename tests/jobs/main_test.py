@@ -1,4 +1,3 @@
-import importlib.util
 import os
 import pathlib
 import signal
@@ -29,59 +28,89 @@ def get_config():
 JOB = """
 import os, sys, time
 import numpy as np
-from fbnax.jobs.workdir import open_workdir
+from trial.result import TrialResult
 
 class Collected:
   def __del__(self):
     print("running", flush=True)
     time.sleep(2)
 
-def run(config, workdir):
-  with open_workdir(workdir, config, ignore=("behaviour",)) as opened:
-    if config.behaviour == "lacking":
-      config.lacking
-    if config.behaviour == "diverged":
-      from fbnax.jobs.runtime import training
-      with training._telling("small", training.Recipe(learning_rate=1e30)):
-        raise training.loop.DivergedError("diverged in epoch 2")
-    if config.behaviour == "library":
-      np.zeros(3).reshape(2, 2)
-    if config.behaviour == "slow":
+IGNORED = ("behaviour",)
+
+def run(config, work, progress):
+  if config.behaviour == "lacking":
+    config.lacking
+  if config.behaviour == "diverged":
+    from fbnax.jobs.runtime import training
+    with training._telling("small", training.Recipe(learning_rate=1e30)):
+      raise training.loop.DivergedError("diverged in epoch 2")
+  if config.behaviour == "library":
+    np.zeros(3).reshape(2, 2)
+  if config.behaviour == "slow":
+    print("running", flush=True)
+    time.sleep(60)
+  if config.behaviour == "collected":
+    Collected()
+    time.sleep(60)
+  if config.behaviour == "cleaning":
+    try:
       print("running", flush=True)
       time.sleep(60)
-    if config.behaviour == "collected":
-      Collected()
-      time.sleep(60)
-    if config.behaviour == "cleaning":
-      try:
-        print("running", flush=True)
-        time.sleep(60)
-      finally:
-        time.sleep(3)
-        print("cleaned")
-    print("cache", os.environ["JAX_COMPILATION_CACHE_DIR"])
-    opened.write_result({"epochs": config.training.epochs})
+    finally:
+      time.sleep(3)
+      print("cleaned")
+  print("cache", os.environ["JAX_COMPILATION_CACHE_DIR"])
+  return TrialResult(epochs=config.training.epochs)
+"""
+
+KEYS = """
+from dataclasses import dataclass
+from fbnax.jobs.runtime.configs import key, section
+
+@dataclass(frozen=True)
+class TrialKeys:
+  epochs: int = key(1, "of the training", "epochs")
+
+@dataclass(frozen=True)
+class TrialConfig:
+  job: str = key("trial", "the job")
+  training: TrialKeys = section(TrialKeys)
+  behaviour: str = key("good", "what it does")
+"""
+
+RESULT = """
+from dataclasses import dataclass
+from fbnax.report.schema import JobResult
+
+@dataclass(frozen=True)
+class TrialResult(JobResult):
+  epochs: int = 0
 """
 
 START = """
 import sys
 from fbnax import jobs, main
-jobs.JOBS["trial"] = "trial_job"
+jobs.JOBS["trial"] = jobs.Job(
+  "trial", ("TrialConfig",), "TrialResult", has_page=False, package="trial"
+)
 main.stopping.leave(main.main(["main", *sys.argv[1:]]))
 """
 
 
-def test_a_job_that_writes_a_report_is_known_to_have_one():
-  """One that is killed before it does gets it at the next start."""
-  for job, module in jobs.JOBS.items():
-    source = pathlib.Path(importlib.util.find_spec(module).origin).read_text()
-    assert report.has_page(job) == ("report.write(" in source), job
+def test_a_job_has_a_report_where_its_folder_has_a_page():
+  for name, job in jobs.JOBS.items():
+    folder = ROOT / "fbnax" / "jobs" / name
+    assert (
+      job.has_page == report.has_page(name) == (folder / "page.py").exists()
+    )
 
 
 @pytest.fixture
 def place(tmp_path):
   (tmp_path / "config.py").write_text(CONFIG)
-  (tmp_path / "trial_job.py").write_text(JOB)
+  (tmp_path / "trial").mkdir()
+  for name, text in (("job", JOB), ("config", KEYS), ("result", RESULT)):
+    (tmp_path / "trial" / f"{name}.py").write_text(text)
   return tmp_path
 
 
@@ -328,7 +357,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
 def test_jobs_import_nothing_heavy_before_they_run():
   done, found, _ = _imported(
     "import importlib, fbnax.jobs as jobs; "
-    "[importlib.import_module(m) for m in jobs.JOBS.values()]",
+    "[job.module for job in jobs.JOBS.values()]",
     [name for name in HEAVY if name != "rich"],  # Which Flax imports.
   )
   assert done.returncode == 0, done.stderr

@@ -12,8 +12,9 @@ import pytest
 from scipy import stats
 
 from fbnax import costs, models, proxies, spaces
-from fbnax.jobs.runtime import proxy_networks as zero_cost_networks
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.jobs.zero_cost import job as zero_cost
+from fbnax.jobs.zero_cost import networks as zero_cost_networks
 from fbnax.jobs.zero_cost import summary as zero_cost_summary
 from fbnax.search.benchmarks import tables
 
@@ -65,7 +66,7 @@ def cells(table, **changes):
 def finished(table, tmp_path_factory):
   config = cells(table)
   workdir = tmp_path_factory.mktemp("work") / "scores"
-  zero_cost.run(config, str(workdir))
+  run_job(config, str(workdir))
   return config, workdir
 
 
@@ -77,13 +78,8 @@ def test_scores_are_those_of_the_cells_own_networks(finished):
   config, workdir = finished
   result = _result(workdir)
   assert (result["schema_version"], result["job"]) == (1, "zero_cost")
-  # As before there was the key, so that runs of earlier versions go on.
-  assert "resolution" not in json.loads((workdir / "config.json").read_text())
   dataset = zero_cost.inputs.dataset(config)
-  with_defaults = zero_cost.config_dict.ConfigDict(
-    zero_cost.inputs.SPACE_DEFAULTS | dict(config.items())
-  )
-  found = zero_cost_networks.networks(with_defaults, dataset)
+  found = zero_cost_networks.networks(config, dataset)
   images, labels = zero_cost_networks.batch(config, dataset, found.resolution)
   key, init_key = jax.random.split(jax.random.key(config.seed))
   variables = zero_cost_networks.initial(found, init_key, 1)
@@ -167,17 +163,17 @@ def test_killed_and_started_again_the_bits_are_the_same(
   monkeypatch.setattr(zero_cost.Scorer, "__call__", stop)
   smaller = cells(table, sample=16)
   with pytest.raises(KeyboardInterrupt):
-    zero_cost.run(smaller, str(tmp_path))
+    run_job(smaller, str(tmp_path))
   path = tmp_path / zero_cost.SCORES
   assert len(path.read_text().splitlines()) == 10
   with path.open("a") as file:
     file.write("[0.12345, 0.")
-  zero_cost.run(smaller, str(tmp_path))
+  run_job(smaller, str(tmp_path))
   assert len(calls) == 13 + 6
   # What has ended goes on with a larger sample, and then does nothing.
-  zero_cost.run(config, str(tmp_path))
+  run_job(config, str(tmp_path))
   assert len(calls) == 13 + 6 + 8
-  zero_cost.run(config, str(tmp_path))
+  run_job(config, str(tmp_path))
   assert len(calls) == 13 + 6 + 8
   assert path.read_text() == (done / zero_cost.SCORES).read_text()
   ours, theirs = _result(tmp_path), _result(done)
@@ -192,7 +188,7 @@ def test_killed_and_started_again_the_bits_are_the_same(
   lines[5] = b"\xff" + lines[5][1:]
   path.write_bytes(b"".join([*lines, lines[7]]))
   (tmp_path / "result.json").unlink()
-  zero_cost.run(config, str(tmp_path))
+  run_job(config, str(tmp_path))
   assert len(calls) == 13 + 6 + 8 + 3
   assert caplog.text.count("scores.jsonl: line ") == 1 + 4
   assert _result(tmp_path)["networks"] == theirs["networks"]
@@ -206,7 +202,7 @@ def test_blocks_without_a_table(tmp_path):
     fix="resolution=8;stage3.depth=1;stage4.depth=1",
     data={"max_images": 200},
   )
-  zero_cost.run(config, str(tmp_path))
+  run_job(config, str(tmp_path))
   result = _result(tmp_path)
   assert result["sees_masked"] == ["naswot"]
   genotypes = [n["genotype"] for n in result["networks"]]
@@ -217,10 +213,7 @@ def test_blocks_without_a_table(tmp_path):
   assert "of activations that masks cut off too" in page
   # Synflow sees through the masks: it is that of the network's own weights.
   dataset = zero_cost.inputs.dataset(config)
-  with_defaults = zero_cost.config_dict.ConfigDict(
-    zero_cost.inputs.SPACE_DEFAULTS | dict(config.items())
-  )
-  found = zero_cost_networks.networks(with_defaults, dataset)
+  found = zero_cost_networks.networks(config, dataset)
   key, init_key = jax.random.split(jax.random.key(config.seed))
   variables = zero_cost_networks.initial(found, init_key, 1)
   genotype = jnp.asarray(genotypes[0])
@@ -251,9 +244,7 @@ def test_networks_of_a_table_at_another_resolution(tmp_path):
   )
   dataset = zero_cost.inputs.dataset(config)
   found = zero_cost_networks.networks(
-    zero_cost.config_dict.ConfigDict(
-      zero_cost.inputs.SPACE_DEFAULTS | dict(config.items())
-    ),
+    config,
     dataset,
   )
   assert found.resolution == 32
@@ -311,10 +302,10 @@ def test_the_best_have_an_order_only_if_they_are_some():
 )
 def test_bad_input_names_what_is_legal(changes, message, tmp_path):
   with pytest.raises(ValueError, match=message):
-    zero_cost.run(make_config(**changes), str(tmp_path / "run"))
+    run_job(make_config(**changes), str(tmp_path / "run"))
   assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_a_table_of_another_space(table, tmp_path):
   with pytest.raises(ValueError, match="table is of space 'nasbench201'"):
-    zero_cost.run(make_config(table=str(table)), str(tmp_path))
+    run_job(make_config(table=str(table)), str(tmp_path))

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fbnax.jobs.benchmark.result import (
+from fbnax.jobs.predictors import learner_proxies
+from fbnax.jobs.predictors.page import draw
+from fbnax.jobs.predictors.result import (
   Curve,
   LearnedProxies,
   LearnerScore,
   PredictorsResult,
 )
-from fbnax.jobs.predictors import learner_proxies
-from fbnax.jobs.predictors.page import predictors_page
 
 SHIFTS = {25: -0.2, 50: 0.0, 100: 0.3}
 SEEDS = 8
@@ -67,7 +67,7 @@ def test_differences_are_those_of_pairs():
 
 
 def test_the_page_says_so_either_way():
-  page = predictors_page(
+  page = draw(
     make_result(
       proxies=LearnedProxies(400, {"macs": 0.99, "synflow": 0.8, "a<b": None}),
       curves=(Curve("pretrained", (25,), (2.0,)),),

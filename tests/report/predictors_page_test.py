@@ -9,10 +9,10 @@ import pytest
 
 import fbnax.report
 from fbnax.base.json_values import plain
-from fbnax.jobs.benchmark.result import Curve, PredictorsResult, Saved
 from fbnax.jobs.predictors import job as predictors
 from fbnax.jobs.predictors import learner_charts
 from fbnax.jobs.predictors import page as predictors_page
+from fbnax.jobs.predictors.result import Curve, PredictorsResult, Saved
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
 COUNTS = (25, 50, 100, 200)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fbnax.base import json_values
-from fbnax.jobs.runtime.named_spaces import space_of_file
+from fbnax.jobs.runtime import inputs
 from fbnax.search.autobuild import label_choice, label_expressions, labelled
 from fbnax.search.autobuild.labelled import Labelled
 
@@ -32,7 +32,7 @@ def read(config: Any) -> Data:
   Raises:
     ValueError: a file or a key of the config is wrong; it is named.
   """
-  space = space_of_file(config)
+  space = inputs.space_of_file(config.space, config.fix)
   labels = labelled.load(config.labels, space)
   count = len(labels.genotypes)
   for key in ("accuracy", "cost"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -33,8 +34,9 @@ METHODS = {
 }
 
 
-def autobuild_page(result: AutobuildResult) -> str:
+def draw(result: AutobuildResult, folder: Path) -> str:
   """The whole document."""
+  del folder  # All of it is in the result.
   space = f" of the space {result.space.name}" if result.space.name else ""
   return page(
     "Which building blocks matter",

@@ -7,10 +7,8 @@ the units of the columns that were given.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-from fbnax.jobs.benchmark.result import Rows
-from fbnax.report.schema import SCHEMA_VERSION, Numbers, Times
+from fbnax.report.schema import JobResult, Numbers, Rows
 from fbnax.spaces import Architecture
 
 Points = tuple[Numbers, ...]
@@ -125,12 +123,9 @@ class Search:
 
 
 @dataclasses.dataclass(frozen=True)
-class AutobuildResult:
+class AutobuildResult(JobResult):
   """Everything the report of `autobuild` is made of."""
 
-  schema_version: int = SCHEMA_VERSION
-  fbnax_version: str | None = None
-  config: dict[str, Any] = dataclasses.field(default_factory=dict)
   space: Rows = dataclasses.field(default_factory=Rows)
   train: int | None = None
   held_out: int | None = None
@@ -141,31 +136,29 @@ class AutobuildResult:
   expressions: tuple[Expression, ...] = ()
   baselines: Baselines = dataclasses.field(default_factory=Baselines)
   searches: tuple[Search, ...] = ()
-  times: Times = dataclasses.field(default_factory=Times)
 
-
-def check(result: AutobuildResult) -> None:
-  """Raises a ValueError where lists that belong together do not fit."""
-  groups = [
-    ("training.points", result.training.points),
-    ("training.front", result.training.front),
-    ("baselines.largest.points", result.baselines.largest.points),
-    ("baselines.random.points", result.baselines.random.points),
-  ]
-  for i, row in enumerate(result.expressions):
-    where = f"expressions[{i}]"
-    groups.append((f"{where}.constructed.points", row.constructed.points))
-    for j, feature in enumerate(row.importance):
-      if len(feature.values) != len(feature.scores):
-        raise ValueError(
-          f"{where}.importance[{j}] has {len(feature.values)} values and "
-          f"{len(feature.scores)} scores"
-        )
-  for i, search in enumerate(result.searches):
-    groups.append((f"searches[{i}].points", search.points))
-  for where, points in groups:
-    for j, point in enumerate(points):
-      if len(point) != 2:
-        raise ValueError(
-          f"{where}[{j}] must be [accuracy, cost], found {list(point)}"
-        )
+  def check(self) -> None:
+    """Raises a ValueError where lists that belong together do not fit."""
+    groups = [
+      ("training.points", self.training.points),
+      ("training.front", self.training.front),
+      ("baselines.largest.points", self.baselines.largest.points),
+      ("baselines.random.points", self.baselines.random.points),
+    ]
+    for i, row in enumerate(self.expressions):
+      where = f"expressions[{i}]"
+      groups.append((f"{where}.constructed.points", row.constructed.points))
+      for j, feature in enumerate(row.importance):
+        if len(feature.values) != len(feature.scores):
+          raise ValueError(
+            f"{where}.importance[{j}] has {len(feature.values)} values and "
+            f"{len(feature.scores)} scores"
+          )
+    for i, search in enumerate(self.searches):
+      groups.append((f"searches[{i}].points", search.points))
+    for where, points in groups:
+      for j, point in enumerate(points):
+        if len(point) != 2:
+          raise ValueError(
+            f"{where}[{j}] must be [accuracy, cost], found {list(point)}"
+          )

@@ -6,6 +6,7 @@ gives p < 0.05 and most pairs of seeds have it ahead.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,9 @@ SIGNIFICANT = 0.05
 OURS = "nars"
 
 
-def benchmark_page(result: BenchmarkResult) -> str:
+def draw(result: BenchmarkResult, folder: Path) -> str:
   """The whole document."""
+  del folder  # All of it is in the result.
   space = result.space.name
   return page(
     f"Searches compared on {space}" if space else "Searches compared",

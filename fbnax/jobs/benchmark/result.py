@@ -1,25 +1,18 @@
-"""The schemas of `result.json` (version 1) of `benchmark` and `predictors`.
+"""The schema of `result.json` (version 1) of `benchmark` and `ground_truth`.
 
-Rules as in `schema`. Accuracies are fractions of 1; errors (`rmse`) are in the
-units of what the predictors learned, percentage points of accuracy; times are
-seconds. A list of a curve has an item for each count of `labels`.
+Rules as in `schema`. Accuracies are fractions of 1, times seconds.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-from fbnax.report.schema import SCHEMA_VERSION, Numbers, Times
-
-
-@dataclasses.dataclass(frozen=True)
-class Rows:
-  """The space of a table and how many of its genotypes have a row."""
-
-  name: str | None = None
-  size: float | None = None
-  rows: int | None = None
+from fbnax.report.schema import (
+  JobResult,
+  Numbers,
+  Rows,
+  check_share,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,73 +47,17 @@ class MethodSummary:
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkResult:
+class BenchmarkResult(JobResult):
   """Everything the report of a benchmark is made of."""
 
-  schema_version: int = SCHEMA_VERSION
-  fbnax_version: str | None = None
-  config: dict[str, Any] = dataclasses.field(default_factory=dict)
   space: Rows = dataclasses.field(default_factory=Rows)
   best_test_accuracy: float | None = None
   searches: tuple[SearchEnd, ...] = ()
   summary: tuple[MethodSummary, ...] = ()
-  times: Times = dataclasses.field(default_factory=Times)
 
-
-@dataclasses.dataclass(frozen=True)
-class LearnerScore:
-  """One learner with so many labels, once."""
-
-  learner: str = ""
-  labels: int = 0
-  seed: int | None = None
-  rmse: float | None = None
-  kendall: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Curve:
-  """A learner against the number of labels: means and deviations."""
-
-  learner: str = ""
-  labels: tuple[int, ...] = ()
-  rmse: Numbers = ()
-  rmse_deviation: Numbers = ()
-  kendall: Numbers = ()
-  kendall_deviation: Numbers = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Saved:
-  """Times the labels a learner needs for the error of the pretrained one.
-
-  None where no count that it was given is enough.
-  """
-
-  learner: str = ""
-  labels: tuple[int, ...] = ()
-  factors: Numbers = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class LearnedProxies:
-  """Untrained networks whose scores were learned, and how well, by label."""
-
-  networks: int | None = None
-  spearman: dict[str, float | None] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class PredictorsResult:
-  """Everything the report of a comparison of predictors is made of."""
-
-  schema_version: int = SCHEMA_VERSION
-  fbnax_version: str | None = None
-  config: dict[str, Any] = dataclasses.field(default_factory=dict)
-  space: Rows = dataclasses.field(default_factory=Rows)
-  label_deviation: float | None = None
-  scores: tuple[LearnerScore, ...] = ()
-  proxies: LearnedProxies = dataclasses.field(default_factory=LearnedProxies)
-  curves: tuple[Curve, ...] = ()
-  saved: tuple[Saved, ...] = ()
-  times: Times = dataclasses.field(default_factory=Times)
+  def check(self) -> None:
+    """Raises a ValueError where an accuracy is no fraction of 1."""
+    for i, search in enumerate(self.searches):
+      check_share(f"searches[{i}].test_accuracy", search.test_accuracy)
+      for j, share in enumerate(search.test_curve):
+        check_share(f"searches[{i}].test_curve[{j}]", share)

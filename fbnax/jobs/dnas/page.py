@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fbnax.jobs.dnas import charts as dnas_charts
 from fbnax.jobs.dnas import memory_chart
 from fbnax.jobs.dnas.result import DnasResult
@@ -13,8 +15,9 @@ from fbnax.report.page import Section, page
 from fbnax.report.schema import Result
 
 
-def dnas_page(result: DnasResult) -> str:
+def draw(result: DnasResult, folder: Path) -> str:
   """The whole document."""
+  del folder  # All of it is in the result.
   data = result.dataset.name or "an unnamed data set"
   return page(
     f"A network for {data}",

@@ -9,15 +9,13 @@ of each decision.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from fbnax.report.schema import (
-  SCHEMA_VERSION,
   Dataset,
+  JobResult,
   Member,
   Numbers,
   Space,
-  Times,
 )
 from fbnax.spaces import Architecture
 
@@ -108,12 +106,9 @@ class Memory:
 
 
 @dataclasses.dataclass(frozen=True)
-class DnasResult:
+class DnasResult(JobResult):
   """Everything the report of a differentiable search is made of."""
 
-  schema_version: int = SCHEMA_VERSION
-  fbnax_version: str | None = None
-  config: dict[str, Any] = dataclasses.field(default_factory=dict)
   dataset: Dataset = dataclasses.field(default_factory=Dataset)
   space: Space = dataclasses.field(default_factory=Space)
   cost: Cost = dataclasses.field(default_factory=Cost)
@@ -125,28 +120,26 @@ class DnasResult:
   memory: tuple[Memory, ...] = ()
   members: tuple[Trained, ...] = ()
   comparison: Comparison = dataclasses.field(default_factory=Comparison)
-  times: Times = dataclasses.field(default_factory=Times)
 
-
-def check(result: DnasResult) -> None:
-  """Raises a ValueError where parts of a result do not fit each other."""
-  choices = [len(d.values) for d in result.space.decisions]
-  for i, row in enumerate(result.rows):
-    found = [len(p) for p in row.probabilities]
-    if found and found != choices:
-      raise ValueError(
-        f"rows[{i}].probabilities has {found} choices; the decisions have "
-        f"{choices}"
-      )
-    if row.entropies and len(row.entropies) != len(choices):
-      raise ValueError(
-        f"rows[{i}].entropies has {len(row.entropies)} values for "
-        f"{len(choices)} decisions"
-      )
-  for i, member in enumerate(result.members):
-    accuracy = member.test_accuracy
-    if accuracy is not None and not 0 <= accuracy <= 1:
-      raise ValueError(
-        f"members[{i}].test_accuracy must be a fraction of 1, found "
-        f"{accuracy:g}"
-      )
+  def check(self) -> None:
+    """Raises a ValueError where parts of a self do not fit each other."""
+    choices = [len(d.values) for d in self.space.decisions]
+    for i, row in enumerate(self.rows):
+      found = [len(p) for p in row.probabilities]
+      if found and found != choices:
+        raise ValueError(
+          f"rows[{i}].probabilities has {found} choices; the decisions have "
+          f"{choices}"
+        )
+      if row.entropies and len(row.entropies) != len(choices):
+        raise ValueError(
+          f"rows[{i}].entropies has {len(row.entropies)} values for "
+          f"{len(choices)} decisions"
+        )
+    for i, member in enumerate(self.members):
+      accuracy = member.test_accuracy
+      if accuracy is not None and not 0 <= accuracy <= 1:
+        raise ValueError(
+          f"members[{i}].test_accuracy must be a fraction of 1, found "
+          f"{accuracy:g}"
+        )

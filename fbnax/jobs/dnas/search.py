@@ -11,7 +11,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import config_dict
 
 from fbnax import data
 from fbnax.base import records
@@ -71,8 +70,8 @@ class Task:
 
 def space(config: Any, channels: int, recipe: Recipe) -> SearchSpace:
   """The space; where it has decisions about the recipe, without them."""
-  wanted = {"space": config.space, "fix": config.fix, **inputs.SPACE_DEFAULTS}
-  found = inputs.space(config_dict.ConfigDict(wanted), channels)
+  choice = inputs.SpaceChoice(config.space, config.fix)
+  found = inputs.space(choice, channels)
   if any(found.is_recipe(d) for d in found.decisions):
     found = found.with_recipe(recipe)
   return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -114,8 +115,5 @@ def _further(candidate: dict[str, Any]) -> str:
 
 def _config_of(config: Any, finished: dict[str, Any]) -> Any:
   """What of the run's config makes its space; no more of it is asked for."""
-  keys = {"fix": "", **inputs.SPACE_DEFAULTS}
-  found = finished["config"]
-  wanted = {key: found.get(key, default) for key, default in keys.items()}
-  wanted["space"] = found["space"]
-  return parts.of_run(config, wanted, str(config.run))
+  choice = inputs.SpaceChoice.of_run(finished["config"])
+  return parts.of_run(config, dataclasses.asdict(choice), str(config.run))

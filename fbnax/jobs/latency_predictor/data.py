@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fbnax.jobs.runtime.named_spaces import space_of_file
+from fbnax.jobs.runtime import inputs
 from fbnax.search.autobuild import additive, labelled
 from fbnax.search.latency import learning as latency_learning
 from fbnax.search.latency import starts as latency_starts
@@ -65,7 +65,9 @@ def read(config: Any) -> Measured:
     raise ValueError(
       f"config.batches has {others[0]!r}; legal: endings of names, as '_1'"
     )
-  data = labelled.load(config.measurements, space_of_file(config))
+  data = labelled.load(
+    config.measurements, inputs.space_of_file(config.space, config.fix)
+  )
   latency_learning.check_space(data.space)
   columns, devices = _devices(config, data.columns)
   rows = len(data.genotypes)

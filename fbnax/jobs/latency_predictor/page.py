@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from fbnax.report.page import Section, page
 _SHARES = 4  # That a row of the table names.
 
 
-def latency_predictor_page(result: LatencyResult) -> str:
+def draw(result: LatencyResult, folder: Path) -> str:
   """The whole document."""
+  del folder  # All of it is in the result.
   space = f" in the space {result.space.name}" if result.space.name else ""
   return page(
     "Latency from a few measurements",

@@ -7,10 +7,8 @@ are medians of |predicted - measured| / measured.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-from fbnax.jobs.benchmark.result import Rows
-from fbnax.report.schema import SCHEMA_VERSION, Numbers, Times
+from fbnax.report.schema import JobResult, Numbers, Rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,24 +54,19 @@ class Table:
 
 
 @dataclasses.dataclass(frozen=True)
-class LatencyResult:
+class LatencyResult(JobResult):
   """Everything the report of `latency_predictor` is made of."""
 
-  schema_version: int = SCHEMA_VERSION
-  fbnax_version: str | None = None
-  config: dict[str, Any] = dataclasses.field(default_factory=dict)
   space: Rows = dataclasses.field(default_factory=Rows)
   held_out: int | None = None
   scores: tuple[Score, ...] = ()
   tables: tuple[Table, ...] = ()
-  times: Times = dataclasses.field(default_factory=Times)
 
-
-def check(result: LatencyResult) -> None:
-  """Raises a ValueError where lists that belong together do not fit."""
-  for i, table in enumerate(result.tables):
-    if len(table.predicted) != len(table.measured):
-      raise ValueError(
-        f"tables[{i}] has {len(table.predicted)} predicted and "
-        f"{len(table.measured)} measured"
-      )
+  def check(self) -> None:
+    """Raises a ValueError where lists that belong together do not fit."""
+    for i, table in enumerate(self.tables):
+      if len(table.predicted) != len(table.measured):
+        raise ValueError(
+          f"tables[{i}] has {len(table.predicted)} predicted and "
+          f"{len(table.measured)} measured"
+        )

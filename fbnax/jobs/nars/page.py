@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 from collections.abc import Mapping
+from pathlib import Path
 
 from fbnax.jobs.nars import predictor_charts, search_charts
 from fbnax.report import markup, training_charts
@@ -12,10 +14,11 @@ from fbnax.report.family import LIKELIHOOD, signal
 from fbnax.report.markup import escape, figure, percent, plural, whole
 from fbnax.report.networks import networks
 from fbnax.report.overview import overview
-from fbnax.report.page import Section
+from fbnax.report.overview import title as title_of
+from fbnax.report.page import Section, page
 from fbnax.report.recipes import recipe_table
 from fbnax.report.schema import Result
-from fbnax.report.trees import trees
+from fbnax.report.trees import read_drawing, trees
 
 _BEST = 10  # Trials that are listed.
 
@@ -276,3 +279,30 @@ def _setup(result: Result) -> str:
     text = json.dumps(result.config, indent=2, ensure_ascii=False)
     words += markup.details("configuration", f"<pre>{escape(text)}</pre>")
   return words
+
+
+def draw(result: Result, folder: Path) -> str:
+  """The whole document of a job that designs or trains networks."""
+  kind = (
+    "Neural architecture-recipe search"
+    if result.job == "nars"
+    else (f"Report of the job {result.job}" if result.job else "Report")
+  )
+  return page(
+    title_of(result),
+    kind,
+    sections(result, _drawings(folder, result)),
+    f"Written by fbnax.report from the run's result.json (fbnax "
+    f"{result.fbnax_version or 'of unknown version'}).",
+  )
+
+
+def _drawings(folder: Path, result: Result) -> dict[str, str]:
+  """The decision trees of members that have one."""
+  drawings = {}
+  for member in result.members:
+    if member.tree is not None and re.fullmatch(r"\w[\w.-]*", member.name):
+      name = member.tree.pictures.get("drawing")
+      place = folder / "members" / member.name
+      drawings[member.name] = read_drawing(place, name)
+  return drawings

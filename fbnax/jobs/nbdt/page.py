@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from fbnax.jobs.nbdt import charts as nbdt_charts
 from fbnax.jobs.nbdt.result import (
@@ -26,16 +27,17 @@ from fbnax.report.markup import (
 from fbnax.report.overview import absences
 from fbnax.report.page import Section, page
 from fbnax.report.schema import Result
-from fbnax.report.trees import tree_figure
+from fbnax.report.trees import read_drawing, tree_figure
 
 
-def nbdt_page(result: NbdtResult, drawing: str = "") -> str:
+def draw(result: NbdtResult, folder: Path) -> str:
   """The whole document.
 
   Args:
     result: what to show.
-    drawing: the tree as an `<svg>` element, as the job left it.
+    folder: the work directory, in which the job left the tree as an `<svg>`.
   """
+  drawing = read_drawing(folder, result.pictures.drawing)
   data = result.dataset.name or "an unnamed data set"
   return page(
     f"The decisions of a classifier: {data}",

@@ -10,7 +10,12 @@ import dataclasses
 import re
 from typing import Any
 
-from fbnax.report.schema import SCHEMA_VERSION, Dataset, Member, Numbers, Times
+from fbnax.report.schema import (
+  Dataset,
+  JobResult,
+  Member,
+  Numbers,
+)
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
@@ -150,12 +155,9 @@ class AnyMember(Member):
 
 
 @dataclasses.dataclass(frozen=True)
-class NbdtResult:
+class NbdtResult(JobResult):
   """Everything the report of a tree is made of."""
 
-  schema_version: int = SCHEMA_VERSION
-  fbnax_version: str | None = None
-  config: dict[str, Any] = dataclasses.field(default_factory=dict)
   dataset: Dataset = dataclasses.field(default_factory=Dataset)
   network: dict[str, Any] = dataclasses.field(default_factory=dict)
   hierarchy: Tree = dataclasses.field(default_factory=Tree)
@@ -168,46 +170,44 @@ class NbdtResult:
   unseen_plain: UnseenClasses | None = None
   members: tuple[AnyMember, ...] = ()
   pictures: Pictures = dataclasses.field(default_factory=Pictures)
-  times: Times = dataclasses.field(default_factory=Times)
 
-
-def check(result: NbdtResult) -> None:
-  """Raises a ValueError where parts of a result do not fit each other."""
-  nodes = result.hierarchy.num_classes + len(result.hierarchy.children)
-  labels = result.hierarchy.labels
-  if labels and len(labels) != nodes:
-    raise ValueError(
-      f"hierarchy.labels has {len(labels)} names; the tree has {nodes} nodes"
-    )
-  found = result.traversals
-  if found is not None:
-    if len(found.shares) != len(found.groups):
+  def check(self) -> None:
+    """Raises a ValueError where parts of a self do not fit each other."""
+    nodes = self.hierarchy.num_classes + len(self.hierarchy.children)
+    labels = self.hierarchy.labels
+    if labels and len(labels) != nodes:
       raise ValueError(
-        f"traversals.shares has {len(found.shares)} rows; traversals.groups "
-        f"has {len(found.groups)}"
+        f"hierarchy.labels has {len(labels)} names; the tree has {nodes} nodes"
       )
-    for i, row in enumerate(found.shares):
-      if len(row) != len(found.nodes):
+    found = self.traversals
+    if found is not None:
+      if len(found.shares) != len(found.groups):
         raise ValueError(
-          f"traversals.shares[{i}] has {len(row)} values; traversals.nodes has "
-          f"{len(found.nodes)}"
+          f"traversals.shares has {len(found.shares)} rows; traversals.groups "
+          f"has {len(found.groups)}"
         )
-    wrong = [n for n in found.nodes if not 0 <= n < nodes]
-    if wrong:
-      raise ValueError(
-        f"traversals.nodes has {wrong[0]}; the tree has {nodes} nodes"
-      )
-  images = [
-    *(("ambiguous.by_tree", s) for s in result.ambiguous.by_tree),
-    *(("ambiguous.by_network", s) for s in result.ambiguous.by_network),
-    *(("examples", s) for e in result.examples for s in e.images),
-  ]
-  for where, shown in images:
-    if shown.png is not None and not _BASE64.fullmatch(shown.png):
-      raise ValueError(f"{where} has a png that is no base64")
-  for where, name in (
-    ("pictures.page", result.pictures.page),
-    ("pictures.drawing", result.pictures.drawing),
-  ):
-    if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
-      raise ValueError(f"{where} is {name!r}; it must be a file's name")
+      for i, row in enumerate(found.shares):
+        if len(row) != len(found.nodes):
+          raise ValueError(
+            f"traversals.shares[{i}] has {len(row)} values; traversals.nodes "
+            f"has {len(found.nodes)}"
+          )
+      wrong = [n for n in found.nodes if not 0 <= n < nodes]
+      if wrong:
+        raise ValueError(
+          f"traversals.nodes has {wrong[0]}; the tree has {nodes} nodes"
+        )
+    images = [
+      *(("ambiguous.by_tree", s) for s in self.ambiguous.by_tree),
+      *(("ambiguous.by_network", s) for s in self.ambiguous.by_network),
+      *(("examples", s) for e in self.examples for s in e.images),
+    ]
+    for where, shown in images:
+      if shown.png is not None and not _BASE64.fullmatch(shown.png):
+        raise ValueError(f"{where} has a png that is no base64")
+    for where, name in (
+      ("pictures.page", self.pictures.page),
+      ("pictures.drawing", self.pictures.drawing),
+    ):
+      if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"{where} is {name!r}; it must be a file's name")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fbnax.jobs.nbdt_tables import charts as nbdt_tables_charts
 from fbnax.jobs.nbdt_tables.result import Cell, Claim, TablesResult
 from fbnax.jobs.study.result import Estimate
@@ -13,8 +15,9 @@ from fbnax.report.page import Section, page
 from fbnax.report.schema import Result
 
 
-def tables_page(result: TablesResult) -> str:
+def draw(result: TablesResult, folder: Path) -> str:
   """The whole document."""
+  del folder  # All of it is in the result.
   data = result.dataset.name or "an unnamed data set"
   return page(
     f"Decision trees on {data}: hierarchies and losses",

@@ -11,7 +11,11 @@ import dataclasses
 from typing import Any
 
 from fbnax.jobs.study.result import Estimate
-from fbnax.report.schema import SCHEMA_VERSION, Dataset, Numbers, Times
+from fbnax.report.schema import (
+  Dataset,
+  JobResult,
+  Numbers,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,13 +75,9 @@ class TablesSummary:
 
 
 @dataclasses.dataclass(frozen=True)
-class TablesResult:
+class TablesResult(JobResult):
   """Everything the report of the tables is made of."""
 
-  schema_version: int = SCHEMA_VERSION
-  fbnax_version: str | None = None
-  config: dict[str, Any] = dataclasses.field(default_factory=dict)
   dataset: Dataset = dataclasses.field(default_factory=Dataset)
   network: dict[str, Any] = dataclasses.field(default_factory=dict)
   summary: TablesSummary = dataclasses.field(default_factory=TablesSummary)
-  times: Times = dataclasses.field(default_factory=Times)

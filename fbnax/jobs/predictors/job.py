@@ -17,7 +17,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import config_dict
 
 from fbnax import __version__, costs, report
 from fbnax.base import records
@@ -179,9 +178,7 @@ def _labelled(
     classes = config.num_classes
     return tables.space_of(config.table), genotypes, 100 * accuracies, classes
   finished = run_results.read(config.run, "nars")
-  given = config_dict.ConfigDict(
-    {"fix": "", **inputs.SPACE_DEFAULTS, **finished["config"]}
-  )
+  given = inputs.SpaceChoice.of_run(finished["config"])
   if parts.is_part(given.space):
     raise ValueError(
       f"{config.run} has config.space={given.space!r}: code of its user's, "

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from fbnax.jobs.benchmark.result import Curve, PredictorsResult
+from fbnax.jobs.predictors.result import Curve, PredictorsResult
 from fbnax.report import chart
 from fbnax.report.markup import number, short
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fbnax.jobs.benchmark.result import PredictorsResult
+from fbnax.jobs.predictors.result import PredictorsResult
 from fbnax.report import markup
 from fbnax.report.markup import escape, number, plural
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fbnax.jobs.benchmark.result import PredictorsResult, Saved
 from fbnax.jobs.predictors.learner_charts import Point, name, points
+from fbnax.jobs.predictors.result import PredictorsResult, Saved
 from fbnax.report import markup
 from fbnax.report.markup import capital, escape, number
 

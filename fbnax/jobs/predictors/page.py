@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from fbnax.jobs.benchmark.result import PredictorsResult, Saved
 from fbnax.jobs.predictors import learner_charts, learner_proxies
 from fbnax.jobs.predictors.learner_charts import name
 from fbnax.jobs.predictors.learner_tables import (
@@ -13,6 +13,7 @@ from fbnax.jobs.predictors.learner_tables import (
   mean_table,
   saved_table,
 )
+from fbnax.jobs.predictors.result import PredictorsResult, Saved
 from fbnax.report import markup
 from fbnax.report.made import command, made
 from fbnax.report.markup import capital, escape, figure, plural, whole
@@ -28,8 +29,9 @@ SAID = {
 }
 
 
-def predictors_page(result: PredictorsResult) -> str:
+def draw(result: PredictorsResult, folder: Path) -> str:
   """The whole document."""
+  del folder  # All of it is in the result.
   space = f" in the space {result.space.name}" if result.space.name else ""
   return page(
     "What pretraining on costs saves in labels",

@@ -21,7 +21,7 @@ from fbnax.base.ranks import correlations
 from fbnax.costs import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key, keys, made_of_blocks
-from fbnax.jobs.runtime.named_spaces import named_space
+from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime.workdir import WorkDir, open_workdir
 from fbnax.models import profile as profiler
 from fbnax.models.timing import Settings, device
@@ -40,7 +40,9 @@ _INTERVAL = 1.0
 def run(config: Any, workdir: str) -> None:
   """Measures the table and the networks, or what is left of them."""
   settings = _settings(config)
-  space = named_space(config, config.input_channels)
+  space = inputs.space(
+    inputs.SpaceChoice(config.space, config.fix), config.input_channels
+  )
   made_of_blocks(space.table)
   with open_workdir(workdir, config.to_dict()) as work:
     if work.is_done():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fbnax.jobs.profile.result import ProfileResult
 from fbnax.report import chart, markup
 from fbnax.report.made import command, made
@@ -17,8 +19,9 @@ from fbnax.report.markup import (
 from fbnax.report.page import Section, page
 
 
-def profile_page(result: ProfileResult) -> str:
+def draw(result: ProfileResult, folder: Path) -> str:
   """The whole document."""
+  del folder  # All of it is in the result.
   space = f" of the space {result.space.name}" if result.space.name else ""
   return page(
     f"Latency on {result.device or 'a device'}",

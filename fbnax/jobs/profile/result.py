@@ -7,10 +7,8 @@ phases seconds; errors are fractions of what was measured.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-from fbnax.jobs.benchmark.result import Rows
-from fbnax.report.schema import SCHEMA_VERSION, Times
+from fbnax.report.schema import JobResult, Rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +43,9 @@ class Agreement:
 
 
 @dataclasses.dataclass(frozen=True)
-class ProfileResult:
+class ProfileResult(JobResult):
   """Everything the report of a profile is made of."""
 
-  schema_version: int = SCHEMA_VERSION
-  fbnax_version: str | None = None
-  config: dict[str, Any] = dataclasses.field(default_factory=dict)
   space: Rows = dataclasses.field(default_factory=Rows)
   device: str | None = None
   note: str | None = None
@@ -59,4 +54,3 @@ class ProfileResult:
   kinds: tuple[Kind, ...] = ()
   networks: tuple[MeasuredNetwork, ...] = ()
   agreement: Agreement = dataclasses.field(default_factory=Agreement)
-  times: Times = dataclasses.field(default_factory=Times)

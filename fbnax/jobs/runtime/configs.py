@@ -3,8 +3,9 @@
 A job's config is a frozen dataclass whose fields are keys (`key`) or sections
 of keys (`section`); what several jobs share is in `sections`. A file of
 `configs/` turns one into the ConfigDict that flags override (`config`,
-`preset`), and `--explain` prints what is known of each key (`explain`). So a
-new key is one field, and whatever reads it.
+`preset`), which a job gets as the dataclass again (`typed`), with its values
+checked. `--explain` prints what is known of each key (`explain`). So a new key
+is one field, and whatever reads it.
 
 What follows a key's name on the command line is text: `--config.a.b=value`.
 Lists are written `"(1, 2)"`.
@@ -13,47 +14,93 @@ Lists are written `"(1, 2)"`.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import textwrap
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from ml_collections import config_dict
 
-_T = TypeVar("_T")
+from fbnax.jobs import JOBS
 
-# The dataclasses of each job's configs. Where there are several, a config is of
-# the first that has all of its keys.
-KINDS: dict[str, tuple[str, ...]] = {
-  "autobuild": ("autobuild.config:AutobuildConfig",),
-  "benchmark": ("benchmark.config:BenchmarkConfig",),
-  "dnas": ("dnas.config:DnasConfig",),
-  "eval": ("eval.config:EvalConfig",),
-  "evolve": ("evolve.config:EvolveConfig",),
-  "export": ("export.config:ExportConfig",),
-  "ground_truth": ("ground_truth.config:GroundTruthConfig",),
-  "latency_predictor": ("latency_predictor.config:LatencyPredictorConfig",),
-  "nars": ("nars.config:NarsConfig",),
-  "nbdt": ("nbdt.config:NbdtConfig",),
-  "nbdt_tables": ("nbdt.config:NbdtTablesConfig",),
-  "predictors": ("predictors.config:PredictorsConfig",),
-  "profile": ("profile.config:ProfileConfig",),
-  "study": ("study.config:StudyConfig", "study.config:RandomStudyConfig"),
-  "train": ("train.config:TrainConfig", "train.config:FinetuneConfig"),
-  "zero_cost": ("zero_cost.config:ZeroCostConfig",),
+_T = TypeVar("_T")
+_TYPES = {
+  bool: "True or False",
+  int: "a whole number",
+  float: "a number",
+  str: "text",
+  tuple: "a list",
 }
+_LISTED = {int: "whole numbers", float: "numbers", str: "strings"}
+
 _WIDTH = 80
 
 
-def key(default: _T, meaning: str, unit: str = "") -> _T:
+class _Check(NamedTuple):
+  """What is legal for a key beyond its type."""
+
+  least: float | None
+  above: float | None
+  most: float | None
+  below: float | None
+  choices: tuple[str, ...]
+
+  def __call__(self, place: str, value: Any) -> None:
+    """Raises a ValueError where a value is not legal."""
+    for item in value if isinstance(value, tuple) else (value,):
+      if self.choices and item not in self.choices:
+        raise ValueError(
+          f"{place} is {item!r}; legal: {', '.join(map(repr, self.choices))}"
+        )
+      if isinstance(item, int | float) and not self._holds(item):
+        raise ValueError(f"{place} is {item!r}; legal: {self._legal()}")
+
+  def _holds(self, number: float) -> bool:
+    return (
+      (self.least is None or number >= self.least)
+      and (self.above is None or number > self.above)
+      and (self.most is None or number <= self.most)
+      and (self.below is None or number < self.below)
+    )
+
+  def _legal(self) -> str:
+    limits = (
+      ("at least", self.least),
+      ("above", self.above),
+      ("at most", self.most),
+      ("below", self.below),
+    )
+    return ", ".join(f"{word} {n:g}" for word, n in limits if n is not None)
+
+
+def key(
+  default: _T,
+  meaning: str,
+  unit: str = "",
+  *,
+  least: float | None = None,
+  above: float | None = None,
+  most: float | None = None,
+  below: float | None = None,
+  choices: Sequence[str] = (),
+) -> _T:
   """A field of a section: one key of a config.
 
   Args:
     default: its value where nothing else is said.
     meaning: what it does, for `explain`.
     unit: of a number.
+    least: smallest legal number, of a list that of each item.
+    above: what a number must be above.
+    most: largest legal number.
+    below: what a number must be below.
+    choices: legal names, where there are few.
   """
-  metadata = {"meaning": meaning, "unit": unit}
+  metadata = {
+    "meaning": meaning,
+    "unit": unit,
+    "check": _Check(least, above, most, below, tuple(choices)),
+  }
   field: _T = dataclasses.field(default=default, metadata=metadata)
   return field
 
@@ -65,7 +112,9 @@ def section(kind: type[_T], **changes: Any) -> _T:
 
 
 def config(settings: Any) -> config_dict.ConfigDict:
-  """The ConfigDict of a job's dataclass."""
+  """The ConfigDict of a job's dataclass, or of a section."""
+  if isinstance(settings, config_dict.ConfigDict):
+    return settings
   return config_dict.create(
     **{
       name: config(value) if dataclasses.is_dataclass(value) else value
@@ -105,9 +154,7 @@ def explain(filled: Any) -> Iterator[str]:
   Raises:
     ValueError: there is no such job.
   """
-  if filled.job not in KINDS:
-    raise ValueError(f"config.job={filled.job!r}; legal: {', '.join(KINDS)}")
-  known = _known(filled)
+  known = fields(_type_of(filled))
   for name, value in _leaves(filled):
     about = known.get(name) or {
       "meaning": "a key of your own",
@@ -143,16 +190,96 @@ def fields(kind: Any, prefix: str = "") -> dict[str, Mapping[str, Any]]:
   return known
 
 
-def _known(filled: Any) -> dict[str, Mapping[str, Any]]:
-  known: dict[str, Mapping[str, Any]] = {}
-  keys = {name for name, _ in _leaves(filled)}
-  for place in KINDS[filled.job]:
-    module, name = place.split(":")
-    file = importlib.import_module(f"fbnax.jobs.{module}")
-    known = fields(getattr(file, name))
-    if keys <= set(known):
-      break
-  return known
+def typed(filled: config_dict.ConfigDict) -> Any:
+  """The dataclass of a job's config, with the values of a ConfigDict.
+
+  Keys that the ConfigDict lacks take their defaults; keys of the user's own
+  stay, after the others.
+
+  Raises:
+    ValueError: there is no such job, or a value is not of its key's type or
+      beyond its limits; the key, the value and what is legal are named.
+  """
+  return _filled(_type_of(filled)(), filled, "config")
+
+
+def as_dict(settings: Any) -> dict[str, Any]:
+  """The keys and values of a job's dataclass, sections as dicts."""
+  return {
+    name: as_dict(value) if dataclasses.is_dataclass(value) else value
+    for name, value in vars(settings).items()
+  }
+
+
+def _type_of(filled: config_dict.ConfigDict) -> type:
+  """The first dataclass of the job that has all keys of a config."""
+  job = filled.get("job")
+  if job not in JOBS:
+    raise ValueError(f"config.job={job!r}; legal: {', '.join(JOBS)}")
+  names = {name for name, _ in _leaves(filled)}
+  kinds = JOBS[job].config_types()
+  return next((k for k in kinds if names <= set(fields(k))), kinds[-1])
+
+
+def _filled(settings: _T, values: Mapping[str, Any], where: str) -> _T:
+  """A section with the values of a mapping; `where` is its name."""
+  hints = typing.get_type_hints(type(settings))
+  changes: dict[str, Any] = {}
+  of_user: dict[str, Any] = {}
+  known = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
+  for name, value in values.items():
+    place = f"{where}.{name}"
+    if name not in known:
+      of_user[name] = _plain(value)
+    elif dataclasses.is_dataclass(getattr(settings, name)):
+      if not hasattr(value, "items"):
+        raise ValueError(f"{place} is {value!r}; legal: a section of keys")
+      changes[name] = _filled(getattr(settings, name), value, place)
+    else:
+      changes[name] = _of_type(hints[name], value, place)
+      known[name].metadata["check"](place, changes[name])
+  settings = dataclasses.replace(settings, **changes)  # type: ignore[type-var]
+  if not of_user:
+    return settings
+  kind = dataclasses.make_dataclass(
+    type(settings).__name__,
+    [(name, Any, dataclasses.field(default=None)) for name in of_user],
+    bases=(type(settings),),
+    frozen=True,
+  )
+  full: _T = kind(**vars(settings), **of_user)
+  return full
+
+
+def _plain(value: Any) -> Any:
+  return value.to_dict() if isinstance(value, config_dict.ConfigDict) else value
+
+
+def _of_type(hint: Any, value: Any, place: str) -> Any:
+  """The value, lists as tuples.
+
+  Raises:
+    ValueError: it is of another type than the key.
+  """
+  if typing.get_origin(hint) is tuple:
+    if not isinstance(value, list | tuple):
+      raise ValueError(f"{place} is {value!r}; legal: {_TYPES[tuple]}")
+    inner = typing.get_args(hint)[0]
+    for item in value:
+      if not _is_of(inner, item):
+        raise ValueError(
+          f"{place} is {tuple(value)!r}; legal: a list of {_LISTED[inner]}"
+        )
+    return tuple(value)
+  if not _is_of(hint, value):
+    raise ValueError(f"{place} is {value!r}; legal: {_TYPES[hint]}")
+  return value
+
+
+def _is_of(kind: type, value: Any) -> bool:
+  if kind is bool or isinstance(value, bool):
+    return kind is bool and isinstance(value, bool)
+  return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _leaves(filled: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

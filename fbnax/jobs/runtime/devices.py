@@ -25,10 +25,10 @@ def mesh(
     ValueError: there are not so many devices, or the candidates or the images
       do not spread evenly over them; the key is named.
   """
-  given = config.get("mesh")
+  given = getattr(config, "mesh", None)
   if given is None:
     return None
-  found = mesh_lib.make(given.data, given.get("population", 1))
+  found = mesh_lib.make(given.data, getattr(given, "population", 1))
   if population:
     mesh_lib.check(
       found, mesh_lib.POPULATION, "config.search.population", population

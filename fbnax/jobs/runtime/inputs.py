@@ -9,7 +9,8 @@ import dataclasses
 import functools
 import itertools
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from fbnax import costs, data, spaces
 from fbnax.base.names import escaped
 from fbnax.costs import LatencyTable
 from fbnax.data import Dataset
-from fbnax.jobs.runtime import devices, networks, parts
+from fbnax.jobs.runtime import configs, devices, networks, parts
 from fbnax.jobs.runtime.config_values import all_numbers
+from fbnax.jobs.runtime.sections import SourceKeys, TrainingKeys
 from fbnax.search import budgets as budgets_lib
 from fbnax.search import prices
 from fbnax.search.budgets import Budget
@@ -26,14 +28,73 @@ from fbnax.spaces import Architecture, SearchSpace
 from fbnax.training import precision
 from fbnax.training.recipes import Settings
 
-# What `space` reads that the configs of some jobs lack.
-SPACE_DEFAULTS = {"architecture": "", "resolution": 0, "recipe_file": ""}
 _SETTINGS = {field.name for field in dataclasses.fields(Settings)}
 _SHOWN_NAMES = 10
 _FOLD_SEED = 0  # The folds of a set are the same for all runs.
 
 
-def dataset(config: Any, bits: int | None = None) -> Dataset:
+class DataConfig(Protocol):
+  """A config that names a data set."""
+
+  @property
+  def seed(self) -> int:
+    """Of every choice of images."""
+
+  @property
+  def data(self) -> SourceKeys:
+    """Where they come from."""
+
+
+class SpaceConfig(Protocol):
+  """A config that names a space."""
+
+  @property
+  def space(self) -> str:
+    """Its name, or a part of the user's own."""
+
+  @property
+  def fix(self) -> str:
+    """Decisions that are cut."""
+
+  @property
+  def architecture(self) -> str:
+    """The one architecture; empty for all of the space."""
+
+  @property
+  def resolution(self) -> int:
+    """Of that architecture; 0 for its own."""
+
+  @property
+  def recipe_file(self) -> str:
+    """A file with the one recipe; empty for all of the space."""
+
+
+class TrainingConfig(Protocol):
+  """A config that says how networks are trained."""
+
+  @property
+  def training(self) -> TrainingKeys:
+    """All but what a recipe says."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SpaceChoice:
+  """A `SpaceConfig` by itself."""
+
+  space: str
+  fix: str = ""
+  architecture: str = ""
+  resolution: int = 0
+  recipe_file: str = ""
+
+  @classmethod
+  def of_run(cls, config: Mapping[str, Any]) -> SpaceChoice:
+    """That of the config of a finished run, which may lack some keys."""
+    names = [field.name for field in dataclasses.fields(cls)]
+    return cls(**{name: config[name] for name in names if name in config})
+
+
+def dataset(config: DataConfig, bits: int | None = None) -> Dataset:
   """The data set that `config.data` names, checked; prints its notes.
 
   With `folds` all of its images are dealt anew; `max_images` then cuts down
@@ -46,12 +107,12 @@ def dataset(config: Any, bits: int | None = None) -> Dataset:
       shown the images; None to find them.
   """
   given = config.data
-  folds, index = given.get("folds", 0), given.get("fold", 0)
+  folds, index = given.folds, given.fold
   if index and not folds:
     raise ValueError(f"data.fold={index!r} without data.folds; legal: 0")
   most = given.max_images or None
   if parts.is_part(given.name):
-    loaded = parts.dataset(given.name, given, config.seed)
+    loaded = parts.dataset(given.name, configs.config(given), config.seed)
   else:
     loaded = data.load(
       given.name,
@@ -78,22 +139,21 @@ def dataset(config: Any, bits: int | None = None) -> Dataset:
 
 
 def hold_out(
-  config: Any, dataset: Dataset
+  config: DataConfig, dataset: Dataset
 ) -> tuple[data.AnySplit, data.AnySplit]:
   """The training images without those held out of them, and these."""
-  given = config.data
   key = "validation_fraction"
-  if given.get("validation_images", 0):
+  if getattr(config.data, "validation_images", 0):
     key = "validation_images"
   return data.hold_out(
     dataset.train,
-    given[key],
+    getattr(config.data, key),
     seed=config.seed,
     key=f"{dataset.source}: data.{key}",
   )
 
 
-def space(config: Any, channels: int) -> SearchSpace:
+def space(config: SpaceConfig, channels: int) -> SearchSpace:
   """The space that `config.space` names, cut down by `config.fix`.
 
   The name is one of the table, or of the user's own
@@ -135,6 +195,37 @@ def space(config: Any, channels: int) -> SearchSpace:
     wanted = [v.strip() for v in values.split(",")]
     fixed[name] = [printed.get(v, v) for v in wanted]
   return found.fix(**fixed)
+
+
+def space_of_networks(config: SpaceConfig, channels: int) -> SearchSpace:
+  """The space of a config without its recipes.
+
+  Raises:
+    ValueError: as `space`.
+  """
+  found = space(config, channels)
+  if any(found.is_recipe(d) for d in found.decisions):
+    found = found.with_recipe(found.recipe(np.zeros(len(found.decisions), int)))
+  return found
+
+
+def space_of_file(name: str, fix: str) -> SearchSpace | None:
+  """The space of a file of networks; None where the file tells it itself.
+
+  Args:
+    name: `config.space`.
+    fix: `config.fix`.
+
+  Raises:
+    ValueError: as `space`, or a space that is not named is to be cut.
+  """
+  if name:
+    return space(SpaceChoice(name, fix), 3)
+  if fix:
+    raise ValueError(
+      f"config.fix is {fix!r} and config.space is empty; legal: both"
+    )
+  return None
 
 
 def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
@@ -252,7 +343,7 @@ def further_costs(
 
 
 def settings(
-  config: Any,
+  config: TrainingConfig,
   dataset: Dataset,
   resolution: int,
   *,
@@ -266,21 +357,25 @@ def settings(
   batch_name = f"config.{'search' if batch_size else 'training'}.batch_size"
   return Settings(
     **{
-      **{name: given[name] for name in _SETTINGS if name in given},
+      **{
+        name: getattr(given, name) for name in _SETTINGS if hasattr(given, name)
+      },
       "batch_size": batch,
       "resolution": resolution,
       "mean": mean,
       "std": std,
       "flip": dataset.flip,
       "crop_padding": dataset.crop_padding,
-      "precision": precision.chosen(given.get("precision", "float32")),
+      "precision": precision.chosen(getattr(given, "precision", "float32")),
       "mesh": devices.mesh(config, batch_name, batch),
       **changes,
     }
   )
 
 
-def given_normalization(config: Any, dataset: Dataset) -> dict[str, Any]:
+def given_normalization(
+  config: TrainingConfig, dataset: Dataset
+) -> dict[str, Any]:
   """`mean` and `std` that the config gives, for weights trained with them.
 
   Images of one channel take the mean over the channels.
@@ -290,7 +385,7 @@ def given_normalization(config: Any, dataset: Dataset) -> dict[str, Any]:
   """
   found = {}
   for name in ("mean", "std"):
-    values = tuple(map(float, config.get(name, ())))
+    values = tuple(map(float, getattr(config, name, ())))
     if values and dataset.channels == 1:
       values = (sum(values) / len(values),)
     if values and len(values) != dataset.channels:

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import config_dict
 
 from fbnax.base import records
 from fbnax.jobs.runtime import inputs, parts, run_results
-from fbnax.jobs.runtime import proxy_networks as zero_cost_networks
 from fbnax.jobs.runtime.workdir import PROXIES, WorkDir
 from fbnax.search.nars.free_labels import LEAST, Scored
 from fbnax.search.nars.pretraining import COSTS
@@ -124,9 +122,7 @@ def read(
 
 def _space(finished: dict[str, Any], named: str, where: str) -> SearchSpace:
   """The space of the run's genotypes."""
-  config = config_dict.ConfigDict(
-    {**inputs.SPACE_DEFAULTS, **finished["config"]}
-  )
+  config = inputs.SpaceChoice.of_run(finished["config"])
   if parts.is_part(config.space) and config.space != named:
     raise ValueError(
       f"{where} has config.space={config.space!r}: code of its user's, which "
@@ -134,7 +130,7 @@ def _space(finished: dict[str, Any], named: str, where: str) -> SearchSpace:
       "here, or a run of a space of fbnax.spaces"
     )
   # Of how many channels the images are changes no decision.
-  return zero_cost_networks.space_of(config, channels=3)
+  return inputs.space_of_networks(config, channels=3)
 
 
 def _translated(

@@ -1,23 +1,91 @@
-"""The report of a run that was killed between its result and its report."""
+"""Runs a job: opens its work directory, and ends it with result and report.
+
+Whatever is the same for all jobs is here, so that a job's own `run` is its
+recipe and nothing else. A run that has ended is not run again; the report of
+one that was killed between its result and its report is made up for.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from pathlib import Path
+from typing import Any
 
-from fbnax.jobs.runtime.workdir import REPORT, is_done
+from ml_collections import config_dict
+
+from fbnax import __version__
+from fbnax.jobs import JOBS, Job
+from fbnax.jobs.runtime import configs
+from fbnax.jobs.runtime.workdir import REPORT, WorkDir, open_workdir
+from fbnax.training.progress import open_progress
 
 
-def complete(job: str, directory: str) -> None:
-  """Writes the report of a finished run that has none, and says where.
+def run_job(config: config_dict.ConfigDict, workdir: str | Path) -> None:
+  """Runs the job that a config names, or what is left of it.
 
   Args:
-    job: its name; some have no report.
-    directory: its work directory.
-  """
-  path = Path(directory)
-  if not is_done(path) or (path / REPORT).exists():
-    return
-  from fbnax import report  # Slow, and rarely wanted here.
+    config: of the job.
+    workdir: its work directory.
 
-  if report.has_page(job):
-    print(f"report: {report.write(path)}")
+  Raises:
+    ValueError: a key of the config, or something that it names, is not what it
+      must be; or the directory is of another run.
+  """
+  settings = configs.typed(config)
+  job = JOBS[settings.job]
+  module = job.module
+  if "workdir" in inspect.signature(module.run).parameters:
+    module.run(config, str(workdir))
+    return
+  if hasattr(module, "prepare"):
+    module.prepare(settings)
+  ignored = getattr(module, "IGNORED", ())
+  with open_workdir(workdir, configs.as_dict(settings), ignored) as work:
+    if _is_done(module, settings, work):
+      _write_report(job, work.path)
+      return
+    with open_progress() as progress:
+      result = module.run(settings, work, progress)
+    work.write_result(_document(settings, result, work))
+    page = _write_report(job, work.path, again=True)
+    for line in getattr(module, "lines", _no_lines)(result, work.path):
+      print(line)
+    if page is not None:
+      print(f"report: {page}")
+
+
+def _is_done(module: Any, settings: Any, work: WorkDir) -> bool:
+  if not work.is_done():
+    return False
+  return not hasattr(module, "is_done") or module.is_done(settings, work)
+
+
+def _document(settings: Any, result: Any, work: WorkDir) -> dict[str, Any]:
+  """What `result.json` holds: who made it, what was found, how long it took."""
+  from fbnax.report.schema import as_json
+
+  found = as_json(
+    dataclasses.replace(
+      result,
+      fbnax_version=__version__,
+      job=settings.job,
+      config=configs.as_dict(settings),
+    )
+  )
+  del found["times"]
+  return {**found, "times": work.spent()}
+
+
+def _write_report(job: Job, path: Path, again: bool = False) -> Path | None:
+  """Writes the report, of a job that has one, where it is wanted."""
+  if not job.has_page or (not again and (path / REPORT).exists()):
+    return None
+  from fbnax import report  # Slow, and rarely wanted of a run that has ended.
+
+  return report.write(path)
+
+
+def _no_lines(result: Any, folder: Path) -> tuple[str, ...]:
+  del result, folder
+  return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from fbnax.jobs.study import charts as study_charts
 from fbnax.jobs.study.result import Difference, Estimate, StudyResult
@@ -27,8 +28,9 @@ TITLES = {
 _COMMON = {"job", "study", "runs"}
 
 
-def study_page(result: StudyResult) -> str:
+def draw(result: StudyResult, folder: Path) -> str:
   """The whole document."""
+  del folder  # All of it is in the result.
   name = TITLES.get(result.study or "", f"Study {result.study or 'unnamed'}")
   data = dict.fromkeys(r.dataset for r in result.runs if r.dataset)
   kind = "Study after neural architecture-recipe search"

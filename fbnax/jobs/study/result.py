@@ -9,7 +9,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from fbnax.report.schema import SCHEMA_VERSION, Numbers, Times
+from fbnax.report.schema import (
+  JobResult,
+  Numbers,
+  check_share,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,14 +108,15 @@ class Training:
 
 
 @dataclasses.dataclass(frozen=True)
-class StudyResult:
+class StudyResult(JobResult):
   """Everything a study's report is made of."""
 
-  schema_version: int = SCHEMA_VERSION
-  fbnax_version: str | None = None
   study: str | None = None
-  config: dict[str, Any] = dataclasses.field(default_factory=dict)
   runs: tuple[StudiedRun, ...] = ()
   cases: tuple[Training, ...] = ()
   summary: Summary = dataclasses.field(default_factory=Summary)
-  times: Times = dataclasses.field(default_factory=Times)
+
+  def check(self) -> None:
+    """Raises a ValueError where an accuracy is no fraction of 1."""
+    for i, case in enumerate(self.cases):
+      check_share(f"cases[{i}].test_accuracy", case.test_accuracy)

@@ -178,7 +178,7 @@ def _completed(config: dict[str, Any]) -> dict[str, Any]:
     if field.default is not dataclasses.MISSING
   }
   return {
-    **inputs.SPACE_DEFAULTS,
+    **dataclasses.asdict(inputs.SpaceChoice("")),
     **{key: config[key] for key in config if key in _KEYS},
     "training": {"teacher": "", **training, **config["training"]},
   }

@@ -12,8 +12,8 @@ from fbnax.jobs.runtime.configs import key, section
 class CellKeys:
   """Networks of the space `nasbench201`."""
 
-  channels: int = key(16, "of the first stage")
-  per_stage: int = key(5, "cells in each stage")
+  channels: int = key(16, "of the first stage", least=1)
+  per_stage: int = key(5, "cells in each stage", least=1)
   affine: bool = key(False, "BN in the cells has a scale and an offset")
   biased: bool = key(True, "convolutions in the cells are biased")
 
@@ -33,18 +33,22 @@ class ZeroCostConfig:
     "px",
   )
   table: str = key("", sections.TABLE)
-  sample: int = key(64, "0 for all of a table or a small space", "networks")
+  sample: int = key(
+    64, "0 for all of a table or a small space", "networks", least=0
+  )
   proxies: tuple[str, ...] = key(
     ("grad_norm", "snip", "grasp", "jacob_cov", "synflow", "zico"),
     "of `fbnax.proxies.names()`",
   )
   batch_size: int = key(32, "that networks are scored on", "images")
-  chunk: int = key(8, "that a kill can cost", "networks")
-  bootstrap: int = key(1000, "draws for the 95% intervals; 0 for none")
+  chunk: int = key(8, "that a kill can cost", "networks", least=1)
+  bootstrap: int = key(1000, "draws for the 95% intervals; 0 for none", least=0)
   best: float = key(
     0.1,
     "of the networks by accuracy, for a correlation of their own",
     "share",
+    above=0,
+    most=1,
   )
   cells: CellKeys = section(CellKeys)
   data: sections.SourceKeys = section(sections.SourceKeys)

@@ -10,96 +10,93 @@ one that has ended goes on with a larger sample.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import config_dict
 
-from fbnax import __version__, models, report
+from fbnax import models
 from fbnax.base import records
+from fbnax.data import Dataset
 from fbnax.jobs.runtime import inputs
-from fbnax.jobs.runtime import proxy_networks as networks_lib
-from fbnax.jobs.runtime.proxy_networks import Networks
-from fbnax.jobs.runtime.workdir import WorkDir, open_workdir
-from fbnax.jobs.zero_cost import summary as zero_cost_summary
+from fbnax.jobs.runtime.workdir import WorkDir
+from fbnax.jobs.zero_cost import networks as networks_lib
+from fbnax.jobs.zero_cost import summary
+from fbnax.jobs.zero_cost.config import ZeroCostConfig
+from fbnax.jobs.zero_cost.networks import Networks
+from fbnax.jobs.zero_cost.result import (
+  ScoredBatch,
+  ScoredNetwork,
+  ScoredSpace,
+  ZeroCostResult,
+)
 from fbnax.proxies import PROXIES, Scorer, check_batch
 from fbnax.search.benchmarks import tables
-from fbnax.training.progress import Progress, open_progress
+from fbnax.training.progress import Progress
 
-SCHEMA_VERSION = 1
+IGNORED = ("sample",)
 SCORES = "scores.jsonl"
 
 
-def run(config: Any, workdir: str) -> None:
+def run(
+  config: ZeroCostConfig, work: WorkDir, progress: Progress
+) -> ZeroCostResult:
   """Scores the networks, or those that are left."""
-  config = config_dict.ConfigDict(inputs.SPACE_DEFAULTS | dict(config.items()))
+  _check_proxies(config.proxies)
   dataset = inputs.dataset(config)
-  found = networks_lib.networks(config, dataset)
-  names = _names(config)
-  images, labels = networks_lib.batch(config, dataset, found.resolution)
-  check_batch(images, labels, dataset.num_classes)
-  given = config.to_dict()
-  # As configs of earlier versions are, whose runs thus go on.
-  for key, default in inputs.SPACE_DEFAULTS.items():
-    if given[key] == default:
-      del given[key]
-  with open_workdir(workdir, given, ignore=("sample",)) as work:
-    done = work.result()
-    if done is not None and len(done["networks"]) >= len(found.genotypes):
-      return
-    with open_progress() as progress, work.phase("scores"):
-      scores = _scores(config, found, names, images, labels, work, progress)
-    with work.phase("correlations"):
-      scores |= networks_lib.counts(found, dataset.num_classes)
-      accuracies = None
-      if config.table:
-        accuracies = tables.test_accuracy(config.table, found.genotypes)
-      summary = zero_cost_summary.summarize(
-        scores,
-        accuracies,
-        best=config.best,
-        draws=config.bootstrap,
-        seed=config.seed,
-      )
-    work.write_result(
-      {
-        "schema_version": SCHEMA_VERSION,
-        "fbnax_version": __version__,
-        "job": "zero_cost",
-        "config": given,
-        "dataset": {
-          "name": dataset.name,
-          "source": dataset.source,
-          "images": len(images),
-        },
-        "space": {"name": found.space.name, "size": found.space.size},
-        "networks": [
-          {
-            "genotype": genotype.tolist(),
-            "accuracy": None if accuracies is None else float(accuracies[i]),
-            "scores": {name: float(v[i]) for name, v in scores.items()},
-          }
-          for i, genotype in enumerate(found.genotypes)
-        ],
-        "sees_masked": networks_lib.sees_masked(found, names),
-        "summary": summary,
-        "times": work.spent(),
-      }
+  networks = networks_lib.networks(config, dataset)
+  with work.phase("scores"):
+    scores, images = _scores(config, networks, dataset, work, progress)
+  with work.phase("correlations"):
+    scores |= networks_lib.counts(networks, dataset.num_classes)
+    accuracies = None
+    if config.table:
+      accuracies = tables.test_accuracy(config.table, networks.genotypes)
+    correlations = summary.summarize(
+      scores,
+      accuracies,
+      best=config.best,
+      draws=config.bootstrap,
+      seed=config.seed,
     )
-    page = report.write(work.path)
-  for row in summary["proxies"]:
-    if row["spearman"] is not None:
-      print(
-        f"{row['name']}: Spearman {row['spearman']:.3f} "
-        f"({row['low']:.3f} to {row['high']:.3f})"
+  return ZeroCostResult(
+    dataset=ScoredBatch(dataset.name, dataset.source, images),
+    space=ScoredSpace(networks.space.name, networks.space.size),
+    networks=tuple(
+      ScoredNetwork(
+        genotype=tuple(genotype.tolist()),
+        accuracy=None if accuracies is None else float(accuracies[i]),
+        scores={name: float(column[i]) for name, column in scores.items()},
       )
-  print(f"{len(found.genotypes)} networks scored; report: {page}")
+      for i, genotype in enumerate(networks.genotypes)
+    ),
+    sees_masked=tuple(networks_lib.sees_masked(networks, config.proxies)),
+    summary=correlations,
+  )
 
 
-def _names(config: Any) -> tuple[str, ...]:
-  names = tuple(config.proxies)
+def is_done(config: ZeroCostConfig, work: WorkDir) -> bool:
+  """A run that has ended goes on where a larger sample is asked for."""
+  result = work.result()
+  wanted = networks_lib.networks(config, inputs.dataset(config))
+  return result is not None and len(result["networks"]) >= len(wanted.genotypes)
+
+
+def lines(result: ZeroCostResult, folder: Path) -> Iterator[str]:
+  """What is printed at the end."""
+  del folder
+  for row in result.summary.proxies:
+    if row.spearman is not None:
+      yield (
+        f"{row.name}: Spearman {row.spearman:.3f} "
+        f"({row.low:.3f} to {row.high:.3f})"
+      )
+  yield f"{len(result.networks)} networks scored"
+
+
+def _check_proxies(names: tuple[str, ...]) -> None:
   legal = [n for n in PROXIES if PROXIES[n].of_choice]
   unknown = [n for n in names if n not in legal]
   if unknown or not names or len(set(names)) < len(names):
@@ -107,32 +104,19 @@ def _names(config: Any) -> tuple[str, ...]:
       f"config.proxies is {names!r}; legal: some of {', '.join(legal)}, each "
       "once (MACs and parameters are counted anyway)"
     )
-  for key in ("channels", "per_stage"):
-    if config.cells[key] < 1:
-      raise ValueError(
-        f"config.cells.{key} is {config.cells[key]!r}; legal: at least 1"
-      )
-  for key, least in (("chunk", 1), ("bootstrap", 0)):
-    if config[key] < least:
-      raise ValueError(
-        f"config.{key} is {config[key]!r}; legal: at least {least}"
-      )
-  if not 0 < config.best <= 1:
-    raise ValueError(f"config.best is {config.best!r}; legal: above 0, up to 1")
-  return names
 
 
 def _scores(
-  config: Any,
-  found: Networks,
-  names: tuple[str, ...],
-  images: jax.Array,
-  labels: jax.Array,
+  config: ZeroCostConfig,
+  networks: Networks,
+  dataset: Dataset,
   work: WorkDir,
   progress: Progress,
-) -> dict[str, np.ndarray]:
-  """The scores by proxy, `f64[n]` each; -inf ranks last."""
-  total = len(found.genotypes)
+) -> tuple[dict[str, np.ndarray], int]:
+  """The scores by proxy, `f64[n]` each (-inf ranks last), of so many images."""
+  images, labels = networks_lib.batch(config, dataset, networks.resolution)
+  check_batch(images, labels, dataset.num_classes)
+  names, total = config.proxies, len(networks.genotypes)
   rows = records.open_rows(
     work.path / SCORES,
     lambda key, row: isinstance(key, int) and len(row) == len(names),
@@ -140,15 +124,15 @@ def _scores(
   left = [i for i in range(total) if i not in rows.values]
   if left:
     key, init_key = jax.random.split(jax.random.key(config.seed))
-    scorer = Scorer(names, found.network)
+    scorer = Scorer(names, networks.network)
     with progress.phase("initial weights"):
-      variables = networks_lib.initial(found, init_key, images.shape[-1])
+      variables = networks_lib.initial(networks, init_key, images.shape[-1])
     with progress.phase("scores", total, total - len(left)) as advance:
       for start in range(0, len(left), config.chunk):
         new = {}
         for place in left[start : start + config.chunk]:
-          genotype = jnp.asarray(found.genotypes[place])
-          choice = models.one_hot(found.space, genotype)
+          genotype = jnp.asarray(networks.genotypes[place])
+          choice = models.one_hot(networks.space, genotype)
           scored = scorer(variables, images, labels, key, choice)
           new[place] = [scored[name] for name in names]
           advance(1)
@@ -161,4 +145,4 @@ def _scores(
     ],
     np.float64,
   ).T
-  return dict(zip(names, columns, strict=True))
+  return dict(zip(names, columns, strict=True)), len(images)

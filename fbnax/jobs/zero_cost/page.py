@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fbnax.jobs.zero_cost import charts as zero_cost_charts
 from fbnax.jobs.zero_cost.charts import label
 from fbnax.jobs.zero_cost.result import ProxyRow, ZeroCostResult
@@ -15,8 +17,9 @@ _COUNTS = ("macs", "params")
 _TRACKS = 0.9
 
 
-def zero_cost_page(result: ZeroCostResult) -> str:
+def draw(result: ZeroCostResult, folder: Path) -> str:
   """The whole document."""
+  del folder  # All of it is in the result.
   space = result.space.name
   return page(
     f"Zero-cost scores of {space}" if space else "Zero-cost scores",

@@ -7,16 +7,15 @@ last.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-from fbnax.jobs.benchmark.result import Rows
-from fbnax.report.schema import SCHEMA_VERSION, Times
+from fbnax.report.schema import JobResult
 
 
 @dataclasses.dataclass(frozen=True)
 class ScoredNetwork:
   """A network: its accuracy in the table, and its scores."""
 
+  genotype: tuple[int, ...] = ()
   accuracy: float | None = None
   scores: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
@@ -33,6 +32,7 @@ class ProxyRow:
   combination: bool = False
   finite: int | None = None
   distinct: int | None = None
+  macs: float | None = None
   spearman: float | None = None
   low: float | None = None
   high: float | None = None
@@ -40,12 +40,11 @@ class ProxyRow:
   best: float | None = None
   best_low: float | None = None
   best_high: float | None = None
-  macs: float | None = None
   given_macs: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Summary:
+class ScoreSummary:
   """Rows of all scores, and their correlations with each other."""
 
   names: tuple[str, ...] = ()
@@ -56,7 +55,7 @@ class Summary:
 
 
 @dataclasses.dataclass(frozen=True)
-class Batch:
+class ScoredBatch:
   """What the networks were scored on."""
 
   name: str | None = None
@@ -65,32 +64,37 @@ class Batch:
 
 
 @dataclasses.dataclass(frozen=True)
-class ZeroCostResult:
+class ScoredSpace:
+  """The space of the networks."""
+
+  name: str | None = None
+  size: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ZeroCostResult(JobResult):
   """Everything the report of zero-cost scores is made of."""
 
-  schema_version: int = SCHEMA_VERSION
-  fbnax_version: str | None = None
-  config: dict[str, Any] = dataclasses.field(default_factory=dict)
-  dataset: Batch = dataclasses.field(default_factory=Batch)
-  space: Rows = dataclasses.field(default_factory=Rows)
+  dataset: ScoredBatch = dataclasses.field(default_factory=ScoredBatch)
+  space: ScoredSpace = dataclasses.field(default_factory=ScoredSpace)
   networks: tuple[ScoredNetwork, ...] = ()
   sees_masked: tuple[str, ...] = ()
-  summary: Summary = dataclasses.field(default_factory=Summary)
-  times: Times = dataclasses.field(default_factory=Times)
+  summary: ScoreSummary = dataclasses.field(default_factory=ScoreSummary)
 
-
-def check(result: ZeroCostResult) -> None:
-  """Raises a ValueError where parts do not fit together."""
-  summary = result.summary
-  count = len(summary.names)
-  if summary.matrix and [len(row) for row in summary.matrix] != [count] * count:
-    raise ValueError(
-      f"summary.matrix must have {count} rows of {count}, one for each of "
-      "summary.names"
-    )
-  for i, network in enumerate(result.networks):
-    if network.accuracy is not None and not 0 <= network.accuracy <= 1:
+  def check(self) -> None:
+    """Raises a ValueError where parts do not fit together."""
+    summary = self.summary
+    count = len(summary.names)
+    if (
+      summary.matrix and [len(row) for row in summary.matrix] != [count] * count
+    ):
       raise ValueError(
-        f"networks[{i}].accuracy must be a fraction of 1, found "
-        f"{network.accuracy:g}"
+        f"summary.matrix must have {count} rows of {count}, one for each of "
+        "summary.names"
       )
+    for i, network in enumerate(self.networks):
+      if network.accuracy is not None and not 0 <= network.accuracy <= 1:
+        raise ValueError(
+          f"networks[{i}].accuracy must be a fraction of 1, found "
+          f"{network.accuracy:g}"
+        )

@@ -5,11 +5,13 @@ Symbols: `n` networks, `k` scores.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from fbnax.jobs.zero_cost.result import ProxyRow, ScoreSummary
 from fbnax.proxies import (
   VOTES,
   best_share,
@@ -58,8 +60,8 @@ def summarize(
   best: float,
   draws: int,
   seed: int,
-) -> dict[str, Any]:
-  """`summary` of `result.json`.
+) -> ScoreSummary:
+  """Rows of all scores and combinations, and how the scores correlate.
 
   Args:
     scores: `f64[n]` by proxy, MACs and parameters among them.
@@ -68,51 +70,64 @@ def summarize(
       their own.
     draws: of the bootstrap, for 95% intervals; 0 for none.
     seed: of it.
-
-  Returns:
-    `proxies`: a row for each score and each combination: correlations with the
-    accuracies (None without them), of all and of the best, and given the MACs.
-    `matrix`: Spearman's correlations between the scores in the order of
-    `names`.
   """
   names = list(scores)
   columns = np.stack([scores[name] for name in names], 1)
-  rows = []
   combined = combinations(scores)
   resampled = np.random.default_rng(seed).random((draws, len(columns)))
+  rows = []
   for name, values in {**scores, **combined}.items():
-    row: dict[str, Any] = {
-      "name": name,
-      "combination": name in combined,
-      "finite": int(np.isfinite(values).sum()),
-      "distinct": len(np.unique(values)),
-      "macs": spearman(values, scores["macs"]),
-    }
-    keys = ("spearman", "low", "high", "kendall", "best", "best_low")
-    row |= dict.fromkeys((*keys, "best_high", "given_macs"))
+    row = ProxyRow(
+      name=name,
+      combination=name in combined,
+      finite=int(np.isfinite(values).sum()),
+      distinct=len(np.unique(values)),
+      macs=spearman(values, scores["macs"]),
+    )
     if accuracies is not None:
-      row["spearman"] = spearman(values, accuracies)
-      row["kendall"] = kendall(values, accuracies)
-      row["low"], row["high"] = _interval(values, accuracies, resampled)
-      top = best_share(accuracies, best)
-      if top.sum() >= _FEWEST:
-        row["best"] = spearman(values[top], accuracies[top])
-        row["best_low"], row["best_high"] = _interval(
-          values[top], accuracies[top], resampled[:, : top.sum()]
-        )
+      given_macs = None
       if name != "macs":
-        row["given_macs"] = partial_spearman(values, accuracies, scores["macs"])
+        given_macs = partial_spearman(values, accuracies, scores["macs"])
+      agreement = _agreement(values, accuracies, best, resampled)
+      row = dataclasses.replace(row, given_macs=given_macs, **agreement)
     rows.append(row)
-  matrix = spearman_matrix(columns)
-  return {
-    "names": names,
-    "proxies": rows,
-    "matrix": matrix.tolist(),
-    "best_share": best,
-    "best_networks": None
-    if accuracies is None
-    else int(best_share(accuracies, best).sum()),
+  best_networks = None
+  if accuracies is not None:
+    best_networks = int(best_share(accuracies, best).sum())
+  return ScoreSummary(
+    names=tuple(names),
+    proxies=tuple(rows),
+    matrix=tuple(map(tuple, spearman_matrix(columns).tolist())),
+    best_share=best,
+    best_networks=best_networks,
+  )
+
+
+def _agreement(
+  scores: np.ndarray,
+  accuracies: np.ndarray,
+  best: float,
+  resampled: np.ndarray,
+) -> dict[str, Any]:
+  """Rank correlations with the accuracies, as a `ProxyRow` has them."""
+  low, high = _interval(scores, accuracies, resampled)
+  agreement = {
+    "spearman": spearman(scores, accuracies),
+    "kendall": kendall(scores, accuracies),
+    "low": low,
+    "high": high,
   }
+  top = best_share(accuracies, best)
+  if top.sum() >= _FEWEST:
+    low, high = _interval(
+      scores[top], accuracies[top], resampled[:, : top.sum()]
+    )
+    agreement |= {
+      "best": spearman(scores[top], accuracies[top]),
+      "best_low": low,
+      "best_high": high,
+    }
+  return agreement
 
 
 def _interval(

@@ -20,6 +20,7 @@ import numpy as np
 from fbnax import costs, data, models
 from fbnax.data import Dataset, Split
 from fbnax.jobs.runtime import inputs
+from fbnax.jobs.zero_cost.config import ZeroCostConfig
 from fbnax.proxies import PROXIES
 from fbnax.proxies.scoring import Network
 from fbnax.search.benchmarks import tables
@@ -44,7 +45,7 @@ class Networks(NamedTuple):
   resolution: int
 
 
-def networks(config: Any, dataset: Dataset) -> Networks:
+def networks(config: ZeroCostConfig, dataset: Dataset) -> Networks:
   """Reads space, table and sample from the config.
 
   Genotypes come in an order that only the seed decides, so that a larger
@@ -53,7 +54,8 @@ def networks(config: Any, dataset: Dataset) -> Networks:
   Raises:
     ValueError: a value is not legal, or the space has several resolutions.
   """
-  space = space_of(config, dataset.channels)
+  choice = inputs.SpaceChoice(config.space, config.fix)
+  space = inputs.space_of_networks(choice, dataset.channels)
   side = config.resolution
   if side < 0 or 0 < side < 8:
     raise ValueError(
@@ -106,34 +108,20 @@ def networks(config: Any, dataset: Dataset) -> Networks:
   return Networks(space, genotypes, network, module, resolution)
 
 
-def space_of(config: Any, channels: int) -> SearchSpace:
-  """The space of the config without its recipes.
-
-  Scores are of networks, whatever they would be trained with.
-
-  Raises:
-    ValueError: as `inputs.space`.
-  """
-  space = inputs.space(config, channels)
-  if any(space.is_recipe(d) for d in space.decisions):
-    space = space.with_recipe(space.recipe(np.zeros(len(space.decisions), int)))
-  return space
-
-
-def initial(found: Networks, key: jax.Array, channels: int) -> Any:
+def initial(scored: Networks, key: jax.Array, channels: int) -> Any:
   """Weights of all networks at once, as `models.initialize` draws them."""
-  side = found.resolution
+  side = scored.resolution
   images = jnp.zeros((1, side, side, channels))
-  weights = models.one_hot(found.space, jnp.asarray(found.genotypes[0]))
+  weights = models.one_hot(scored.space, jnp.asarray(scored.genotypes[0]))
   return jax.jit(
     lambda key: models.initialize(
-      found.module, key, images, weights, train=False
+      scored.module, key, images, weights, train=False
     )
   )(key)
 
 
 def batch(
-  config: Any, dataset: Dataset, resolution: int
+  config: ZeroCostConfig, dataset: Dataset, resolution: int
 ) -> tuple[jax.Array, jax.Array]:
   """Training images `f32[B, H, W, C]`, normalised, and labels `i32[B]`.
 
@@ -161,11 +149,11 @@ def batch(
   return images, jnp.asarray(chosen.labels, jnp.int32)
 
 
-def counts(found: Networks, num_classes: int) -> dict[str, np.ndarray]:
+def counts(scored: Networks, num_classes: int) -> dict[str, np.ndarray]:
   """Exact MACs and parameters of each network, `f64[n]`."""
   counted = [
-    costs.count(found.space.architecture(g), num_classes)
-    for g in found.genotypes
+    costs.count(scored.space.architecture(g), num_classes)
+    for g in scored.genotypes
   ]
   return {
     name: np.asarray([getattr(c, name) for c in counted], np.float64)
@@ -173,19 +161,19 @@ def counts(found: Networks, num_classes: int) -> dict[str, np.ndarray]:
   }
 
 
-def sees_masked(found: Networks, names: tuple[str, ...]) -> list[str]:
+def sees_masked(scored: Networks, names: tuple[str, ...]) -> list[str]:
   """Proxies that see what masks cut off."""
-  if isinstance(found.space.table, CellNetwork):
+  if isinstance(scored.space.table, CellNetwork):
     return []
   counted = ("macs", "params")
   return [n for n in names if not PROXIES[n].of_mask and n not in counted]
 
 
-def _resolution(space: SearchSpace, wanted: int) -> int:
+def _resolution(space: SearchSpace, side: int) -> int:
   sides = [d.values for d in space.decisions if d.name == "resolution"]
-  if sides and wanted:
+  if sides and side:
     raise ValueError(
-      f"config.resolution is {wanted}; legal: 0, since space {space.name!r} "
+      f"config.resolution is {side}; legal: 0, since space {space.name!r} "
       f'decides on it; one of {sides[0]} by config.fix="resolution='
       f'{sides[0][0]}"'
     )
@@ -195,12 +183,12 @@ def _resolution(space: SearchSpace, wanted: int) -> int:
       'are not comparable; legal: one, by config.fix="resolution='
       f'{sides[0][0]}"'
     )
-  if wanted:
-    return wanted
+  if side:
+    return side
   return space.architecture(np.zeros(len(space.decisions), int)).resolution
 
 
-def _genotypes(config: Any, space: SearchSpace) -> np.ndarray:
+def _genotypes(config: ZeroCostConfig, space: SearchSpace) -> np.ndarray:
   if config.sample < 0 or config.sample == 1:
     raise ValueError(
       f"config.sample is {config.sample!r}; legal: 0 for all, or at least 2"
