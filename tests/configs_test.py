@@ -115,14 +115,75 @@ def test_what_is_printed():
   config.inner.size = 5
   fields = configs.fields(Job)
   assert list(fields) == ["job", "inner.size", "inner.names"]
-  assert dict(fields["inner.size"]) == {
-    "meaning": "of a thing",
-    "unit": "px",
-    "default": 4,
-  }
+  size = fields["inner.size"]
+  assert (size["meaning"], size["unit"]) == ("of a thing", "px")
+  assert size["default"] == 4
   lines = "\n".join(configs.explain(config))
   assert "--config.inner.size=5\n    a key of your own" in lines
   assert "--config.inner.names=\"('a',)\"\n" in lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Limited:
+  share: float = configs.key(0.5, "of a thing", "share", above=0, most=1)
+  kind: str = configs.key("a", "of a thing", choices=("a", "b"))
+  sizes: tuple[int, ...] = configs.key((1,), "of things", "px", least=1)
+  flag: bool = configs.key(False, "whether")
+
+
+@dataclasses.dataclass(frozen=True)
+class LimitedJob:
+  job: str = configs.key("limited", "the job")
+  inner: Limited = configs.section(Limited)
+
+
+@pytest.fixture
+def limited(monkeypatch):
+  class Row:
+    def config_types(self):
+      return [LimitedJob]
+
+  monkeypatch.setitem(JOBS, "limited", Row())
+  return configs.config(LimitedJob())
+
+
+def test_a_job_gets_its_config_as_a_dataclass(limited):
+  limited.inner.share = 1.0
+  with limited.unlocked():
+    limited.inner.sizes = [2, 3]
+    limited.inner.mine = "x"
+    del limited.inner.flag
+  settings = configs.typed(limited)
+  assert isinstance(settings, LimitedJob)
+  assert isinstance(settings.inner, Limited)
+  # A key of the user's own stays, and what is lacking has its default.
+  assert configs.as_dict(settings)["inner"] == {
+    "share": 1.0,
+    "kind": "a",
+    "sizes": (2, 3),
+    "flag": False,
+    "mine": "x",
+  }
+  assert settings.inner.mine == "x"
+
+
+@pytest.mark.parametrize(
+  ("key", "value", "message"),
+  [
+    ("share", 0.0, "config.inner.share is 0.0; legal: above 0, at most 1"),
+    ("share", "much", "config.inner.share is 'much'; legal: a number"),
+    ("kind", "c", "config.inner.kind is 'c'; legal: 'a', 'b'"),
+    ("sizes", (2, 0), "config.inner.sizes is 0; legal: at least 1"),
+    ("sizes", (2, 0.5), "config.inner.sizes is .*; legal: a list of whole num"),
+    ("sizes", 3, "config.inner.sizes is 3; legal: a list"),
+    ("flag", 1, "config.inner.flag is 1; legal: True or False"),
+  ],
+)
+def test_what_is_not_legal_is_named(limited, key, value, message):
+  with limited.ignore_type():
+    limited.inner[key] = value
+  with pytest.raises(ValueError, match=message):
+    configs.typed(limited)
 
 
 def test_the_more_special_keys_are_known_too():

@@ -18,19 +18,14 @@ def config(seed=0, **changes):
     "max_images": 0,
     "decode_resolution": 0,
     "validation_fraction": 0.25,
+    "folds": 0,
+    "fold": 0,
   }
   return config_dict.ConfigDict({"seed": seed, "data": data | changes})
 
 
 def images(split):
   return {image.tobytes() for image in split.images}
-
-
-def test_without_folds_the_split_is_the_sources_own():
-  old, new = config(), config(folds=0, fold=0)
-  for name in ("train", "test"):
-    a, b = (getattr(inputs.dataset(c), name).images for c in (old, new))
-    assert np.array_equal(a, b)
 
 
 def test_a_fold_is_the_same_for_every_seed_and_fraction():

@@ -228,7 +228,7 @@ def test_a_training_that_diverged_has_an_exit_code_of_its_own(place):
 def test_a_fault_of_the_program_keeps_its_traceback(place):
   code, _, err = run(place, "--config=config.py", "--config.behaviour=library")
   assert code == 1
-  assert "Traceback" in err and "trial_job.py" in err and "reshape" in err
+  assert "Traceback" in err and "trial/job.py" in err and "reshape" in err
   # Nor does it bind the work directory.
   assert os.listdir(place / "runs/trial") == ["lock"]
 

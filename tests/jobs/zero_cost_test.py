@@ -270,11 +270,11 @@ def test_the_best_have_an_order_only_if_they_are_some():
   summary = zero_cost_summary.summarize(
     scores, values**3, best=0.1, draws=20, seed=0
   )
-  snip, macs = summary["proxies"][:2]
-  assert snip["spearman"] == pytest.approx(1.0)
-  assert snip["best"] is None
-  assert macs["given_macs"] is None
-  assert summary["best_networks"] == 4
+  snip, macs = summary.proxies[:2]
+  assert snip.spearman == pytest.approx(1.0)
+  assert snip.best is None
+  assert macs.given_macs is None
+  assert summary.best_networks == 4
 
 
 @pytest.mark.parametrize(

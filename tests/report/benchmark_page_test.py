@@ -286,15 +286,15 @@ def test_same_result_same_bytes(tmp_path, page):
   assert write(tmp_path, make_result()) == page
 
 
-def test_cells_that_were_derived_are_listed_with_their_skips():
+def test_cells_that_were_derived_are_listed_with_their_skips(tmp_path):
   cell = (
     "|skip_connect~0|+|none~0|skip_connect~1|+|nor_conv_3x3~0|none~1|none~2|"
   )
   search = SearchEnd("safe", 0, test_accuracy=0.93, cell=cell, entropy=0.5)
   result = BenchmarkResult(searches=(search,))
-  found = benchmark_page.benchmark_page(result)
+  found = benchmark_page.draw(result, tmp_path)
   assert "What was derived" in found
   assert html.escape(cell) in found.replace("<wbr>", "") and "2 of 6" in found
   assert "learns from images" in found
-  plain_page = benchmark_page.benchmark_page(BenchmarkResult())
+  plain_page = benchmark_page.draw(BenchmarkResult(), tmp_path)
   assert "What was derived" not in plain_page

@@ -66,13 +66,14 @@ def test_differences_are_those_of_pairs():
     assert (row.lower, row.draws) == ((ours < theirs).sum(), SEEDS)
 
 
-def test_the_page_says_so_either_way():
+def test_the_page_says_so_either_way(tmp_path):
   page = draw(
     make_result(
       proxies=LearnedProxies(400, {"macs": 0.99, "synflow": 0.8, "a<b": None}),
       curves=(Curve("pretrained", (25,), (2.0,)),),
       config={"proxies": "runs/<b>", "proxy_names": ["synflow"]},
-    )
+    ),
+    tmp_path,
   )
   text = words(page)
   assert (

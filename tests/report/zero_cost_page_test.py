@@ -7,6 +7,7 @@ import pytest
 
 from fbnax import report
 from fbnax.jobs.zero_cost.summary import summarize
+from fbnax.report.schema import as_json
 
 
 def make(count=60, **changes):
@@ -37,7 +38,7 @@ def make(count=60, **changes):
       for i in range(count)
     ],
     "sees_masked": [],
-    "summary": summary,
+    "summary": as_json(summary),
     "times": {"total": 12.0},
   }
   return result | changes
