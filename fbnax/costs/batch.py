@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fbnax.costs.count import Costs
+from fbnax.costs.count import Costs, count
 from fbnax.costs.formulas import rows
+from fbnax.costs.table import Cost
 from fbnax.spaces.follow import Reader, at_genotypes, expectation
 from fbnax.spaces.space import SearchSpace
 
@@ -59,10 +60,10 @@ def expected(
     ValueError: the number of vectors or a length does not fit the space.
   """
   shapes = tuple(w.shape for w in weights)
-  wanted = tuple((c,) for c in space.choices)
-  if shapes != wanted:
+  legal = tuple((c,) for c in space.choices)
+  if shapes != legal:
     raise ValueError(
-      f"weights of space {space.name!r} have shapes {shapes}; wanted {wanted}"
+      f"weights of space {space.name!r} have shapes {shapes}; wanted {legal}"
     )
   named = {d.name: w for d, w in zip(space.decisions, weights, strict=True)}
   return _total(space, expectation(named), num_classes, ())
@@ -71,10 +72,10 @@ def expected(
 def _total(
   space: SearchSpace, read: Reader, num_classes: int, shape: tuple[int, ...]
 ) -> Costs:
-  found = rows(space.table, read, num_classes)
+  layers = rows(space.table, read, num_classes)
   totals = (
-    _pairwise_sum([r.macs for r in found]),
-    _pairwise_sum([r.params for r in found]),
+    _pairwise_sum([r.macs for r in layers]),
+    _pairwise_sum([r.params for r in layers]),
   )
   dtype = jnp.result_type(float)
   return Costs(
@@ -88,3 +89,23 @@ def _pairwise_sum(terms: list[Any]) -> Any:
     pairs = zip(terms[::2], terms[1::2], strict=False)
     terms = [a + b for a, b in pairs] + terms[len(terms) & ~1 :]
   return terms[0]
+
+
+def _counted(name: str) -> Cost:
+  """One of `Costs` by itself."""
+  return Cost(
+    name,
+    exact=lambda network, context: getattr(
+      count(network, context.num_classes), name
+    ),
+    batch=lambda space, genotypes, context: getattr(
+      batch(space, genotypes, context.num_classes), name
+    ),
+    expected=lambda space, weights, context: getattr(
+      expected(space, weights, context.num_classes), name
+    ),
+  )
+
+
+MACS = _counted("macs")
+PARAMS = _counted("params")

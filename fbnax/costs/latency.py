@@ -32,6 +32,7 @@ from fbnax.costs import latency_json
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key, joint_keys, keys, slots, space_keys
 from fbnax.costs.latency_widths import between
+from fbnax.costs.table import Context, Cost
 from fbnax.spaces.architecture import Architecture
 from fbnax.spaces.space import SearchSpace
 
@@ -149,9 +150,9 @@ class LatencyTable:
     Raises:
       ValueError: a part has no entry; all such keys are named.
     """
-    found = keys(architecture)
-    self._require(found, "the network")
-    return self.const + math.fsum(self.time(key) or 0.0 for key in found)
+    parts = keys(architecture)
+    self._require(parts, "the network")
+    return self.const + math.fsum(self.time(key) or 0.0 for key in parts)
 
   def batch(self, space: SearchSpace, genotypes: jax.Array) -> jax.Array:
     """Milliseconds of each genotype of a population; can be jitted.
@@ -185,10 +186,10 @@ class LatencyTable:
         as `check`.
     """
     shapes = tuple(w.shape for w in weights)
-    wanted = tuple((c,) for c in space.choices)
-    if shapes != wanted:
+    legal = tuple((c,) for c in space.choices)
+    if shapes != legal:
       raise ValueError(
-        f"weights of space {space.name!r} have shapes {shapes}; wanted {wanted}"
+        f"weights of space {space.name!r} have shapes {shapes}; wanted {legal}"
       )
     fixed, tensors = _tensors(self, space)
     dtype = jnp.result_type(*weights) if weights else jnp.result_type(float)
@@ -208,8 +209,8 @@ class LatencyTable:
   def _between(self) -> Callable[[Key], float | None]:
     return between(self.entries)
 
-  def _require(self, wanted: Iterable[Key], whose: str) -> None:
-    missing = sorted(k for k in set(wanted) if self.time(k) is None)
+  def _require(self, parts: Iterable[Key], whose: str) -> None:
+    missing = sorted(k for k in set(parts) if self.time(k) is None)
     if missing:
       about = f" of {self.device}" if self.device else ""
       lines = "\n".join(f"  {key}" for key in missing)
@@ -242,11 +243,11 @@ def _tensors(
   summed: dict[tuple[int, ...], np.ndarray] = {}
   for slot in slots(space.table):
     places = tuple(position[name] for name in slot.decisions)
-    found = [key for _, key in joint_keys(slot)]
-    for key in set(found) - set(times):
+    joint = [key for _, key in joint_keys(slot)]
+    for key in set(joint) - set(times):
       assert key is not None  # None is there from the beginning.
       times[key] = table.time(key) or 0.0
-    values = np.asarray([times[key] for key in found])
+    values = np.asarray([times[key] for key in joint])
     shaped = values.reshape([space.choices[p] for p in places])
     summed[places] = summed.get(places, np.zeros(shaped.shape)) + shaped
   fixed = table.const + float(summed.pop((), np.zeros(())))
@@ -266,3 +267,25 @@ def _batch(
       index = index * space.choices[position] + genotypes[:, position]
     total = total + jnp.asarray(tensor.values.reshape(-1), dtype)[index]
   return total
+
+
+def _table_of(context: Context) -> LatencyTable:
+  if context.table is None:
+    raise ValueError("the latency is asked for without a latency table")
+  return context.table
+
+
+LATENCY = Cost(
+  "latency",
+  exact=lambda network, context: _table_of(context).latency(network),
+  batch=lambda space, genotypes, context: _table_of(context).batch(
+    space, genotypes
+  ),
+  expected=lambda space, weights, context: _table_of(context).expected(
+    space, weights
+  ),
+  check=lambda space, context: _table_of(context).check(space),
+  needs_table=True,
+  rounding=1e-5,  # Sums of parts, which may be negative.
+  log_factor=1e3,  # FBNet's logarithm is of microseconds.
+)

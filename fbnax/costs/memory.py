@@ -19,9 +19,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.costs.latency_keys import Key, joint_keys, keys, slots
+from fbnax.costs.latency_keys import (
+  Key,
+  joint_keys,
+  keys,
+  made_of_blocks,
+  slots,
+)
+from fbnax.costs.table import Context, Cost
 from fbnax.spaces.architecture import Architecture, out_size
 from fbnax.spaces.space import SearchSpace
+
+_MOST_OF = 16  # Order of the norm that stands for a maximum.
 
 
 def peak_memory(architecture: Architecture) -> int:
@@ -36,22 +45,22 @@ def peak_memory(architecture: Architecture) -> int:
 def part_memory(key: Key) -> int:
   """Most elements that are held while a part is computed."""
   after = out_size(key.size, key.kernel, key.stride, None)
-  given, result = key.size**2 * key.c_in, after**2 * key.c_out
+  before, result = key.size**2 * key.c_in, after**2 * key.c_out
   if key.op == "stem":
-    return given + result
+    return before + result
   if key.op == "head":
-    return given + key.size**2 * key.c_mid
+    return before + key.size**2 * key.c_mid
   if key.op == "skip":
-    return given if key.is_identity else given + result
+    return before if key.is_identity else before + result
   wide, narrow = key.size**2 * key.c_mid, after**2 * key.c_mid
   # The input is held until the end where it is added there.
-  kept = given if key.stride == 1 and key.c_in == key.c_out else 0
+  kept = before if key.stride == 1 and key.c_in == key.c_out else 0
   steps = [kept + wide + narrow, kept + narrow + result]
   if key.c_mid != key.c_in:
-    steps.append(given + wide)
+    steps.append(before + wide)
   else:
     # The depthwise convolution reads the block's input itself.
-    steps[0] = given + narrow
+    steps[0] = before + narrow
   return max(steps)
 
 
@@ -125,12 +134,36 @@ def _tables(
 ) -> tuple[tuple[tuple[int, ...], np.ndarray], ...]:
   """For each place the decisions it follows and all joint peaks."""
   position = {d.name: i for i, d in enumerate(space.decisions)}
-  found: dict[tuple[int, ...], np.ndarray] = {}
+  peaks: dict[tuple[int, ...], np.ndarray] = {}
   for slot in slots(space.table):
     places = tuple(position[name] for name in slot.decisions)
     values = np.asarray(
       [0 if key is None else part_memory(key) for _, key in joint_keys(slot)],
       np.float64,
     ).reshape([space.choices[p] for p in places])
-    found[places] = np.maximum(found.get(places, 0.0), values)
-  return tuple(found.items())
+    peaks[places] = np.maximum(peaks.get(places, 0.0), values)
+  return tuple(peaks.items())
+
+
+_place_memory = jax.jit(place_memory, static_argnums=0)
+
+
+def _smooth_peak(
+  space: SearchSpace, genotypes: jax.Array, context: Context
+) -> np.ndarray:
+  """A norm of all places that is close to their largest, `f64[n]`.
+
+  One place alone is the peak: a change elsewhere would never show.
+  """
+  places = np.asarray(_place_memory(space, genotypes), np.float64)
+  return np.asarray(np.linalg.norm(places, _MOST_OF, axis=1))
+
+
+MEMORY = Cost(
+  "memory",
+  exact=lambda network, context: peak_memory(network),
+  batch=lambda space, genotypes, context: batch_peak_memory(space, genotypes),
+  expected=lambda space, weights, context: expected_peak_memory(space, weights),
+  check=lambda space, context: made_of_blocks(space.table),
+  smooth=_smooth_peak,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fbnax.base.cost_kinds import ALWAYS, COST_KINDS, CostKind
 from fbnax.report import markup
 from fbnax.report.markup import (
   MISSING,
@@ -30,8 +31,6 @@ def signal(result: Result) -> str:
 def family_table(result: Result) -> str:
   """One row for each member; the best of what is better or worse is bold."""
   members = result.members
-  macs = markup.unit(m.macs for m in members)
-  params = markup.unit(m.params for m in members)
   accuracy = [m.test_accuracy for m in members]
   losses = [m.test_log_loss for m in members]
   several = len(members) > 1  # Of one, nothing is the best.
@@ -54,43 +53,28 @@ def family_table(result: Result) -> str:
         for x in losses
       ],
     ),
-    (
-      "MACs",
-      [
-        count(m.macs, macs)
-        + _share(m.macs, m.budget.macs if m.budget else None)
-        for m in members
-      ],
-    ),
-    (
-      "parameters",
-      [
-        count(m.params, params)
-        + _share(m.params, m.budget.params if m.budget else None)
-        for m in members
-      ],
-    ),
-    (
-      "latency, ms",
-      [
-        ("" if m.latency is None else significant(m.latency))
-        + _share(m.latency, m.budget.latency if m.budget else None)
-        for m in members
-      ],
-    ),
-    (
-      "peak memory, elements",
-      [
-        ("" if m.memory is None else whole(m.memory))
-        + _share(m.memory, m.budget.memory if m.budget else None)
-        for m in members
-      ],
-    ),
+    *((kind.column, _costs(members, kind)) for kind in COST_KINDS.values()),
     ("network", [_network(m) for m in members]),
     ("training", [_training(m) for m in members]),
     ("predicted", [percent(m.predicted) for m in members]),
   ]
   return _filled(columns) + _table_note(result)
+
+
+def _costs(members: Sequence[Member], kind: CostKind) -> list[str]:
+  """A cost of each member, with its share of the member's budget."""
+  costs = [getattr(m, kind.name) for m in members]
+  scale = markup.unit(costs)
+  cells = []
+  for member, cost in zip(members, costs, strict=True):
+    if kind.name in ALWAYS:
+      cell = count(cost, scale)
+    elif cost is None:
+      cell = ""
+    else:
+      cell = whole(cost) if kind.is_count else significant(cost)
+    cells.append(cell + _share(cost, member.budget.get(kind.name)))
+  return cells
 
 
 def _filled(columns: Sequence[tuple[str, list[str]]]) -> str:

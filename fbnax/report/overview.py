@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fbnax.base.cost_kinds import ALWAYS, COST_KINDS
 from fbnax.report import markup
 from fbnax.report.family import family_table
 from fbnax.report.markup import (
@@ -181,23 +182,15 @@ def _size(size: float) -> str:
 
 def _limits(member: Member) -> list[str]:
   """The member's budget in words, one entry for each limited cost."""
-  if member.budget is None:
-    return []
   words = []
-  for limits, noun in (
-    (member.budget.macs, "MACs"),
-    (member.budget.params, "parameters"),
-  ):
+  for kind in COST_KINDS.values():
+    limits = member.budget.get(kind.name)
     text = _range(limits)
+    if kind.name not in ALWAYS:
+      _, high = limits or (None, None)
+      text = "" if high is None else f"at most {significant(high)}"
     if text:
-      words.append(f"{text} {noun}")
-  for limits, noun in (
-    (member.budget.latency, "ms"),
-    (member.budget.memory, "elements of memory"),
-  ):
-    _, high = limits or (None, None)
-    if high is not None:
-      words.append(f"at most {significant(high)} {noun}")
+      words.append(f"{text} {kind.limit}")
   return words
 
 

@@ -29,6 +29,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from fbnax.base import cost_kinds
 from fbnax.spaces import Architecture
 
 SCHEMA_VERSION = 1
@@ -178,16 +179,6 @@ class Trial:
 
 
 @dataclasses.dataclass(frozen=True)
-class Budget:
-  """Lower and upper limit of what a member may cost; None for no limit."""
-
-  macs: Numbers | None = None
-  params: Numbers | None = None
-  latency: Numbers | None = None
-  memory: Numbers | None = None
-
-
-@dataclasses.dataclass(frozen=True)
 class Epoch:
   """One epoch of a member's training."""
 
@@ -211,15 +202,18 @@ class MemberTree:
 
 
 @dataclasses.dataclass(frozen=True)
+@cost_kinds.fields(cost_kinds.FURTHER, "float | None")
 class Member:
-  """One network of the family that was designed."""
+  """One network of the family that was designed.
+
+  Every other cost is a field too. `budget` has the lower and the upper limit
+  of costs, None for no limit.
+  """
 
   name: str = "unnamed"
-  budget: Budget | None = None
+  budget: dict[str, Numbers | None] = dataclasses.field(default_factory=dict)
   macs: float | None = None
   params: float | None = None
-  latency: float | None = None
-  memory: float | None = None
   predicted: float | None = None
   architecture: Architecture | None = None
   recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -302,10 +296,8 @@ def _check_pairs(result: Result) -> None:
     ("space.macs_range", result.space.macs_range)
   ]
   for i, member in enumerate(result.members):
-    if member.budget is not None:
-      where = f"members[{i}].budget"
-      for name, given in vars(member.budget).items():
-        limits.append((f"{where}.{name}", given))
+    for name, limit in member.budget.items():
+      limits.append((f"members[{i}].budget.{name}", limit))
   for where, limit in limits:
     if limit is not None and len(limit) != 2:
       raise ValueError(f"{where} must be [low, high], found {list(limit)}")

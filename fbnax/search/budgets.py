@@ -7,59 +7,108 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs
-from fbnax.costs import Costs, LatencyTable
+from fbnax.base.cost_kinds import ALWAYS, COST_KINDS, FURTHER
+from fbnax.costs.table import Context, cost
 from fbnax.spaces import SearchSpace
 
 # Rounding of float32 costs, relative. Integers up to 2**24 are exact.
 ROUNDING = 1e-6
 EXACT = 2.0**24
-LATENCY_ROUNDING = 1e-5  # Sums of a table, whose parts may be negative.
+_FREE = (0.0, math.inf)
 
 
-class Budget(NamedTuple):
-  """Limits on what a network may cost; infinite where there is none.
+@jax.tree_util.register_pytree_node_class
+class Budget(Mapping[str, tuple[Any, Any]]):
+  """Limits on what a network may cost: a range for the name of each cost.
 
-  Attributes:
-    macs: lowest and highest multiply-accumulates, included; numbers, or arrays
-      `[b]` for a batch of budgets.
-    params: lowest and highest number of parameters, likewise.
-    latency: lowest and highest ms by a latency table, likewise.
-    memory: lowest and highest peak of activations, elements, likewise.
+  `Budget(macs=(0, 1e6))` limits the MACs, and leaves all else free: from 0 to
+  infinity. `budget["macs"]` and `budget.macs` are the lowest and the highest,
+  both included; numbers, or arrays `[b]` for a batch of budgets. Names and
+  units are those of `fbnax.base.cost_kinds.COST_KINDS`: `macs`, `params`,
+  `latency` (ms by a latency table), `memory` (peak of activations, elements).
+
+  Raises:
+    TypeError: a limit on something else; what is legal is named.
   """
 
-  macs: tuple[Any, Any] = (0.0, math.inf)
-  params: tuple[Any, Any] = (0.0, math.inf)
-  latency: tuple[Any, Any] = (0.0, math.inf)
-  memory: tuple[Any, Any] = (0.0, math.inf)
+  __slots__ = ("_ranges",)
+
+  def __init__(self, **ranges: tuple[Any, Any]):
+    for name in ranges:
+      if name not in COST_KINDS:
+        raise TypeError(
+          f"a budget limits {name!r}; legal: {', '.join(COST_KINDS)}"
+        )
+    self._ranges = {name: ranges.get(name, _FREE) for name in COST_KINDS}
+
+  def __getitem__(self, name: str) -> tuple[Any, Any]:
+    """The lowest and the highest of a cost."""
+    return self._ranges[name]
+
+  def __getattr__(self, name: str) -> tuple[Any, Any]:
+    """The same as `budget[name]`."""
+    if name not in COST_KINDS:
+      raise AttributeError(name)
+    return self._ranges[name]
+
+  def __iter__(self) -> Iterator[str]:
+    """The names of all costs, in the order of their table."""
+    return iter(self._ranges)
+
+  def __len__(self) -> int:
+    """The number of costs."""
+    return len(self._ranges)
+
+  def __repr__(self) -> str:
+    """As it is called."""
+    ranges = ", ".join(f"{name}={r!r}" for name, r in self.items())
+    return f"Budget({ranges})"
 
   def limits(self, name: str) -> bool:
     """Whether there is a limit on that cost."""
-    low, high = getattr(self, name)
+    low, high = self[name]
     return bool(np.any(np.isfinite(high)) or np.any(np.greater(low, 0)))
 
+  def further(self) -> tuple[str, ...]:
+    """The limited costs beside MACs and parameters."""
+    return tuple(name for name in FURTHER if self.limits(name))
 
-class Paid(NamedTuple):
-  """What networks cost where more than MACs and parameters is limited.
+  def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
+    """For JAX: the ranges."""
+    return tuple(self.values()), None
 
-  Attributes:
-    macs: multiply-accumulates, `f32[n]`.
-    params: parameters, `f32[n]`.
-    latency: ms, `f32[n]`; 0 without a table.
-    memory: peak of activations, elements, `f32[n]`; 0 where it is not asked.
+  @classmethod
+  def tree_unflatten(cls, _: None, ranges: Iterable[Any]) -> Budget:
+    """For JAX: the budget of what `tree_flatten` gave."""
+    budget = object.__new__(cls)
+    budget._ranges = dict(zip(COST_KINDS, ranges, strict=True))
+    return budget
+
+
+class Paid(Protocol):
+  """What networks cost: a NamedTuple with `f32[n]` for each cost that is told.
+
+  MACs and parameters always are; these alone are `fbnax.costs.Costs`.
   """
 
-  macs: jax.Array
-  params: jax.Array
-  latency: jax.Array
-  memory: jax.Array
+  @property
+  def macs(self) -> Any:
+    """Multiply-accumulates."""
+
+  @property
+  def params(self) -> Any:
+    """Parameters."""
+
+  def _asdict(self) -> dict[str, Any]: ...
 
 
 class CostRange(NamedTuple):
@@ -82,12 +131,12 @@ def batched(budgets: Budget) -> Budget:
   Raises:
     ValueError: a limit is NaN, or a lowest one is above the highest.
   """
+  flat = [limit for limits in budgets.values() for limit in limits]
   limits = np.broadcast_arrays(
-    *(np.atleast_1d(np.asarray(v, np.float64)) for v in _flat(budgets))
+    *(np.atleast_1d(np.asarray(limit, np.float64)) for limit in flat)
   )
-  for name, low, high in zip(
-    Budget._fields, limits[::2], limits[1::2], strict=True
-  ):
+  ranges = {}
+  for name, low, high in zip(budgets, limits[::2], limits[1::2], strict=True):
     wrong = np.flatnonzero(~(low <= high))
     if len(wrong):
       i = wrong[0]
@@ -95,55 +144,60 @@ def batched(budgets: Budget) -> Budget:
         f"budget {i} has {name} from {low[i]} to {high[i]}; "
         "legal: two numbers, the lowest first"
       )
-  arrays = [jnp.asarray(v, jnp.float32) for v in limits]
-  return Budget(*zip(arrays[::2], arrays[1::2], strict=True))
+    ranges[name] = jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32)
+  return Budget(**ranges)
 
 
 def stacked(budgets: Sequence[Budget]) -> Budget:
   """Several budgets as one batch."""
-  return Budget(
-    *(
-      (
-        np.asarray([b[i][0] for b in budgets]),
-        np.asarray([b[i][1] for b in budgets]),
-      )
-      for i in range(len(Budget._fields))
-    )
-  )
+  return jax.tree.map(lambda *limits: np.asarray(limits), *budgets)
+
+
+def further(budgets: Iterable[Budget]) -> tuple[str, ...]:
+  """The costs beside MACs and parameters that one of the budgets limits."""
+  limited = {name for budget in budgets for name in budget.further()}
+  return tuple(name for name in FURTHER if name in limited)
+
+
+def context_of(
+  names: Iterable[str], num_classes: int, table: costs.LatencyTable | None
+) -> Context:
+  """The context of costs, with the table where one of them needs it."""
+  needed = any(cost(name).needs_table for name in names)
+  return Context(num_classes, table if needed else None)
 
 
 def paid(
   space: SearchSpace,
   genotypes: jax.Array,
-  num_classes: int,
-  table: LatencyTable | None = None,
-  memory: bool = False,
-) -> Costs | Paid:
+  context: Context,
+  names: tuple[str, ...] = (),
+) -> Paid:
   """What genotypes cost, `f32[n]` each; can be jitted.
 
   Args:
     space: the space.
     genotypes: `i32[n, D]`.
-    num_classes: outputs of the classifier.
-    table: tells latencies.
-    memory: whether the peak of activations is counted.
-
-  Returns:
-    MACs and parameters, and the others where one of them is asked for.
+    context: number of classes, and the table where a cost needs it.
+    names: of the costs that are told beside MACs and parameters.
   """
-  found = costs.batch(space, genotypes, num_classes)
-  if table is None and not memory:
-    return found
-  none = jnp.zeros_like(found.macs)
-  return Paid(
-    found.macs,
-    found.params,
-    none if table is None else table.batch(space, genotypes),
-    costs.batch_peak_memory(space, genotypes) if memory else none,
+  counted = costs.batch(space, genotypes, context.num_classes)
+  if not names:
+    return counted
+  told: Paid = _paid_class(names)(
+    *counted,
+    *(cost(name).batch(space, genotypes, context) for name in names),
   )
+  return told
 
 
-def violation(budget: Budget, found: Costs | Paid) -> jax.Array:
+@functools.cache
+def _paid_class(names: tuple[str, ...]) -> Any:
+  """One class for the same names, as JAX compares them."""
+  return namedtuple("Paid", (*ALWAYS, *names))
+
+
+def violation(budget: Budget, paid_costs: Paid) -> jax.Array:
   """How far costs are outside a budget, relative to its limits, `f32[n]`.
 
   0 says that the exact costs meet it: limits are tightened by the rounding of
@@ -151,14 +205,14 @@ def violation(budget: Budget, found: Costs | Paid) -> jax.Array:
 
   Args:
     budget: limits; on costs that are not told there must be none.
-    found: as `paid` tells them.
+    paid_costs: as `paid` tells them.
   """
   total = jnp.zeros(())
-  for name, value in found._asdict().items():
-    low, high = getattr(budget, name)
-    slack = jnp.where(value > EXACT, value * ROUNDING, 0.0)
-    if name == "latency":
-      slack = value * LATENCY_ROUNDING
+  for name, value in paid_costs._asdict().items():
+    low, high = budget[name]
+    slack = value * cost(name).rounding
+    if not cost(name).rounding:
+      slack = jnp.where(value > EXACT, value * ROUNDING, 0.0)
     below = jnp.maximum(low + slack - value, 0.0) / _unless_0(low)
     above = jnp.maximum(value + slack - high, 0.0) / _unless_0(high)
     total = total + below + above
@@ -202,10 +256,10 @@ def check_reachable(
   Of MACs and parameters; `fbnax.search.prices.check_budgets` checks all.
   """
   reachable = cost_range(space, num_classes)
-  for name in costs.Costs._fields:
+  for name in ALWAYS:
     fewest, most = getattr(reachable, name)
     for i, (low, high) in enumerate(
-      zip(*np.asarray(getattr(budgets, name), np.float64), strict=True)
+      zip(*np.asarray(budgets[name], np.float64), strict=True)
     ):
       # A limit in float32 may lie a rounding away from the exact integer.
       if high < fewest * (1 - ROUNDING) or low > most * (1 + ROUNDING):
@@ -216,13 +270,13 @@ def check_reachable(
 
 
 def descend(
-  space: SearchSpace, cost: Callable[[jax.Array], np.ndarray]
+  space: SearchSpace, costs_of: Callable[[jax.Array], np.ndarray]
 ) -> np.ndarray:
   """The genotype with the lowest cost that is found from any start, `i32[D]`.
 
   Args:
     space: the space.
-    cost: of each genotype of `i32[n, D]`, as `[n]`.
+    costs_of: each genotype of `i32[n, D]`, as `[n]`.
   """
   choices = np.asarray(space.choices)
   ends = np.stack([np.zeros_like(choices), choices - 1])
@@ -244,11 +298,11 @@ def descend(
       if columns:
         last = space.choices[column] - 1
         tried[:, :, column] = np.minimum(np.arange(widest), last)
-      found = cost(jnp.asarray(tried.reshape(-1, tried.shape[-1])))
-      found = np.asarray(found).reshape(len(starts), widest)
-      best = found.argmin(axis=1)
+      values = costs_of(jnp.asarray(tried.reshape(-1, tried.shape[-1])))
+      values = np.asarray(values).reshape(len(starts), widest)
+      best = values.argmin(axis=1)
       current = tried[np.arange(len(starts)), best]
-      lowest = found[np.arange(len(starts)), best]
+      lowest = values[np.arange(len(starts)), best]
     if (lowest >= before).all():
       return current[lowest.argmin()]
 
@@ -266,7 +320,3 @@ def _signed(
 
 def _unless_0(limit: Any) -> jax.Array:
   return jnp.where(jnp.equal(limit, 0), 1.0, limit)
-
-
-def _flat(budgets: Budget) -> list[Any]:
-  return [limit for pair in budgets for limit in pair]

@@ -17,21 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax import costs
-from fbnax.costs.latency_keys import made_of_blocks
-from fbnax.costs.memory import expected_peak_memory, place_memory
+from fbnax.base.cost_kinds import COST_KINDS
+from fbnax.costs.table import Context, Cost, cost
 from fbnax.search import budgets
 from fbnax.search.budgets import Budget
 from fbnax.spaces import SearchSpace
 
-KINDS = ("macs", "params", "latency", "memory")
-UNITS = {
-  "macs": "MACs",
-  "params": "parameters",
-  "latency": "ms",
-  "memory": "elements",
-}
-_MOST_OF = 16  # Order of the norm that stands for a maximum.
+# Limits in float32, and costs of a table, may lie so far from the exact ones.
+_ROUNDING = 1e-5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,7 +34,7 @@ class Price:
   Attributes:
     space: the space.
     num_classes: outputs of the classifier.
-    kind: one of `KINDS`.
+    kind: a key of `COST_KINDS`.
     table: a `costs.LatencyTable`, for latency.
   """
 
@@ -52,25 +45,32 @@ class Price:
 
   def __post_init__(self) -> None:
     """Refuses a cost that cannot be told; a table must have every block."""
-    if self.kind not in KINDS:
+    if self.kind not in COST_KINDS:
       raise ValueError(
-        f"search.cost is {self.kind!r}; legal: {', '.join(KINDS)}"
+        f"search.cost is {self.kind!r}; legal: {', '.join(COST_KINDS)}"
       )
-    if (self.table is None) == (self.kind == "latency"):
+    if (self.table is None) == self.cost.needs_table:
       raise ValueError(
         f"search.cost is {self.kind!r} and search.table "
         f"{'is given' if self.table is not None else 'is not'}; legal: a table "
         "with latency, and none without"
       )
-    if self.table is not None:
-      self.table.check(self.space)
-    if self.kind == "memory":
-      made_of_blocks(self.space.table)
+    self.cost.check(self.space, self.context)
+
+  @property
+  def cost(self) -> Cost:
+    """How it is computed."""
+    return cost(self.kind)
+
+  @property
+  def context(self) -> Context:
+    """What it depends on beside the network."""
+    return Context(self.num_classes, self.table)
 
   @property
   def unit(self) -> str:
     """What a cost is counted in."""
-    return UNITS[self.kind]
+    return self.cost.unit
 
   def expected(self, weights: Sequence[jax.Array]) -> jax.Array:
     """The cost under choice weights, `f32[]`; differentiable.
@@ -84,39 +84,29 @@ class Price:
     return self._expected(tuple(weights))
 
   def _expected(self, weights: tuple[jax.Array, ...]) -> jax.Array:
-    if self.table is not None:
-      return jnp.asarray(self.table.expected(self.space, weights))
-    if self.kind == "memory":
-      return expected_peak_memory(self.space, weights)
-    found = costs.expected(self.space, weights, self.num_classes)
-    return jnp.asarray(getattr(found, self.kind))
+    expected = self.cost.expected(self.space, weights, self.context)
+    return jnp.asarray(expected)
 
   def batch(self, genotypes: Any) -> np.ndarray:
     """The cost of each of `i32[n, D]`, `f64[n]`."""
     genotypes = jnp.asarray(genotypes, jnp.int32)
-    if self.table is not None:
-      return np.asarray(self.table.batch(self.space, genotypes), np.float64)
-    if self.kind == "memory":
-      found = costs.batch_peak_memory(self.space, genotypes)
-      return np.asarray(found, np.float64)
-    found = costs.batch(self.space, genotypes, self.num_classes)
-    return np.asarray(getattr(found, self.kind), np.float64)
+    costs = self.cost.batch(self.space, genotypes, self.context)
+    return np.asarray(costs, np.float64)
 
   def exact(self, genotype: Any) -> float:
     """The cost of the network of `i32[D]`; an integer's for counts."""
     architecture = self.space.architecture(genotype)
-    if self.table is not None:
-      return float(self.table.latency(architecture))
-    if self.kind == "memory":
-      return float(costs.peak_memory(architecture))
-    found = costs.count(architecture, self.num_classes)
-    return float(getattr(found, self.kind))
+    return float(self.cost.exact(architecture, self.context))
 
   def show(self, cost: float) -> str:
     """The cost as a sentence says it."""
-    if self.kind == "latency":
-      return f"{cost:.4g} ms"
-    return f"{cost:,.0f} {self.unit}"
+    return self.cost.show(cost)
+
+
+def price_of(name: str, space: SearchSpace, context: Context) -> Price:
+  """The price of a cost, with the table where it needs one."""
+  table = context.table if cost(name).needs_table else None
+  return Price(space, context.num_classes, name, table)
 
 
 def feasible(price: Price) -> tuple[float, float]:
@@ -171,40 +161,33 @@ def check_budgets(
     table: a `costs.LatencyTable`, for limits on latency.
   """
   budgets.check_reachable(limits, space, num_classes)
-  if limits.limits("latency") and table is None:
-    raise ValueError(
-      "budgets limit the latency and there is no latency table; legal: both"
-    )
-  for kind in ("latency", "memory"):
-    if not limits.limits(kind):
-      continue
-    price = Price(
-      space, num_classes, kind, table if kind == "latency" else None
-    )
+  check_tables(limits, table, "budgets limit")
+  for name in limits.further():
+    price = price_of(name, space, Context(num_classes, table))
     fewest, most = feasible(price)
     for i, (low, high) in enumerate(
-      zip(*np.asarray(getattr(limits, kind), np.float64), strict=True)
+      zip(*np.asarray(limits[name], np.float64), strict=True)
     ):
-      # A limit in float32 may lie a rounding away from the exact cost.
-      room = budgets.LATENCY_ROUNDING
-      if high < fewest * (1 - room) or low > most * (1 + room):
+      if high < fewest * (1 - _ROUNDING) or low > most * (1 + _ROUNDING):
         raise ValueError(
-          f"budget {i} has a {kind} from {price.show(low)} to "
+          f"budget {i} has a {name} from {price.show(low)} to "
           f"{price.show(high)}; space {space.name!r} has networks from "
           f"{price.show(fewest)} to {price.show(most)}"
         )
 
 
-_place_memory = jax.jit(place_memory, static_argnums=0)
+def check_tables(limits: Budget, table: Any, subject: str) -> None:
+  """Raises a ValueError for a limit that needs a table where there is none."""
+  for name in limits.further():
+    if cost(name).needs_table and table is None:
+      raise ValueError(
+        f"{subject} the {name} and there is no latency table; legal: both"
+      )
 
 
 def signed(price: Price, sign: float, genotypes: jax.Array) -> np.ndarray:
-  """What to descend by: costs of `i32[n, D]` times a sign, `f64[n]`.
-
-  Of memory a norm of all places that is close to their largest.
-  """
-  if price.kind == "memory":
-    # One place alone is the peak: a change elsewhere would never show.
-    held = np.asarray(_place_memory(price.space, genotypes), np.float64)
-    return sign * np.asarray(np.linalg.norm(held, _MOST_OF, axis=1))
-  return sign * price.batch(genotypes)
+  """What to descend by: costs of `i32[n, D]` times a sign, `f64[n]`."""
+  if price.cost.smooth is None:
+    return sign * price.batch(genotypes)
+  smooth = price.cost.smooth(price.space, genotypes, price.context)
+  return sign * np.asarray(smooth, np.float64)

@@ -38,7 +38,6 @@ Symbols: `n` networks, `D` decisions, `Q` quantiles.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -47,11 +46,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.costs import Costs, LatencyTable
+from fbnax.costs import LatencyTable
 from fbnax.costs.latency_keys import made_of_blocks
+from fbnax.costs.table import Context
 from fbnax.search import prices
-from fbnax.search.budgets import Budget, Paid, batched, descend, paid, violation
-from fbnax.search.prices import Price
+from fbnax.search.budgets import (
+  Budget,
+  batched,
+  context_of,
+  descend,
+  paid,
+  violation,
+)
+from fbnax.search.prices import Price, price_of
 from fbnax.spaces import Decision, SearchSpace, follow
 from fbnax.spaces.follow import Follow
 from fbnax.spaces.scaling import scaled_channels
@@ -110,13 +117,13 @@ def cut_spaces(
   Raises:
     ValueError: as `SearchSpace.fix`; the part is named.
   """
-  found = []
+  parts = []
   for name, decisions in cuts.items():
     try:
-      found.append(SubSpace(name, space.fix(**decisions), space))
+      parts.append(SubSpace(name, space.fix(**decisions), space))
     except ValueError as error:
       raise ValueError(f"sub-space {name!r}: {error}") from None
-  return tuple(found)
+  return tuple(parts)
 
 
 def scaled_spaces(
@@ -143,9 +150,11 @@ def scaled_spaces(
       a resolution is none of the space's, or there is none of either.
   """
   table = made_of_blocks(space.table)
-  for name, given in (("widths", widths), ("resolutions", resolutions)):
-    if not given or len(set(given)) != len(given):
-      raise ValueError(f"{name} is {given!r}; legal: one or more, all distinct")
+  for name, values in (("widths", widths), ("resolutions", resolutions)):
+    if not values or len(set(values)) != len(values):
+      raise ValueError(
+        f"{name} is {values!r}; legal: one or more, all distinct"
+      )
   resolution: Any = table.resolution
   if not isinstance(resolution, Follow):
     wrong = [r for r in resolutions if not (r >= 1 and r == int(r))]
@@ -158,11 +167,11 @@ def scaled_spaces(
       space, decisions=(added, *space.decisions), table=table
     )
   side = resolution.decision
-  found: list[SubSpace] = []
+  parts: list[SubSpace] = []
   for width in widths:
     cuts = {f"w{width:g}-r{r}": {side: r} for r in resolutions}
-    found += cut_spaces(_widened(space, width), cuts)
-  return tuple(found)
+    parts += cut_spaces(_widened(space, width), cuts)
+  return tuple(parts)
 
 
 def choose_space(
@@ -213,28 +222,25 @@ def choose_space(
   limits = batched(budget)
   if len(limits.macs[0]) != 1:
     raise ValueError(f"budget has {len(limits.macs[0])} limits; legal: one")
-  if limits.limits("latency") and table is None:
-    raise ValueError(
-      "budget limits the latency and there is no latency table; legal: both"
-    )
-  found = []
+  prices.check_tables(limits, table, "budget limits")
+  context = context_of(limits.further(), num_classes, table)
+  choices = []
   for candidate in candidates:
     genotypes, is_all = _networks(candidate.space, seed, samples)
-    paid_for = _paid(
+    costs = _paid(
       candidate.whole,
       _in_whole(candidate, genotypes),
-      num_classes,
-      table if limits.limits("latency") else None,
-      limits.limits("memory"),
+      context,
+      limits.further(),
     )
-    fits = np.asarray(violation(limits, paid_for)) == 0
-    macs = np.sort(np.asarray(paid_for.macs, np.float64)[fits])
-    found.append(_summary(candidate, macs, len(fits), is_all, quantiles))
-  if not any(choice.share for choice in found):
-    raise ValueError(_none_fits(candidates, limits, num_classes, table))
+    fits = np.asarray(violation(limits, costs)) == 0
+    macs = np.sort(np.asarray(costs.macs, np.float64)[fits])
+    choices.append(_summary(candidate, macs, len(fits), is_all, quantiles))
+  if not any(choice.share for choice in choices):
+    raise ValueError(_none_fits(candidates, limits, context))
   # Stable, and NaN is last.
-  order = np.argsort([-choice.macs for choice in found], kind="stable")
-  return tuple(found[i] for i in order)
+  order = np.argsort([-choice.macs for choice in choices], kind="stable")
+  return tuple(choices[i] for i in order)
 
 
 def _widened(space: SearchSpace, width: float) -> SearchSpace:
@@ -295,15 +301,7 @@ def _in_whole(candidate: SubSpace, genotypes: Any) -> jax.Array:
   return jnp.asarray(np.stack(columns, axis=1), jnp.int32)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2, 3, 4))
-def _paid(
-  space: SearchSpace,
-  genotypes: jax.Array,
-  num_classes: int,
-  table: LatencyTable | None,
-  memory: bool,
-) -> Costs | Paid:
-  return paid(space, genotypes, num_classes, table, memory)
+_paid = jax.jit(paid, static_argnums=(0, 2, 3))
 
 
 def _summary(
@@ -335,22 +333,16 @@ def _summary(
 
 
 def _none_fits(
-  candidates: Sequence[SubSpace],
-  limits: Budget,
-  num_classes: int,
-  table: LatencyTable | None,
+  candidates: Sequence[SubSpace], limits: Budget, context: Context
 ) -> str:
   """The message, with the least of what is limited for each candidate."""
   asked, rows = [], [f"{c.name}:" for c in candidates]
-  for kind in prices.KINDS:
-    if not limits.limits(kind):
-      continue
-    own = table if kind == "latency" else None
-    listed = [Price(c.whole, num_classes, kind, own) for c in candidates]
-    low, high = (float(limit[0]) for limit in getattr(limits, kind))
+  for name in filter(limits.limits, limits):
+    listed = [price_of(name, c.whole, context) for c in candidates]
+    low, high = (float(limit[0]) for limit in limits[name])
     show = listed[0].show
     above = f"from {show(low)} " if low > 0 else ""
-    asked.append(f"{kind} {above}up to {show(high)}")
+    asked.append(f"{name} {above}up to {show(high)}")
     for i, price in enumerate(listed):
       rows[i] += f" {show(_least(candidates[i], price))},"
   return (

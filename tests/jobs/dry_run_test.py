@@ -11,6 +11,7 @@ import pytest
 from fbnax import costs, spaces
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
+from fbnax.costs.table import Context
 from fbnax.jobs.nars import pool
 from fbnax.search.budgets import Budget
 
@@ -130,7 +131,7 @@ SPACE = spaces.get("small").fix(resolution=[8, 12])
 
 @pytest.fixture(scope="module")
 def drawn():
-  return pool.draw(SPACE, 512, 0, 10)
+  return pool.draw(SPACE, 512, 0, Context(10))
 
 
 def test_the_pool_by_hand(drawn):
@@ -168,7 +169,7 @@ def test_a_budget_that_no_point_meets(drawn):
 def test_a_pool_under_latency_and_memory():
   space = SPACE.fix(**{"stem.channels": 8})
   table = costs.LatencyTable({key: Entry(0.5) for key in space_keys(space)})
-  drawn = pool.draw(space, 64, 0, 10, table, memory=True)
+  drawn = pool.draw(space, 64, 0, Context(10, table), ("latency", "memory"))
   ms, peak = drawn.further["latency"], drawn.further["memory"]
   budget = Budget(latency=(0.0, np.median(ms)), memory=(0.0, np.median(peak)))
   wanted = (ms <= np.median(ms)) & (peak <= np.median(peak))

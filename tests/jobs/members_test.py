@@ -14,6 +14,7 @@ from fbnax.costs import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
 from fbnax.costs.memory import part_memory
+from fbnax.costs.table import Context
 from fbnax.jobs.nars import job as nars
 from fbnax.jobs.nars import members, pool
 from fbnax.jobs.runtime import inputs
@@ -299,7 +300,7 @@ def test_budgets_of_latency_and_memory(tmp_path):
     "memory": [0.0, largest],
   }
   network = space.architecture(np.zeros(len(space.decisions), int))
-  assert inputs.further_costs(config, found[0], network) == {
+  assert inputs.further_costs(config, found[0], network, 10) == {
     "latency": table.latency(network),
     "memory": costs.peak_memory(network),
   }
@@ -332,7 +333,7 @@ def test_candidates_come_from_where_memory_budgets_are_met(
   with pytest.raises(KeyboardInterrupt):
     nars.run(_config(**TINY, **changes), str(tmp_path))
   [(space, options)] = given
-  drawn = pool.draw(space, 128, 0, 10, memory=True)
+  drawn = pool.draw(space, 128, 0, Context(10), ("memory",))
   peak = drawn.further["memory"]
   macs = drawn.macs[(peak >= 0.9 * 1800) & (peak <= 1800)]
   assert 0 < len(macs) < 128

@@ -10,6 +10,7 @@ import pytest
 from fbnax import costs, spaces
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
+from fbnax.costs.table import Context
 from fbnax.search import Budget, budgets, cost_range
 
 FREE = ("stage2.channels", "stage1.channels", "stem.channels", "resolution")
@@ -89,10 +90,14 @@ def test_stacked():
 def test_latency_and_memory_are_told_where_they_are_asked_for():
   space = spaces.get("fbnet_cifar")
   genotypes = space.sample(jax.random.key(0), 8)
-  assert budgets.paid(space, genotypes, 10)._fields == ("macs", "params")
+  assert budgets.paid(space, genotypes, Context(10))._fields == (
+    "macs",
+    "params",
+  )
   entries = {key: Entry(0.5) for key in space_keys(space)}
   table = costs.LatencyTable(entries, const=1.0)
-  found = budgets.paid(space, genotypes, 10, table, memory=True)
+  context = Context(10, table)
+  found = budgets.paid(space, genotypes, context, ("latency", "memory"))
   for i, genotype in enumerate(genotypes):
     network = space.architecture(genotype)
     assert found.latency[i] == pytest.approx(table.latency(network))

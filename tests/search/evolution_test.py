@@ -11,6 +11,7 @@ from fbnax import costs, spaces
 from fbnax.costs import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
+from fbnax.costs.table import Context
 from fbnax.search import Budget, cost_range, evolve
 from fbnax.search.budgets import batched, paid, violation
 
@@ -94,7 +95,8 @@ def test_the_true_optimum_of_a_space_that_can_be_listed():
   table = LatencyTable(
     {k: Entry(random.uniform(1, 2)) for k in sorted(space_keys(space))}
   )
-  counted = paid(space, everything, 10, table, memory=True)
+  further = ("latency", "memory")
+  counted = paid(space, everything, Context(10, table), further)
   scores = SCORE(everything)
   highs = np.quantile(np.asarray(counted.macs), [0.2, 0.5, 0.8]).round() + 0.5
   lows = [*(0.95 * highs), 0.0, 0.0, 0.0]

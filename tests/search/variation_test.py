@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs, spaces
+from fbnax.costs.table import Context
 from fbnax.search import Budget, Rates, budgets
 from fbnax.search.evolution.variation import Candidates, breed, disruption
 
@@ -32,7 +33,7 @@ def bred(budget, rates, fitness=None, count=40):
       old,
       fitness,
       children=24,
-      num_classes=10,
+      context=Context(10),
       rates=rates,
     )
   )
@@ -131,7 +132,7 @@ def test_invalid_parents_move_towards_the_budget():
     old,
     jnp.full((1, 40), -jnp.inf),
     children=24,
-    num_classes=10,
+    context=Context(10),
     rates=Rates(),
   )
   assert children.violation.min() < outside.min()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from fbnax.base.cost_kinds import measured
 from fbnax.jobs.dnas.result import DnasResult, Row
 from fbnax.report import chart
 from fbnax.report.labels import place
@@ -120,9 +121,9 @@ def networks(result: DnasResult) -> str | None:
     figure = chart.new(8.4, 3.9)
     axes = figure.add_subplot()
     costs = [m.cost or 0.0 for m in members]
-    if result.cost.kind == "latency":
+    if kind := measured(result.cost.kind):
       divisor = 1.0
-      axes.set_xlabel("latency, ms")
+      axes.set_xlabel(kind.column)
     else:
       divisor = chart.count_axis(axes.xaxis, costs, result.cost.unit)
     for derived, colour, marker, words in (
@@ -198,9 +199,9 @@ def _costs(axes: Any, rows: Sequence[Row], result: DnasResult) -> None:
   if not known:
     axes.set_visible(False)
     return
-  if result.cost.kind == "latency":
+  if kind := measured(result.cost.kind):
     divisor = 1.0
-    axes.set_ylabel("ms")
+    axes.set_ylabel(kind.unit)
   else:
     values = [*known, *([target] if target > 0 else [])]
     divisor = chart.count_axis(axes.yaxis, values, result.cost.unit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from fbnax.base import cost_kinds
 from fbnax.jobs.runtime import sections
 from fbnax.jobs.runtime.configs import key, section
 
@@ -60,11 +61,7 @@ class ThetaSearchKeys:
 class CostSearchKeys(ThetaSearchKeys):
   """With the cost that is paid for."""
 
-  cost: str = key(
-    "macs",
-    "what is paid for: `macs`, `params`, `latency` or `memory`, the peak of"
-    " activations in elements",
-  )
+  cost: str = key("macs", f"what is paid for: {cost_kinds.listed()}")
   table: str = key("", "file of a latency table, where that is the cost")
   target: float = key(
     1e6, "the cost that is sought; 0 for none", "MACs, numbers, ms"

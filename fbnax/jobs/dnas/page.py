@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fbnax.base.cost_kinds import measured
 from fbnax.jobs.dnas import charts as dnas_charts
 from fbnax.jobs.dnas import memory_chart
 from fbnax.jobs.dnas.result import DnasResult
@@ -51,8 +52,8 @@ def cost(result: DnasResult, value: float | None) -> str:
   """A cost of the search as one reads it."""
   if value is None:
     return markup.MISSING
-  if result.cost.kind == "latency":
-    return f"{markup.significant(value)} ms"
+  if kind := measured(result.cost.kind):
+    return f"{markup.significant(value)} {kind.unit}"
   return f"{count(value)} {result.cost.unit}"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from fbnax import __version__, costs
 from fbnax.base import files, json_values
+from fbnax.base.cost_kinds import COST_KINDS, FURTHER
 from fbnax.jobs.nars.job import PREDICTOR
 from fbnax.jobs.nars.members import best_first, member_names
 from fbnax.jobs.runtime import inputs, parts, run_results
@@ -69,7 +70,7 @@ def run(config: Any, workdir: str) -> None:
             "predicted": float(found.scores[i, j]),
             "macs": counted.macs,
             "params": counted.params,
-            **inputs.further_costs(config, budget, architecture),
+            **inputs.further_costs(config, budget, architecture, classes),
             "genotype": genotype.tolist(),
             "architecture": json.loads(architecture.to_json()),
             "recipe": json.loads(space.recipe(genotype).to_json()),
@@ -105,12 +106,11 @@ def run(config: Any, workdir: str) -> None:
 
 def _further(candidate: dict[str, Any]) -> str:
   """What else its budget limits, for a line of the output."""
-  found = ""
-  if "latency" in candidate:
-    found += f"{candidate['latency']:.4g} ms, "
-  if "memory" in candidate:
-    found += f"{candidate['memory']:,} elements at once, "
-  return found
+  return "".join(
+    f"{COST_KINDS[name].show(candidate[name])}, "
+    for name in FURTHER
+    if name in candidate
+  )
 
 
 def _config_of(config: Any, finished: dict[str, Any]) -> Any:

@@ -62,7 +62,7 @@ def design(config: Any, work: WorkDir, progress: Progress) -> dict[str, Any]:
   budgets = inputs.budgets(config, space, classes)
   reachable = cost_range(space, classes)
   within: tuple[float, float] = reachable.macs
-  if any(b.limits("latency") or b.limits("memory") for b in budgets):
+  if any(b.further() for b in budgets):
     drawn = draw_for(config, space, classes, budgets)
     within = drawn.macs_within(budgets) or within
   options = _options(config, budgets, within)

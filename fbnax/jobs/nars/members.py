@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from fbnax import costs, spaces
+from fbnax.base.cost_kinds import COST_KINDS
 from fbnax.data import Dataset
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime.training import Teacher, train_network
@@ -189,10 +190,9 @@ def member_names(space: SearchSpace, budgets: Sequence[Budget]) -> list[str]:
 def member_name(space: SearchSpace, budget: Budget, digits: int = 3) -> str:
   """`small-800k`; `small-800k-90kp-5ms-20ke` where all costs are limited."""
   parts = [space.name]
-  units = {"macs": "", "params": "p", "latency": "ms", "memory": "e"}
-  for (_, limit), unit in zip(budget, units.values(), strict=True):
+  for name, (_, limit) in budget.items():
     if math.isfinite(limit):
-      parts.append(_short(limit, digits) + unit)
+      parts.append(_short(limit, digits) + COST_KINDS[name].suffix)
   return "-".join(parts)
 
 
@@ -258,7 +258,9 @@ def train(
         entry, trained = one(member.name, member.recipe, settings)
     teacher = teacher or trained
     genotype = member.genotype
-    further = inputs.further_costs(config, member.budget, member.architecture)
+    further = inputs.further_costs(
+      config, member.budget, member.architecture, dataset.num_classes
+    )
     entries[member.name] = entry | {
       **further,
       "budget": inputs.as_json(member.budget),
@@ -270,4 +272,4 @@ def train(
 
 
 def _limit(member: Chosen) -> tuple[float, ...]:
-  return tuple(high for _, high in member.budget)
+  return tuple(high for _, high in member.budget.values())

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from fbnax.costs import LatencyTable
+from fbnax.base.cost_kinds import ALWAYS, COST_KINDS
+from fbnax.costs.table import Context
 from fbnax.jobs.runtime import inputs
-from fbnax.search.budgets import Budget, paid
+from fbnax.search.budgets import Budget, further, paid
 from fbnax.spaces import SearchSpace
 from fbnax.spaces.follow import Follow
 
@@ -31,8 +32,7 @@ class Pool:
     genotypes: `i32[n, D]`.
     macs: of each, `f64[n]`.
     params: of each, `f64[n]`.
-    further: of each by name, `f64[n]`: latency and memory where a budget limits
-      one of them.
+    further: any other cost that a budget limits, of each by name, `f64[n]`.
   """
 
   space: SearchSpace
@@ -79,12 +79,12 @@ class Pool:
   ) -> tuple[float, float] | None:
     """Fewest and most MACs of the points that meet a budget of other costs.
 
-    What is searched where latency or memory are limited, and MACs are not; None
-    where none of them is, or no point meets a budget.
+    What is searched where MACs and parameters are not all that is limited; None
+    where they are, or no point meets a budget.
     """
     inside = np.zeros(len(self.macs), bool)
     for budget in budgets:
-      if budget.limits("latency") or budget.limits("memory"):
+      if budget.further():
         inside |= self.inside(budget)
     if not inside.any():
       return None
@@ -104,7 +104,7 @@ class Pool:
     total = np.zeros(len(self.macs))
     told = {"macs": self.macs, "params": self.params, **self.further}
     for name, value in told.items():
-      low, high = getattr(budget, name)
+      low, high = budget[name]
       total += np.maximum(low - value, 0.0) / (low or 1.0)
       total += np.maximum(value - high, 0.0) / high
     return total
@@ -114,9 +114,8 @@ def draw(
   space: SearchSpace,
   count: int,
   seed: int,
-  num_classes: int,
-  table: LatencyTable | None = None,
-  memory: bool = False,
+  context: Context,
+  further: tuple[str, ...] = (),
 ) -> Pool:
   """The pool of a search with that seed, `n = count`.
 
@@ -124,38 +123,26 @@ def draw(
     space: the space.
     count: `n`.
     seed: of the search.
-    num_classes: outputs of the classifier.
-    table: tells latencies, where a budget limits them.
-    memory: whether a budget limits the peak of activations.
+    context: what costs depend on beside the network.
+    further: costs beside MACs and parameters that a budget limits.
   """
   genotypes = space.sobol(count, seed)
-  found = {
+  told = {
     name: np.asarray(value, np.float64)
-    for name, value in paid(space, genotypes, num_classes, table, memory)
+    for name, value in paid(space, genotypes, context, further)
     ._asdict()
     .items()
   }
-  return Pool(
-    space,
-    np.asarray(genotypes),
-    found.pop("macs"),
-    found.pop("params"),
-    found,
-  )
+  macs, params = (told.pop(name) for name in ALWAYS)
+  return Pool(space, np.asarray(genotypes), macs, params, told)
 
 
 def draw_for(
   config: Any, space: SearchSpace, num_classes: int, budgets: Sequence[Budget]
 ) -> Pool:
   """The pool of a search with that config, and what its budgets limit."""
-  return draw(
-    space,
-    config.search.pool,
-    config.seed,
-    num_classes,
-    inputs.latency_table(config),
-    any(budget.limits("memory") for budget in budgets),
-  )
+  context = Context(num_classes, inputs.latency_table(config))
+  return draw(space, config.search.pool, config.seed, context, further(budgets))
 
 
 def resolutions(space: SearchSpace, genotypes: np.ndarray) -> np.ndarray:
@@ -169,14 +156,10 @@ def resolutions(space: SearchSpace, genotypes: np.ndarray) -> np.ndarray:
 
 def shown(budget: Budget) -> str:
   """`360,000 to 400,000 MACs`."""
-  parts = [
-    f"{low:,.0f} to {high:,.0f} {unit}"
-    for (low, high), unit in zip(
-      budget[:2], ("MACs", "parameters"), strict=True
-    )
-    if math.isfinite(high)
-  ]
-  for (low, high), unit in zip(budget[2:], ("ms", "elements"), strict=True):
+  parts = []
+  for name, (low, high) in budget.items():
     if math.isfinite(high):
-      parts.append(f"{low:,.6g} to {high:,.6g} {unit}")
+      digits = ",.0f" if name in ALWAYS else ",.6g"
+      unit = COST_KINDS[name].unit
+      parts.append(f"{low:{digits}} to {high:{digits}} {unit}")
   return " and ".join(parts)

@@ -15,8 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from fbnax import costs, data, spaces
+from fbnax.base.cost_kinds import ALWAYS, COST_KINDS
 from fbnax.base.names import escaped
 from fbnax.costs import LatencyTable
+from fbnax.costs.table import Context, cost
 from fbnax.data import Dataset
 from fbnax.jobs.runtime import configs, devices, networks, parts
 from fbnax.jobs.runtime.config_values import all_numbers
@@ -238,18 +240,17 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
   if not space.num_architecture_features:
     # One network, whose recipe is searched: it costs what it costs.
     network = space.architecture(np.zeros(len(space.decisions), int))
-    cost = float(costs.count(network, classes).macs)
-    return [Budget(macs=(cost, cost))]
+    macs = float(costs.count(network, classes).macs)
+    return [Budget(macs=(macs, macs))]
   given = config.budgets
-  # Runs of earlier versions have the first two alone.
   listed = {
-    name: all_numbers(f"config.budgets.{name}", given.get(name, ()))
-    for name in Budget._fields
+    name: all_numbers(f"config.budgets.{name}", given[name])
+    for name in COST_KINDS
   }
   listed = {name: values for name, values in listed.items() if values}
   if not listed:
     raise ValueError(
-      f"config.budgets has none of {', '.join(Budget._fields)}; give one"
+      f"config.budgets has none of {', '.join(COST_KINDS)}; give one"
     )
   if len({len(values) for values in listed.values()}) > 1:
     raise ValueError(
@@ -272,7 +273,7 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
     )
     for i in range(len(next(iter(listed.values()))))
   ]
-  found.sort(key=lambda b: tuple(high for _, high in b))
+  found.sort(key=lambda b: tuple(high for _, high in b.values()))
   if "macs" in listed:
     # Said now and not after the search; `members.scaled` needs it.
     low, high = found[0].macs[0], found[-1].macs[1]
@@ -302,11 +303,14 @@ def latency_table(config: Any) -> LatencyTable | None:
     ValueError: it is no table, or one is given and no latency is limited, or
       the other way round.
   """
-  path, wanted = (config.budgets.get(key, "") for key in ("table", "latency"))
-  if bool(path) != bool(wanted):
+  path = config.budgets.table
+  tabled = [name for name in COST_KINDS if cost(name).needs_table]
+  limited = [name for name in tabled if config.budgets[name]]
+  if bool(path) != bool(limited):
+    name = (limited or tabled)[0]
     raise ValueError(
-      f"config.budgets.latency is {tuple(wanted)!r} and config.budgets.table "
-      f"{path!r}; legal: both or none"
+      f"config.budgets.{name} is {tuple(config.budgets[name])!r} and "
+      f"config.budgets.table {path!r}; legal: both or none"
     )
   return _table(path) if path else None
 
@@ -320,26 +324,23 @@ def _table(path: str) -> LatencyTable:
 def as_json(budget: Budget) -> dict[str, Any]:
   """A budget as `result.json` has it, None where there is no limit.
 
-  Latency and memory are there only where they are limited.
+  Costs beside MACs and parameters are there only where they are limited.
   """
   return {
     name: list(limits) if math.isfinite(limits[1]) else None
-    for name, limits in budget._asdict().items()
-    if name in costs.Costs._fields or math.isfinite(limits[1])
+    for name, limits in budget.items()
+    if name in ALWAYS or math.isfinite(limits[1])
   }
 
 
 def further_costs(
-  config: Any, budget: Budget, architecture: Architecture
+  config: Any, budget: Budget, architecture: Architecture, classes: int
 ) -> dict[str, float]:
-  """`latency` and `memory` of a network, where its budget limits them."""
-  found: dict[str, float] = {}
-  table = latency_table(config)
-  if budget.limits("latency") and table is not None:
-    found["latency"] = table.latency(architecture)
-  if budget.limits("memory"):
-    found["memory"] = costs.peak_memory(architecture)
-  return found
+  """What a network costs beside MACs and parameters, as its budget limits."""
+  context = Context(classes, latency_table(config))
+  return {
+    name: cost(name).exact(architecture, context) for name in budget.further()
+  }
 
 
 def settings(

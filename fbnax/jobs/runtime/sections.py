@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from fbnax.base import cost_kinds
+from fbnax.base.cost_kinds import COST_KINDS
 from fbnax.jobs.runtime.configs import key
 
 SEED = "seed of everything random"
@@ -225,24 +227,23 @@ class TreeKeys:
   finetune_learning_rate: float = key(0.01, "of fine-tuning, for 256 images")
 
 
+_MEMBERS = {"macs": (400e3, 800e3, 1600e3)}
+
+
 @dataclasses.dataclass(frozen=True)
-class BudgetKeys:
+@cost_kinds.fields(
+  tuple(COST_KINDS),
+  "tuple[float, ...]",
+  lambda kind: key(_MEMBERS.get(kind.name, ()), kind.budget, kind.budget_unit),
+)
+class LimitKeys:
+  """Limits, a list for each cost."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BudgetKeys(LimitKeys):
   """What the networks may cost."""
 
-  macs: tuple[float, ...] = key(
-    (400e3, 800e3, 1600e3), "largest of a member, each value one's", "MACs"
-  )
-  params: tuple[float, ...] = key(
-    (),
-    "largest of a member, each value one's; with `macs` both hold",
-    "numbers",
-  )
-  latency: tuple[float, ...] = key(
-    (), "largest of a member, by `budgets.table`", "ms"
-  )
-  memory: tuple[float, ...] = key(
-    (), "largest peak of a member's activations, of one image", "elements"
-  )
   table: str = key(
     "",
     "file of a latency table, of `configs/profile.py` or"

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from typing import Any
 
 import jax
 import numpy as np
 
 from fbnax import costs
+from fbnax.base.cost_kinds import ALWAYS, FURTHER
 from fbnax.jobs.runtime import inputs, parts, run_results
 from fbnax.search import budgets as budgets_lib
 from fbnax.search.budgets import Budget
@@ -22,7 +22,6 @@ from fbnax.training.recipes import Settings
 
 _BATCH = 4096  # Genotypes drawn at a time.
 _BATCHES = 500  # Before a band is given up as too rare.
-_FREE = (0.0, math.inf)
 # Of a run's config: its data, its space; `training` besides.
 _KEYS = (
   "seed",
@@ -160,8 +159,10 @@ def best_trial(run: Run, budget: Budget) -> np.ndarray | None:
     genotype = np.asarray(trial["genotype"], np.int32)
     found = costs.count(run.space.architecture(genotype), run.classes)
     if all(
-      low <= cost <= high
-      for cost, (low, high) in zip(found, budget[:2], strict=True)
+      low <= value <= high
+      for value, (low, high) in zip(
+        found, (budget[n] for n in ALWAYS), strict=True
+      )
     ):
       return genotype
   return None
@@ -186,7 +187,7 @@ def _completed(config: dict[str, Any]) -> dict[str, Any]:
 
 def _member(entry: dict[str, Any]) -> Member:
   limits = entry["budget"]
-  further = [name for name in Budget._fields[2:] if limits.get(name)]
+  further = [name for name in FURTHER if limits.get(name)]
   if further:
     raise ValueError(
       f"member {entry['name']!r} has a budget of {' and '.join(further)}, "
@@ -200,12 +201,7 @@ def _member(entry: dict[str, Any]) -> Member:
     entry["teacher"],
     entry["epochs"],
     entry["macs"],
-    Budget(
-      *(
-        _FREE if limits[name] is None else tuple(limits[name])
-        for name in Budget._fields[:2]
-      )
-    ),
+    Budget(**{name: tuple(limits[name]) for name in ALWAYS if limits[name]}),
     entry.get("scaled_from") is not None,
   )
 
@@ -213,6 +209,6 @@ def _member(entry: dict[str, Any]) -> Member:
 def _is(member: Member, wanted: Any) -> bool:
   """Whether this is meant by a name, or by a limit of its budget."""
   try:
-    return float(wanted) in [limits[1] for limits in member.budget]
+    return float(wanted) in [high for _, high in member.budget.values()]
   except (TypeError, ValueError):
     return bool(wanted == member.name)

@@ -250,9 +250,9 @@ def _rows(
 
 
 def cost_factor(problem: Problem) -> float:
-  """The logarithm is that of microseconds; all else is counted as it is."""
+  """The logarithm of latency is of microseconds; all else is as it is."""
   logarithm = problem.penalty.combination == "multiplicative"
-  return 1e3 if logarithm and problem.price.kind == "latency" else 1.0
+  return problem.price.cost.log_factor if logarithm else 1.0
 
 
 def _keys(state: SearchState) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -31,13 +31,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.costs import Costs, LatencyTable
+from fbnax.costs import LatencyTable
+from fbnax.costs.table import Context
 from fbnax.search import budgets as budgets_lib
 from fbnax.search import prices
 from fbnax.search.budgets import Budget, Paid, paid, violation
 from fbnax.search.evolution.survival import Population, survive
 from fbnax.search.evolution.variation import Candidates, Rates, breed
-from fbnax.search.prices import Price
+from fbnax.search.prices import price_of
 from fbnax.spaces import SearchSpace
 
 LARGEST_GENERATION = 2**14  # So that 18 bits of a word are left for a hash.
@@ -50,8 +51,8 @@ class Evolution(NamedTuple):
   Attributes:
     genotypes: canonical, all of a budget distinct, `i32[b, K, D]`.
     scores: predicted scores, `f32[b, K]`; -inf where not valid.
-    costs: MACs and parameters, `f32[b, K]` each; where a budget limits one of
-      them, latency and peak memory, too.
+    costs: MACs and parameters, and any other cost that a budget limits,
+      `f32[b, K]` each.
     valid: within the budget, `bool[b, K]`. The first of each budget always is.
     generations: generations until the budget stopped gaining, `i32[b]`.
     evaluated: valid candidates that were scored, `i32[b]`: in each generation
@@ -60,7 +61,7 @@ class Evolution(NamedTuple):
 
   genotypes: jax.Array
   scores: jax.Array
-  costs: Costs | Paid
+  costs: Paid
   valid: jax.Array
   generations: jax.Array
   evaluated: jax.Array
@@ -145,15 +146,12 @@ def evolve(
     )
   limits = budgets_lib.batched(budgets)
   prices.check_budgets(limits, space, num_classes, table)
-  table = table if limits.limits("latency") else None
-  memory = limits.limits("memory")
+  further = limits.further()
+  context = budgets_lib.context_of(further, num_classes, table)
   extremes = [budgets_lib.cost_range(space, num_classes).genotypes]
-  if table is not None:
-    of_latency = Price(space, num_classes, "latency", table)
-    extremes.append(jnp.asarray(prices.ends(of_latency)))
-  if memory:
-    of_memory = Price(space, num_classes, "memory")
-    extremes.append(jnp.asarray(prices.ends(of_memory)))
+  for name in further:
+    ends = prices.ends(price_of(name, space, context))
+    extremes.append(jnp.asarray(ends))
   decisions = len(space.decisions)
   trials = jnp.zeros((0, decisions), jnp.int32)
   if first_best is not None and num_best > 0:
@@ -186,9 +184,8 @@ def evolve(
     survivors=survivors,
     patience=patience,
     max_generations=max_generations,
-    num_classes=num_classes,
-    table=table,
-    memory=memory,
+    context=context,
+    further=further,
   )
   missed = np.flatnonzero(~np.asarray(result.valid[:, 0]))
   if len(missed):
@@ -218,9 +215,8 @@ def evolve(
     "survivors",
     "patience",
     "max_generations",
-    "num_classes",
-    "table",
-    "memory",
+    "context",
+    "further",
   ),
 )
 def _evolve(
@@ -240,9 +236,8 @@ def _evolve(
   survivors: int,
   patience: int,
   max_generations: int,
-  num_classes: int,
-  table: LatencyTable | None,
-  memory: bool,
+  context: Context,
+  further: tuple[str, ...],
 ) -> Evolution:
   """All budgets at once."""
   pool_key, generations_key = jax.random.split(key)
@@ -262,10 +257,9 @@ def _evolve(
       old.candidates,
       old.scores,
       children=children,
-      num_classes=num_classes,
+      context=context,
       rates=rates,
-      table=table,
-      memory=memory,
+      further=further,
     )
     apart = state.generation < generations_apart
     population, new = select(old, _scored(predict, bred), apart)
@@ -285,7 +279,7 @@ def _evolve(
 
   # One program counts both: the formulas take long to compile.
   everything = jnp.concatenate([trials, pool])
-  paid_costs = paid(space, everything, num_classes, table, memory)
+  paid_costs = paid(space, everything, context, further)
   first = _nearest(
     everything, len(trials), paid_costs, limits, num_best, num_random
   )
@@ -324,7 +318,7 @@ def _evolve(
 def _nearest(
   genotypes: jax.Array,
   num_trials: int,
-  paid_costs: Any,
+  paid_costs: Paid,
   limits: Budget,
   num_best: int,
   num_random: int,

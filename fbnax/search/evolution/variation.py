@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fbnax.costs import Costs, LatencyTable
+from fbnax.costs.table import Context
 from fbnax.search.budgets import Budget, Paid, paid, violation
 from fbnax.spaces import SearchSpace
 
@@ -51,7 +51,7 @@ class Candidates(NamedTuple):
   """
 
   genotypes: jax.Array
-  costs: Costs | Paid
+  costs: Paid
   violation: jax.Array
 
   def take(self, indices: jax.Array) -> Candidates:
@@ -86,10 +86,9 @@ def breed(
   fitness: jax.Array,
   *,
   children: int,
-  num_classes: int,
+  context: Context,
   rates: Rates,
-  table: LatencyTable | None = None,
-  memory: bool = False,
+  further: tuple[str, ...] = (),
 ) -> Candidates:
   """`children` of each parent, within the budget if their parent is.
 
@@ -105,10 +104,9 @@ def breed(
     parents: canonical candidates, `[b, P]`.
     fitness: `f32[b, P]`, -inf for parents without one.
     children: number of children of each parent.
-    num_classes: outputs of the classifier.
+    context: what costs depend on beside the network.
     rates: how much children differ from their parents.
-    table: tells latencies, where they are limited.
-    memory: whether the peak of activations is limited.
+    further: costs beside MACs and parameters that are limited.
 
   Returns:
     Canonical candidates `[b, P * children]`. They may repeat each other.
@@ -116,7 +114,7 @@ def breed(
   count, population, _ = parents.genotypes.shape
   tries = _tries(key, space, parents.genotypes, fitness, children, rates)
   cost = jax.lax.map(
-    lambda i: paid(space, tries[:, i].T, num_classes, table, memory),
+    lambda i: paid(space, tries[:, i].T, context, further),
     jnp.arange(tries.shape[1] - 1),
   )
   # The last try has its parent's architecture.
