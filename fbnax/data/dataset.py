@@ -148,9 +148,9 @@ class Dataset:
     """
     size = self.train.size
     if size is None:
-      found = getattr(self.train, "mixed_sizes", "") or "unknown until read"
+      sizes = getattr(self.train, "mixed_sizes", "") or "unknown until read"
       raise ValueError(
-        f"{self.source}: the images have no common shape ({found}); choose a"
+        f"{self.source}: the images have no common shape ({sizes}); choose a"
         " resolution for fbnax.data.stream, or load with decode_resolution"
       )
     return (*size, self.channels)

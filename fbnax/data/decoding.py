@@ -75,16 +75,12 @@ def probe(path: Path) -> tuple[int, int, bool]:
   Raises:
     ValueError: if `path` is no image that is read here.
   """
-  try:
-    with opened(path) as image:
-      width, height = image.size
-      if _turn(image) in _TURNED_BY_90_DEGREES:
-        width, height = height, width
-      return height, width, is_grey(image)
-  except Exception as error:  # Pillow's decoders raise a dozen kinds.
-    raise ValueError(
-      f"{escaped(str(path))}: is no image that can be read{_reason(error)}"
-    ) from error
+  problem = "is no image that can be read"
+  with _naming(str(path), problem), opened(path) as image:
+    width, height = image.size
+    if _turn(image) in _TURNED_BY_90_DEGREES:
+      width, height = height, width
+    return height, width, is_grey(image)
 
 
 def decode(
@@ -105,14 +101,9 @@ def decode(
   Raises:
     ValueError: if it cannot be decoded (no image, truncated).
   """
-  try:
-    with opened(encoded) as image:
-      flat = _flatten(image, encoded, bits, keep_alpha=channels == 4)
-      turn = _turn(image)  # By now nothing has to be sought in the file.
-  except Exception as error:  # Pillow's decoders raise a dozen kinds.
-    raise ValueError(
-      f"{escaped(name)}: cannot be decoded{_reason(error)}"
-    ) from error
+  with _naming(name, "cannot be decoded"), opened(encoded) as image:
+    flat = _flatten(image, encoded, bits, keep_alpha=channels == 4)
+    turn = _turn(image)  # By now nothing has to be sought in the file.
   if turn != 1:
     flat = flat.transpose(_turns()[turn])
   array = np.asarray(flat.convert(_MODES[channels]), np.uint8)
@@ -142,15 +133,10 @@ def largest_value(path: Path) -> int | None:
   Raises:
     ValueError: if it cannot be decoded.
   """
-  try:
-    with opened(path) as image:
-      if not is_deep(image):
-        return None
-      return int(np.ceil(_deep_values(image, path)[..., :3].max()))
-  except Exception as error:  # Pillow's decoders raise a dozen kinds.
-    raise ValueError(
-      f"{escaped(str(path))}: cannot be decoded{_reason(error)}"
-    ) from error
+  with _naming(str(path), "cannot be decoded"), opened(path) as image:
+    if not is_deep(image):
+      return None
+    return int(np.ceil(_deep_values(image, path)[..., :3].max()))
 
 
 def resize(
@@ -332,6 +318,15 @@ def _to_8_bits(values: np.ndarray, bits: int) -> Any:
   flat = np.minimum(values >> (bits - 8), 255).astype(np.uint8)
   flat[..., 3:] = values[..., 3:] >> 8
   return Image.fromarray(flat[..., 0] if flat.shape[-1] == 1 else flat)
+
+
+@contextmanager
+def _naming(name: str, problem: str) -> Iterator[None]:
+  """Whatever Pillow raises, as a ValueError that names the image."""
+  try:
+    yield
+  except Exception as error:  # Its decoders raise a dozen kinds.
+    raise ValueError(f"{escaped(name)}: {problem}{_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -25,13 +25,13 @@ def load_digits(request: Request) -> Dataset:
 
   if request.path is not None:
     raise ValueError(f"path={str(request.path)!r}: digits takes none")
-  found = load()
-  images = np.rint(found.images * (255 / _LARGEST)).astype(np.uint8)
+  bunch = load()
+  images = np.rint(bunch.images * (255 / _LARGEST)).astype(np.uint8)
   return assemble(
     request,
     name="digits",
-    class_names=tuple(str(name) for name in found.target_names),
-    train=Split(images[..., None], found.target.astype(np.int32)),
+    class_names=tuple(str(name) for name in bunch.target_names),
+    train=Split(images[..., None], bunch.target.astype(np.int32)),
     test=None,
     source="scikit-learn's load_digits",
     licence="CC BY 4.0",

@@ -75,15 +75,15 @@ def _splits(
     Training and test split, and the bits, None without such images.
   """
   names = tuple(files.train)
-  found = [
+  labelled = [
     (label, file)
     for by_class in (files.train, files.test or {})
     for label, name in enumerate(names)
     for file in by_class.get(name, ())
   ]
   num_train = sum(map(len, files.train.values()))
-  labels = np.array([label for label, _ in found], np.int32)
-  paths = tuple(file for _, file in found)
+  labels = np.array([label for label, _ in labelled], np.int32)
+  paths = tuple(file for _, file in labelled)
   headers = [probe(path) for path in paths]
   channels = 1 if all(grey for *_, grey in headers) else 3
   sizes = [(height, width) for height, width, _ in headers]

@@ -116,8 +116,8 @@ def fold(dataset: Dataset, folds: int, index: int, seed: int) -> Dataset:
   """The data set with one of several disjoint parts as its test split.
 
   Training and test images are joined and dealt to the folds, so that each class
-  differs by one image at most between two folds, and so do the folds. Who is
-  where depends on the images and labels alone, not on how they were split or
+  differs by one image at most between two folds, and so do the folds. Where an
+  image is depends on the images and labels alone, not on how they were split or
   ordered before.
 
   Args:

@@ -71,9 +71,9 @@ def shared_images(*splits: AnySplit, max_streamed: int = 100_000) -> int:
   seen: set[bytes] = set()
   shared: set[bytes] = set()
   for split in splits:
-    own = {_digest(split.read(i)) for i in range(len(split))}
-    shared |= own & seen
-    seen |= own
+    digests = {_digest(split.read(i)) for i in range(len(split))}
+    shared |= digests & seen
+    seen |= digests
   return len(shared)
 
 

@@ -114,10 +114,10 @@ def _features(features: Any, source: str) -> tuple[Any, Any]:
 
   kinds = {_IMAGE: tfds.features.Image, _LABEL: tfds.features.ClassLabel}
   for key, kind in kinds.items():
-    found = dict(features.items()).get(key)
-    if not isinstance(found, kind):
+    feature = dict(features.items()).get(key)
+    if not isinstance(feature, kind):
       raise ValueError(
-        f"{source}: feature {key!r}: found {found!r} among"
+        f"{source}: feature {key!r}: found {feature!r} among"
         f" {sorted(features.keys())}; legal: {kind.__name__}"
       )
   if features[_IMAGE].np_dtype != np.uint8:

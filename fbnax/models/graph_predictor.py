@@ -71,7 +71,7 @@ class FeatureMLP(nn.Module):
 
   A categorical feature is an embedding and a linear map, a number two linear
   maps. Starts are PyTorch's, as the original's; see also
-  `fbnax.search.autobuild.graph_start`.
+  `fbnax.search.autobuild.graph_fit`.
 
   Attributes:
     categories: how many values each categorical feature has.

@@ -28,10 +28,10 @@ def pareto_front(objectives: jax.Array) -> jax.Array:
   """
   defined = ~jnp.isnan(objectives).any(axis=-1)
 
-  def dominated(own: jax.Array) -> jax.Array:
+  def dominated(candidate: jax.Array) -> jax.Array:
     # Comparisons with NaN are false, so an undefined row dominates none.
-    no_worse = (objectives <= own).all(axis=-1)
-    return (no_worse & (objectives < own).any(axis=-1)).any()
+    no_worse = (objectives <= candidate).all(axis=-1)
+    return (no_worse & (objectives < candidate).any(axis=-1)).any()
 
   # In blocks: all pairs at once would need n x n x k of memory.
   return defined & ~jax.lax.map(dominated, objectives, batch_size=256)

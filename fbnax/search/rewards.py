@@ -14,8 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators.evaluators import Evaluator, Outcome
+from fbnax.search.evaluators import Candidate, Evaluator, Outcome
 
 
 class Reward(Protocol):
@@ -94,9 +93,9 @@ def rewarded(
 ) -> Evaluator:
   """An evaluator whose curves are rewards instead of accuracies.
 
-  Searches that maximise accuracy (`search.baselines`) then maximise the reward;
-  what is no number any more where accuracies must be shares (the job `nars`)
-  is refused there.
+  Searches that maximise accuracy (`benchmarks.baselines`) then maximise the
+  reward; what is no number any more where accuracies must be shares (the job
+  `nars`) is refused there.
 
   Args:
     evaluate: gives accuracies.
@@ -111,8 +110,8 @@ def rewarded(
     ended: Collection[int] = (),
   ) -> Iterator[list[Outcome]]:
     genotypes = np.asarray([c.genotype for c in candidates], np.int32)
-    found = np.asarray(cost(genotypes), np.float64) if len(genotypes) else ()
-    costs = {c.id: v for c, v in zip(candidates, found, strict=True)}
+    values = np.asarray(cost(genotypes), np.float64) if len(genotypes) else ()
+    costs = {c.id: v for c, v in zip(candidates, values, strict=True)}
     for outcomes in evaluate(candidates, epochs, progress, ended):
       yield [
         outcome

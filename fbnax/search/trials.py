@@ -3,10 +3,10 @@
 The file is in SQLite's WAL mode; what one call records is one transaction,
 synced to the disk, so a kill loses at most the trials that had not ended. The
 log is emptied into the file after each, since SQLite reads a damaged log up to
-the damage and says nothing. One process writes at a time (`jobs.workdir` sees
-to it), any may read. A table of decisions holds what a search settles once
-("early_stop", the genotypes of a round), so that a restarted search does the
-same again.
+the damage and says nothing. One process writes at a time
+(`jobs.runtime.workdir` sees to it), any may read. A table of decisions holds
+what a search settles once ("early_stop", the genotypes of a round), so that a
+restarted search does the same again.
 
 SQLite checks its own structure, not the values in it, so each row carries a
 SHA-256 of what it holds.
@@ -128,10 +128,10 @@ class TrialStore:
     marks = ", ".join("?" * (len(_FIELDS) + 1))
     with self._transaction():
       for trial, row in zip(trials, rows, strict=True):
-        found = self.connection.execute(
+        row_before = self.connection.execute(
           "SELECT status FROM trials WHERE id = ?", (trial.id,)
         ).fetchone()
-        if found == ("done",):
+        if row_before == ("done",):
           raise ValueError(
             f"{self.path}: trial {trial.id} is recorded as done already"
           )
@@ -189,9 +189,9 @@ class TrialStore:
     Raises:
       OSError: the file could not be written.
     """
-    found = self.decisions()
-    if key in found:
-      return found[key]
+    decisions = self.decisions()
+    if key in decisions:
+      return decisions[key]
     value, _ = by_first(lambda: (make(), {}))
     return self.decide(key, value)
 

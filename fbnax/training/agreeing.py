@@ -19,10 +19,10 @@ _PART = 2**27  # Bytes that are sent at a time.
 # As which an error is raised in the other processes.
 _ERRORS: tuple[type[Exception], ...] = (ValueError, OSError, RuntimeError)
 
-Found = tuple[Any, dict[str, np.ndarray]]
+Shared = tuple[Any, dict[str, np.ndarray]]
 
 
-def by_first(function: Callable[[], Found]) -> Found:
+def by_first(function: Callable[[], Shared]) -> Shared:
   """Calls the function in the first process; what it returns, in all.
 
   Args:
@@ -55,14 +55,14 @@ def by_first(function: Callable[[], Found]) -> Found:
     kind = next(k for k in _ERRORS if k.__name__ == head["kind"])
     raise kind(head["error"])
   content = _share(b"".join(a.tobytes() for a in arrays.values()))
-  found, start = {}, 0
+  received, start = {}, 0
   for name, (dtype, shape) in head["arrays"].items():
     count = int(np.prod(shape))
-    found[name] = np.frombuffer(
+    received[name] = np.frombuffer(
       content, jnp.dtype(dtype), count, start
     ).reshape(shape)
-    start += found[name].nbytes
-  return head["value"], found
+    start += received[name].nbytes
+  return head["value"], received
 
 
 def _share(content: bytes) -> bytes:
@@ -72,11 +72,11 @@ def _share(content: bytes) -> bytes:
   size = np.asarray(divmod(len(content), _PART), np.int32)
   whole, rest = multihost_utils.broadcast_one_to_all(size).tolist()
   total = whole * _PART + rest
-  found = []
+  received = []
   for start in range(0, total, _PART):
     length = min(_PART, total - start)
     part = np.zeros(length, np.uint8)
     if jax.process_index() == 0:
       part = np.frombuffer(content, np.uint8, length, start)
-    found.append(np.asarray(multihost_utils.broadcast_one_to_all(part)))
-  return b"".join(part.tobytes() for part in found)
+    received.append(np.asarray(multihost_utils.broadcast_one_to_all(part)))
+  return b"".join(part.tobytes() for part in received)

@@ -109,7 +109,7 @@ def erase(
 
   Zhong et al. 2017, Algorithm 1, with normal noise of each channel's mean and
   deviation for every pixel: after normalisation it is standard normal. It is
-  put in before, so that a teacher who normalises or resizes otherwise sees the
+  put in before, so that a teacher that normalises or resizes otherwise sees the
   same picture. A rectangle is smaller than the image in both directions. As in
   `fbnax.training.policies`, a CPU takes the images one after the other and
   draws noise for those alone that need it; both give the same, up to rounding.

@@ -145,11 +145,11 @@ def read(path: Path, like: Any) -> tuple[Any, dict[str, np.ndarray]]:
   saved = index["leaves"]
   for name in [*expected, *saved]:
     here = saved.get(name)
-    wanted = _kind(expected[name]) if name in expected else None
-    if here != wanted:
+    like_here = _kind(expected[name]) if name in expected else None
+    if here != like_here:
       raise ValueError(
         f"{path}: leaf {name}: the checkpoint has {_words(here)}; expected"
-        f" {_words(wanted)}"
+        f" {_words(like_here)}"
       )
   keys = [name for name, leaf in expected.items() if _is_key(leaf)]
   for name in [*keys, *index["keys"]]:

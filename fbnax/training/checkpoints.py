@@ -6,7 +6,7 @@ A checkpoint is written under a name that starts with a dot and renamed when it
 is whole. Nothing is ever replaced: a step that is saved again becomes
 `00000012.1`, and only then the other one goes. So a process may be killed at
 any moment; what it leaves is removed by the next save. One run at a time may
-write in a directory (`jobs.workdir` sees to it).
+write in a directory (`jobs.runtime.workdir` sees to it).
 
 Of several processes that run one program (`jax.distributed`) all call these
 functions, and the first one reads and writes; nobody else needs the files.
@@ -23,7 +23,7 @@ import numpy as np
 from absl import logging
 
 from fbnax.base.files import sync_directory
-from fbnax.training.agreeing import Found, by_first
+from fbnax.training.agreeing import Shared, by_first
 from fbnax.training.checkpoint_files import (
   DamagedError,
   Restored,
@@ -59,7 +59,7 @@ def save(
     directory: of all checkpoints of a run; made if it is not there.
     step: at least 0.
     tree: pytree of arrays: JAX, NumPy, typed keys.
-    metadata: what JSON can say (`files.plain`).
+    metadata: what JSON can say (`json_values.plain`).
     keep: at least 1.
     best: key of a number in the metadata.
     every: a number of steps.
@@ -93,7 +93,7 @@ def _save(
   best: str | None,
   every: int | None,
 ) -> Path:
-  attempts = [number for s, number, _ in _found(directory) if s == step]
+  attempts = [number for s, number, _ in _saved(directory) if s == step]
   suffix = f".{max(attempts) + 1}" if attempts else ""
   path = directory / f"{step:08d}{suffix}"
   unfinished = directory / f"{_UNFINISHED}{path.name}"
@@ -129,13 +129,13 @@ def restore(directory: str | Path, step: int, like: Any) -> Restored:
       its leaves are not those of `like`: the first that differs is named.
   """
 
-  def find() -> Found:
-    there = _found(Path(directory))
+  def find() -> Shared:
+    there = _saved(Path(directory))
     paths = [path for s, _, path in there if s == step]
     if not paths:
-      found = tuple(sorted({s for s, _, _ in there}))
+      saved = tuple(sorted({s for s, _, _ in there}))
       raise ValueError(
-        f"{directory}: no checkpoint of step {step}; found: {found}"
+        f"{directory}: no checkpoint of step {step}; found: {saved}"
       )
     return read(paths[-1], like)
 
@@ -155,8 +155,8 @@ def restore_latest(directory: str | Path, like: Any) -> Restored | None:
     ValueError: the newest undamaged one holds other leaves than `like`.
   """
 
-  def find() -> Found:
-    for _, _, path in reversed(_found(Path(directory))):
+  def find() -> Shared:
+    for _, _, path in reversed(_saved(Path(directory))):
       try:
         return read(path, like)
       except DamagedError as error:
@@ -170,8 +170,8 @@ def restore_latest(directory: str | Path, like: Any) -> Restored | None:
 def steps(directory: str | Path) -> tuple[int, ...]:
   """The steps there are checkpoints of, ascending, damaged or not."""
 
-  def find() -> Found:
-    return sorted({step for step, _, _ in _found(Path(directory))}), {}
+  def find() -> Shared:
+    return sorted({step for step, _, _ in _saved(Path(directory))}), {}
 
   return tuple(by_first(find)[0])
 
@@ -179,8 +179,8 @@ def steps(directory: str | Path) -> tuple[int, ...]:
 def newest(directory: str | Path) -> int:
   """The step of the newest undamaged checkpoint, 0 where there is none."""
 
-  def find() -> Found:
-    there = (s for s, _, p in reversed(_found(Path(directory))) if is_whole(p))
+  def find() -> Shared:
+    there = (s for s, _, p in reversed(_saved(Path(directory))) if is_whole(p))
     return next(there, 0), {}
 
   return int(by_first(find)[0])
@@ -189,21 +189,21 @@ def newest(directory: str | Path) -> int:
 def best_step(directory: str | Path, best: str) -> int | None:
   """The step of the undamaged checkpoint with the greatest `metadata[best]`."""
 
-  def find() -> Found:
-    found = [path for _, _, path in _found(Path(directory)) if is_whole(path)]
-    path = _best(found, best)
+  def find() -> Shared:
+    whole = [path for _, _, path in _saved(Path(directory)) if is_whole(path)]
+    path = _best(whole, best)
     return (None if path is None else int(path.name.split(".")[0])), {}
 
   return by_first(find)[0]
 
 
-def _found(directory: Path) -> list[tuple[int, int, Path]]:
+def _saved(directory: Path) -> list[tuple[int, int, Path]]:
   """(step, attempt, path) of every checkpoint, ascending."""
-  found = []
+  listed = []
   for path in directory.iterdir() if directory.is_dir() else ():
     if match := _NAME.fullmatch(path.name):
-      found.append((int(match[1]), int(match[2] or 0), path))
-  return sorted(found)
+      listed.append((int(match[1]), int(match[2] or 0), path))
+  return sorted(listed)
 
 
 def _best(paths: list[Path], best: str) -> Path | None:
@@ -220,7 +220,7 @@ def _retain(
 ) -> None:
   step = int(new.name.split(".")[0])
   whole: dict[int, Path] = {}
-  for s, _, path in _found(directory):
+  for s, _, path in _saved(directory):
     if path == new or (s < step and is_whole(path)):
       whole[s] = path
   kept = set(sorted(whole.values())[-keep:])
@@ -228,7 +228,7 @@ def _retain(
     kept |= {path for s, path in whole.items() if s % every == 0}
   if best is not None and (top := _best(list(whole.values()), best)):
     kept.add(top)
-  for _, _, path in _found(directory):
+  for _, _, path in _saved(directory):
     if path not in kept:
       # Renamed first: a checkpoint that is half removed is none.
       removed = path.rename(directory / f"{_UNFINISHED}{path.name}")

@@ -71,19 +71,17 @@ def of_batch(
     ValueError: the batch does not split into `settings.accumulate` parts.
   """
   parts, count = settings.accumulate, labels.shape[0]
-  if parts == 1:
+
+  def of_part(
+    variables: Any, images: jax.Array, labels: jax.Array, key: jax.Array
+  ) -> Gradient:
+    shared = ratio, teacher, progress
     return _of_part(
-      model,
-      settings,
-      variables,
-      member,
-      images,
-      labels,
-      ratio,
-      key,
-      teacher,
-      progress,
+      model, settings, variables, member, images, labels, key, *shared
     )
+
+  if parts == 1:
+    return of_part(variables, images, labels, key)
   if count % parts:
     raise ValueError(
       f"training.accumulate is {parts}; legal: a divisor of the batch, which "
@@ -94,23 +92,13 @@ def of_batch(
     total: Gradient, part: tuple[jax.Array, jax.Array, jax.Array]
   ) -> tuple[Gradient, None]:
     now = {**variables, "batch_stats": total.batch_stats}
-    x, y, part_key = part
-    found = _of_part(
-      model,
-      settings,
-      now,
-      member,
-      x,
-      y,
-      ratio,
-      part_key,
-      teacher,
-      progress,
-    )
+    gradient = of_part(now, *part)
     added = jax.tree.map(
-      lambda a, b: a + (b / parts).astype(a.dtype), _means(total), _means(found)
+      lambda a, b: a + (b / parts).astype(a.dtype),
+      _means(total),
+      _means(gradient),
     )
-    return found._replace(**added), None
+    return gradient._replace(**added), None
 
   zeros = jax.tree.map(jnp.zeros_like, variables["params"])
   nothing = jnp.zeros((), jnp.float32)
@@ -139,8 +127,8 @@ def _of_part(
   member: Member,
   images: jax.Array,
   labels: jax.Array,
-  ratio: jax.Array,
   key: jax.Array,
+  ratio: jax.Array,
   teacher: Any,
   progress: Any,
 ) -> Gradient:

@@ -72,8 +72,8 @@ def _falls_short() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     low = np.arange(256 - span)[:, None]
     rise = np.arange(1, count + 1) * (span // count)
     scale = 255.0 / span
-    found = (low + rise) * scale + -low * scale
-    answers.append((found.astype(np.int32) < 255 * rise // span).ravel())
+    computed = (low + rise) * scale + -low * scale
+    answers.append((computed.astype(np.int32) < 255 * rise // span).ravel())
   starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
   return np.concatenate(answers), starts, points
 
@@ -235,8 +235,8 @@ def affine(image: jax.Array, matrix: Any, fill: int = FILL) -> jax.Array:
   inside = (from_x >= 0) & (from_x < width)
   inside &= (from_y >= 0) & (from_y < height)
   at = jnp.where(inside, from_y * width + from_x, 0)
-  found = image.reshape(-1, channels)[at]
-  return jnp.where(inside[..., None], found, jnp.uint8(fill))
+  pixels = image.reshape(-1, channels)[at]
+  return jnp.where(inside[..., None], pixels, jnp.uint8(fill))
 
 
 def rotation(degrees: Magnitude, height: int, width: int) -> Any:

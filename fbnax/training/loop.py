@@ -4,6 +4,10 @@ Small sets live on the device, and an epoch is one compiled scan. Large ones are
 streamed, one batch a call. Either way all that changes is in the `TrainState`
 and in the stream's position, so a checkpoint of the two goes on exactly.
 
+A checkpoint has the number of the epochs that are done. One that is made within
+an epoch, when a run on a stream is told to stop, has the number of those before
+it, and takes the place of theirs.
+
 Symbols: `P` members where `stacked`, `N` images, `E` epochs.
 """
 
@@ -11,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -19,8 +24,7 @@ import numpy as np
 
 from fbnax import data
 from fbnax.data import AnySplit, Split
-from fbnax.training import loop_saving, mesh, programs, step, stopping
-from fbnax.training.loop_saving import Checkpointing, Done
+from fbnax.training import checkpoints, mesh, programs, step, stopping
 from fbnax.training.model import Member, Model
 from fbnax.training.programs import Examples
 from fbnax.training.recipes import Settings
@@ -33,6 +37,7 @@ __all__ = [
   "Examples",
   "Feed",
   "Fitted",
+  "batches",
   "fit",
   "measure",
   "place",
@@ -41,6 +46,35 @@ __all__ = [
 
 Feed = Examples | AnySplit
 result = programs.result
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpointing:
+  """Where and how often states are saved.
+
+  Attributes:
+    directory: of the checkpoints.
+    every: epochs between them.
+    keep: how many of the last stay.
+  """
+
+  directory: Path
+  every: int = 1
+  keep: int = 2
+
+
+class Done(NamedTuple):
+  """What a training has behind it.
+
+  Attributes:
+    rows: of the epochs: loss, validation accuracy and log-loss, numbers or
+      lists over members.
+    steps: of the epoch that has begun, on a stream: loss and accuracy, as the
+      step gives them (`step.Metrics`) or as numbers.
+  """
+
+  rows: list[list[Any]]
+  steps: list[Any]
 
 
 class Curves(NamedTuple):
@@ -128,13 +162,14 @@ def fit(
   devices = settings.mesh
   _check_mesh(settings, train, member, stacked)
   stream = None
+  batch_size = min(settings.batch_size, _count(train))
   if not isinstance(train, Examples):
-    stream = _stream(settings, train, seed)
+    stream = batches(settings, train, batch_size, train=True, seed=seed)
     # Crops and flips of streamed images are made where they are decoded.
     settings = dataclasses.replace(settings, flip=False, crop_padding=0)
   done = Done([], [])
   if checkpointing is not None:
-    state, done = loop_saving.resume(checkpointing, state, stream)
+    state, done = resume(checkpointing, state, stream)
     if not stacked and done.rows:
       _check_finite(devices, state, len(done.rows))
   axes = (mesh.POPULATION,) if stacked else ()
@@ -153,18 +188,18 @@ def fit(
         )
       while stream is not None and (taken := len(done.steps)) < steps:
         if checkpointing is not None and taken and asked(taken):
-          loop_saving.save(checkpointing, state, done, stream)
+          save(checkpointing, state, done, stream)
           stopping.stop()
-        batch = _batch(settings, train, next(stream))
+        batch = _put(devices, next(stream), batch_size)
         state, trained = programs.one_step(
           model, settings, stacked, steps, state, member, batch, teacher
         )
         done.steps.append(trained)
       if stream is not None:
         trained = _mean(devices, done.steps)
-      found = None
+      measured = None
       if validation is not None:
-        found = measure(
+        measured = measure(
           model,
           settings,
           result(state, member, stacked),
@@ -173,18 +208,18 @@ def fit(
           stacked=stacked,
         )
       trained = mesh.local(devices, trained)
-      done = Done([*done.rows, _row(trained, found)], [])
+      done = Done([*done.rows, _row(trained, measured)], [])
       # Told before it is saved: what is told twice can be dropped, but what was
       # saved is not told again.
       if on_epoch is not None:
-        on_epoch(epoch, trained, found)
+        on_epoch(epoch, trained, measured)
       if not stacked:
         _check_finite(devices, state, epoch)
       stop = checkpointing is not None and asked()
       if checkpointing is not None and (
         stop or epoch % checkpointing.every == 0 or epoch == epochs
       ):
-        loop_saving.save(checkpointing, state, done, stream)
+        save(checkpointing, state, done, stream)
       if stop:
         stopping.stop()
   columns = zip(*done.rows, strict=True)
@@ -221,33 +256,46 @@ def measure(
   axes = (mesh.POPULATION,) if stacked else ()
   variables, choice = mesh.put(devices, (variables, choice), *axes)
 
-  def found(batch: Examples) -> Metrics:
+  def metrics(batch: Examples) -> Metrics:
     return mesh.local(
       devices,
       programs.measured(model, settings, stacked, variables, choice, batch),
     )
 
   if isinstance(images, Examples):
-    return found(mesh.put(devices, images))
+    return metrics(mesh.put(devices, images))
   total, sums = len(images), None
   size = step.measured_batch(total, settings)
-  parts = data.stream(
-    images,
-    batch_size=size,
-    resolution=settings.resolution,
-    seed=0,
-    train=False,
-    workers=8,
-    rows=mesh.rows(devices, size),
-  )
+  parts = batches(settings, images, size, train=False)
   for start, part in zip(range(0, total, size), parts, strict=True):
-    batch = Examples(*(mesh.put_batch(devices, x, size) for x in part))
+    batch = _put(devices, part, size)
     count = min(size, total - start)  # The rest is there to fill the batch.
     added = jax.tree.map(
-      lambda x, c=count: np.asarray(x, np.float64) * c, found(batch)
+      lambda x, c=count: np.asarray(x, np.float64) * c, metrics(batch)
     )
     sums = added if sums is None else jax.tree.map(np.add, sums, added)
   return jax.tree.map(lambda s: s / total, sums)
+
+
+def batches(
+  settings: Settings,
+  split: AnySplit,
+  batch_size: int,
+  *,
+  train: bool,
+  seed: int = 0,
+) -> Any:
+  """This process's part of the batches of a split; see `fbnax.data.stream`."""
+  return data.stream(
+    split,
+    batch_size=batch_size,
+    resolution=settings.resolution,
+    seed=seed,
+    train=train,
+    flip=settings.flip,
+    workers=8,
+    rows=mesh.rows(settings.mesh, batch_size),
+  )
 
 
 def _check_finite(devices: Any, state: TrainState, epoch: int) -> None:
@@ -272,24 +320,9 @@ def _check_mesh(
     mesh.check(settings.mesh, mesh.POPULATION, "search.population", count)
 
 
-def _stream(settings: Settings, train: AnySplit, seed: int) -> Any:
-  """Batches of this process's part of what all train on."""
-  batch = min(settings.batch_size, len(train))
-  return data.stream(
-    train,
-    batch_size=batch,
-    resolution=settings.resolution,
-    seed=seed,
-    train=True,
-    flip=settings.flip,
-    workers=8,
-    rows=mesh.rows(settings.mesh, batch),
-  )
-
-
-def _batch(settings: Settings, train: Feed, part: Any) -> Examples:
-  size = min(settings.batch_size, _count(train))
-  return Examples(*(mesh.put_batch(settings.mesh, x, size) for x in part))
+def _put(devices: Any, part: Any, size: int) -> Examples:
+  """A batch of `size` images, of which this process has a part."""
+  return Examples(*(mesh.put_batch(devices, x, size) for x in part))
 
 
 def _mean(devices: Any, steps: list[Any]) -> Metrics:
@@ -303,7 +336,49 @@ def _mean(devices: Any, steps: list[Any]) -> Metrics:
   )
 
 
-def _row(trained: Metrics, found: Metrics | None) -> list[Any]:
+def _row(trained: Metrics, measured: Metrics | None) -> list[Any]:
   blank = jax.tree.map(lambda x: np.full(np.shape(x), np.nan), trained)
-  row = (trained.loss, (found or blank).accuracy, (found or blank).loss)
+  row = (trained.loss, (measured or blank).accuracy, (measured or blank).loss)
   return [np.asarray(v, np.float64).tolist() for v in row]
+
+
+def save(
+  checkpointing: Checkpointing, state: TrainState, done: Done, stream: Any
+) -> None:
+  """Saves a state; `stream` gives its position, None where there is none."""
+  metadata = {
+    "rows": done.rows,
+    "steps": [[_numbers(v) for v in step] for step in done.steps],
+    "stream": None if stream is None else stream.get_state(),
+  }
+  checkpoints.save(
+    checkpointing.directory,
+    len(done.rows),
+    state,
+    metadata,
+    checkpointing.keep,
+  )
+
+
+def resume(
+  checkpointing: Checkpointing, state: TrainState, stream: Any
+) -> tuple[TrainState, Done]:
+  """The newest saved state, or the given one; the stream is set back to it."""
+  checkpoint = checkpoints.restore_latest(checkpointing.directory, state)
+  if checkpoint is None:
+    return state, Done([], [])
+  _, restored, metadata = checkpoint
+  if stream is not None:
+    stream.set_state(metadata["stream"])
+  # Numbers as they were, NaN too, which JSON has not.
+  rows, steps = (
+    [[_numbers(v) for v in row] for row in metadata[name]]
+    for name in Done._fields
+  )
+  return restored, Done(rows, steps)
+
+
+def _numbers(values: Any) -> Any:
+  if isinstance(values, jax.Array):
+    values = mesh.host(values)
+  return np.asarray(values, np.float64).tolist()

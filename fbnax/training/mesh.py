@@ -47,21 +47,21 @@ def make(data: int = 1, population: int = 1) -> Mesh | None:
       "since mesh.data is 0"
     )
   data = data or count // population
-  wanted = data * population
+  devices = data * population
   several = jax.process_count() > 1
-  if wanted > count or (several and wanted != count):
+  if devices > count or (several and devices != count):
     raise ValueError(
-      f"mesh.data is {data} and mesh.population {population}, in all {wanted} "
+      f"mesh.data is {data} and mesh.population {population}, in all {devices} "
       f"devices; legal: {'' if several else 'at most '}{count}, as many as "
       "there are"
     )
-  if wanted == 1:
+  if devices == 1:
     return None
   return jax.make_mesh(
     (population, data),
     (POPULATION, DATA),
     axis_types=(AxisType.Auto, AxisType.Auto),
-    devices=jax.devices()[:wanted],
+    devices=jax.devices()[:devices],
   )
 
 
@@ -128,27 +128,27 @@ def spread(mesh: Mesh | None, tree: Any, *axes: str | None) -> Any:
 
 
 def members(
-  mesh: Mesh | None, function: Callable[..., Any], shared: Any, *own: Any
+  mesh: Mesh | None, function: Callable[..., Any], shared: Any, *stacked: Any
 ) -> Any:
   """Calls a function of stacked members, on each device with those it has.
 
   Args:
     mesh: of the devices.
-    function: of `shared` and `own`, to a tree stacked as `own` is.
+    function: of `shared` and `stacked`, to a tree stacked alike.
     shared: what all members have.
-    *own: trees whose leading axis is the members'.
+    *stacked: trees whose leading axis is the members'.
   """
   if mesh is None or mesh.shape[POPULATION] == 1:
-    return function(shared, *own)
+    return function(shared, *stacked)
   spec = PartitionSpec(POPULATION)
   return jax.shard_map(
     function,
     mesh=mesh,
-    in_specs=(PartitionSpec(), *(spec for _ in own)),
+    in_specs=(PartitionSpec(), *(spec for _ in stacked)),
     out_specs=spec,
     axis_names={POPULATION},
     check_vma=False,
-  )(shared, *own)
+  )(shared, *stacked)
 
 
 def rows(mesh: Mesh | None, batch: int) -> range | None:
@@ -157,8 +157,8 @@ def rows(mesh: Mesh | None, batch: int) -> range | None:
     return None
   sharding = NamedSharding(mesh, PartitionSpec(DATA))
   parts = sharding.addressable_devices_indices_map((batch,)).values()
-  found = [part[0].indices(batch) for part in parts if part is not None]
-  return range(min(f[0] for f in found), max(f[1] for f in found))
+  slices = [part[0].indices(batch) for part in parts if part is not None]
+  return range(min(f[0] for f in slices), max(f[1] for f in slices))
 
 
 def put_batch(mesh: Mesh | None, part: np.ndarray, batch: int) -> jax.Array:

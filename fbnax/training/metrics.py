@@ -51,7 +51,7 @@ class MetricsWriter:
 
     Args:
       step: in the run's own units; the same as at a resume.
-      **values: anything that `files.plain` takes.
+      **values: anything that `json_values.plain` takes.
 
     Raises:
       ValueError: a value is none of these, or is called `run`.

@@ -1,4 +1,4 @@
-"""A module as it is trained: how it is called, who it is, and who teaches it.
+"""A module as it is trained: its call, its choices and recipe, its teacher.
 
 Symbols: `B` batch, `H`, `W`, `C` the images' shape, `K` classes.
 """
@@ -144,13 +144,13 @@ class Model:
     """
     if self.teacher is None:
       return None
-    own = dataclasses.replace(
+    prepared = dataclasses.replace(
       settings,
       resolution=self.teacher_resolution or settings.resolution,
       mean=self.teacher_mean or settings.mean,
       std=self.teacher_std or settings.std,
     )
-    x = augment.mix(augment.prepare(images, own), ratio)
+    x = augment.mix(augment.prepare(images, prepared), ratio)
     params = lowered(settings, variables["params"])
     now = {**variables, "params": params}
     logits = self.teacher.logits(now, None, lowered(settings, x))

@@ -19,6 +19,7 @@ from fbnax.base import arrays, files, json_values
 from fbnax.base.names import is_encodable
 from fbnax.models.building import build
 from fbnax.spaces import Architecture, ResNet
+from fbnax.training import checkpoints
 from fbnax.training.checkpoint_files import DamagedError
 from fbnax.training.recipes import Settings
 
@@ -58,13 +59,13 @@ class SavedModel(NamedTuple):
 
   def settings(self, batch_size: int = 256) -> Settings:
     """How images are prepared for it."""
-    found = self.card["preprocessing"]
+    preprocessing = self.card["preprocessing"]
     return Settings(
       epochs=1,
       batch_size=batch_size,
-      resolution=found["resolution"],
-      mean=tuple(found["mean"]),
-      std=tuple(found["std"]),
+      resolution=preprocessing["resolution"],
+      mean=tuple(preprocessing["mean"]),
+      std=tuple(preprocessing["std"]),
     )
 
 
@@ -92,8 +93,6 @@ def save(
       than 8; None where they had not.
     **facts: more of the card: recipe, costs, accuracy, … (JSON).
   """
-  from fbnax.training import checkpoints  # Orbax is slow to import.
-
   directory = Path(directory)
   directory.mkdir(parents=True, exist_ok=True)
   checkpoints.save(directory / WEIGHTS, 0, variables, keep=1)
@@ -124,8 +123,6 @@ def load(directory: str | Path) -> SavedModel:
       or a link leads out of the directory; the file and the key or array are
       named.
   """
-  from fbnax.training import checkpoints  # Orbax is slow to import.
-
   directory = Path(directory)
   files.check_links(directory)
   path = directory / CARD
@@ -133,10 +130,10 @@ def load(directory: str | Path) -> SavedModel:
     card = json_values.read_object(path)
   except (FileNotFoundError, NotADirectoryError):
     raise ValueError(f"{directory} holds no model: {path} is missing") from None
-  found = card.get("schema_version")
-  if type(found) is not int or found != SCHEMA_VERSION:
+  version = card.get("schema_version")
+  if type(version) is not int or version != SCHEMA_VERSION:
     raise ValueError(
-      f"{path}: schema_version is {json_values.shown(found)}; legal:"
+      f"{path}: schema_version is {json_values.shown(version)}; legal:"
       f" {SCHEMA_VERSION}"
     )
   names = json_values.field(card, "class_names", list, str(path), of=str)
@@ -152,9 +149,9 @@ def load(directory: str | Path) -> SavedModel:
         f"{path}: class_names[{i}] is {json_values.shown(name)}; legal: a name"
         " in UTF-8"
       )
-  given = json_values.field(card, "architecture", dict, str(path))
+  architecture_json = json_values.field(card, "architecture", dict, str(path))
   try:
-    architecture: Any = spaces.from_json(json.dumps(given))
+    architecture: Any = spaces.from_json(json.dumps(architecture_json))
     module = build(architecture, len(names))
   except ValueError as error:
     raise ValueError(f"{path}: {error}") from error
@@ -170,9 +167,9 @@ def load(directory: str | Path) -> SavedModel:
 def _check_card(path: Path, card: dict[str, Any], architecture: Any) -> None:
   """Raises a ValueError that names the first value that no model can have."""
   where = str(path)
-  given = json_values.field(card, "preprocessing", dict, where)
+  preprocessing = json_values.field(card, "preprocessing", dict, where)
   pairs = [("resolution", architecture.resolution)]
-  if "channels" in given:
+  if "channels" in preprocessing:
     pairs.append(("channels", architecture.input_channels))
   for name, expected in pairs:
     key = f"preprocessing.{name}"
@@ -196,11 +193,11 @@ def _check_card(path: Path, card: dict[str, Any], architecture: Any) -> None:
         f"{path}: {key} is {json_values.shown(values)}; legal: numbers from"
         f" {1 / _FAR:g}"
       )
-  if "crop_ratio" in given:
+  if "crop_ratio" in preprocessing:
     json_values.field(
       card, "preprocessing.crop_ratio", float, where, low=0.01, high=1.0
     )
-  if given.get("bits") is not None:
+  if preprocessing.get("bits") is not None:
     json_values.field(card, "preprocessing.bits", int, where, low=8, high=16)
   for name, kind in (("entry", dict), ("recipe", dict), ("licence", str)):
     if card.get(name) is not None:

@@ -5,6 +5,7 @@ Symbols: `N` images, `K` classes, `D` features.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -12,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax import data
 from fbnax.models.classifier import logits_and_features
 from fbnax.training import augment
-from fbnax.training.loop import Examples, Feed
+from fbnax.training.loop import Examples, Feed, batches
 from fbnax.training.recipes import Settings
 
 
@@ -67,17 +67,10 @@ def _batches(images: Feed, settings: Settings) -> Any:
   """Pixels and labels, `settings.batch_size` at a time, -1 where padded."""
   size = min(settings.batch_size, len(images.labels))
   if not isinstance(images, Examples):
-    yield from (
-      (jnp.asarray(pixels), np.asarray(labels))
-      for pixels, labels in data.stream(
-        images,
-        batch_size=size,
-        resolution=settings.resolution,
-        seed=0,
-        train=False,
-        workers=8,
-      )
-    )
+    # Every process takes all of them.
+    settings = dataclasses.replace(settings, mesh=None)
+    for pixels, of_pixels in batches(settings, images, size, train=False):
+      yield jnp.asarray(pixels), np.asarray(of_pixels)
     return
   count = images.labels.shape[0]
   labels = np.asarray(images.labels)

@@ -41,8 +41,8 @@ def get(name: str, operations: int = 2, magnitude: float = 9.0) -> Policy:
     return policy_tables.randaugment(operations, magnitude)
   if name not in NAMES:
     raise ValueError(f"policy is {name!r}; legal: {', '.join(NAMES)}")
-  found: Policy = getattr(policy_tables, name.upper())
-  return found
+  policy: Policy = getattr(policy_tables, name.upper())
+  return policy
 
 
 def apply(

@@ -132,7 +132,7 @@ def forget() -> None:
 
 
 def _over(
-  stacked: bool, settings: Settings | None, one: Any, shared: Any, *own: Any
+  stacked: bool, settings: Settings | None, one: Any, shared: Any, *trees: Any
 ) -> Any:
   """What a function gives for one member, or for each of a population.
 
@@ -142,18 +142,18 @@ def _over(
   Args:
     stacked: there is a population.
     settings: whose mesh it is spread over.
-    one: of `shared` and one member's `own`.
+    one: of `shared` and one member's part of `trees`.
     shared: what all members have.
-    *own: trees, stacked over `P` if `stacked`.
+    *trees: stacked over `P` if `stacked`.
   """
   if not stacked:
-    return one(shared, *own)
+    return one(shared, *trees)
 
-  def all_members(shared: Any, *own: Any) -> Any:
+  def all_members(shared: Any, *trees: Any) -> Any:
     each = functools.partial(one, shared)
     if jax.default_backend() != "cpu":
-      return jax.vmap(each)(*own)
-    return jax.lax.map(lambda member: each(*member), own)
+      return jax.vmap(each)(*trees)
+    return jax.lax.map(lambda member: each(*member), trees)
 
   devices = None if settings is None else settings.mesh
-  return mesh.members(devices, all_members, shared, *own)
+  return mesh.members(devices, all_members, shared, *trees)

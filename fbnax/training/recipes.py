@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from fbnax.base.checks import check_section
 from fbnax.spaces.recipe import OPTIMIZERS, Recipe
 from fbnax.training import policies
 from fbnax.training.policy_tables import MAX_MAGNITUDE
@@ -166,11 +167,7 @@ class Settings:
         f"a divisor of batch_size, {self.batch_size}",
       ),
     }
-    for name, (legal, wanted) in checks.items():
-      if not legal:
-        raise ValueError(
-          f"training.{name} is {getattr(self, name)!r}; legal: {wanted}"
-        )
+    check_section("training", self, checks)
 
 
 def as_numbers(recipe: Recipe) -> RecipeNumbers:

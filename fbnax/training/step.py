@@ -92,7 +92,7 @@ def train_step(
   progress: Any = 0.0
   if model.objective is not None:
     progress = state.step / (settings.epochs * steps_per_epoch)
-  found = gradients.of_batch(
+  gradient = gradients.of_batch(
     model,
     settings,
     state.variables,
@@ -105,7 +105,7 @@ def train_step(
     progress=progress,
   )
   params, optimizer = optimizers.update(
-    found.params,
+    gradient.params,
     state.optimizer,
     state.variables["params"],
     step=state.step,
@@ -118,14 +118,14 @@ def train_step(
   variables = {
     **state.variables,
     "params": params,
-    "batch_stats": found.batch_stats,
+    "batch_stats": gradient.batch_stats,
   }
   count = state.step.astype(jnp.float32)
   decay = jnp.minimum(settings.ema_decay, (1.0 + count) / (10.0 + count))
   last, _ = ravel_pytree(variables)
   ema = decay * state.ema + (1.0 - decay) * last
   state = TrainState(state.step + 1, variables, optimizer, ema)
-  found_now = Metrics(found.loss, found.accuracy)
+  found_now = Metrics(gradient.loss, gradient.accuracy)
   return mesh.spread(settings.mesh, (state, found_now))
 
 

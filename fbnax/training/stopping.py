@@ -82,11 +82,11 @@ def answer() -> None:
 
 
 @contextlib.contextmanager
-def held(wanted: bool = True) -> Iterator[Callable[..., bool]]:
+def held(saves: bool = True) -> Iterator[Callable[..., bool]]:
   """Holds stopping back in a loop that saves what it has done.
 
   Args:
-    wanted: False: nothing is saved, so stopping is not held back.
+    saves: False: nothing is saved, so stopping is not held back.
 
   Yields:
     A function that says whether to save and `stop`, to be asked after each step
@@ -98,8 +98,8 @@ def held(wanted: bool = True) -> Iterator[Callable[..., bool]]:
   """
   global _held
   before = _held
-  _held = wanted
-  several = wanted and _several()
+  _held = saves
+  several = saves and _several()
 
   def asked(step: int = 0) -> bool:
     global _code

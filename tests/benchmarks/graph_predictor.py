@@ -78,7 +78,7 @@ def run(given: Any) -> Iterator[measuring.Row]:
   split = json.loads(Path(given.splits).read_text("utf-8"))[which]
   few = 64 if given.quick else None
   train, test = (np.asarray(split[name])[:few] for name in ("train", "test"))
-  settings = graph_fit.Settings(
+  settings = graph_fit.GraphSettings(
     epochs=1 if given.quick else given.epochs,
     learning_rate=given.learning_rate,
   )
@@ -127,7 +127,7 @@ def measure(
   space: SearchSpace,
   train: tuple[np.ndarray, np.ndarray],
   test: tuple[np.ndarray, np.ndarray],
-  settings: graph_fit.Settings,
+  settings: graph_fit.GraphSettings,
 ) -> dict[str, Any]:
   """What is learned of genotypes and labels, and how long it takes."""
   ridge = additive.fit(space, *train)
@@ -137,7 +137,7 @@ def measure(
   module = GraphPredictor(found.categories, found.numbers)
   keys = jax.random.split(jax.random.key(0), SEEDS)
 
-  def fit(settings: graph_fit.Settings) -> graph_fit.FittedGraph:
+  def fit(settings: graph_fit.GraphSettings) -> graph_fit.FittedGraph:
     return graph_fit.fit(keys, module, chains, train[1], settings)
 
   # The epochs of a call are compiled in; a run may end with a shorter one.

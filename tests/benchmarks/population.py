@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from fbnax import costs
-from fbnax.search.candidates import Candidate
+from fbnax.search.evaluators import Candidate
 from fbnax.spaces import SearchSpace
 from fbnax.spaces.hull import hull
 from fbnax.training import loop

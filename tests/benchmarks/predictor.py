@@ -23,7 +23,7 @@ from sklearn.neural_network import MLPRegressor
 from threadpoolctl import threadpool_limits
 
 from fbnax import costs, spaces
-from fbnax.search.nars import fitting, predictor
+from fbnax.search.nars import predictor
 from fbnax.search.nars.pretraining import correlations, pretrain
 from fbnax.spaces import SearchSpace
 from tests.benchmarks import measuring
@@ -111,7 +111,7 @@ def measure(name: str, size: int, epochs: int) -> Iterator[measuring.Row]:
   )
   labels = np.asarray(accuracy(space, pool))
   unseen = slice(size // 2, size // 2 + 2000)
-  settings = fitting.Settings()
+  settings = predictor.HeadSettings()
   passes = 2 * settings.epochs
   for count in LABELS:
     trials = pool[:count], labels[:count]

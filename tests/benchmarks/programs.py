@@ -20,10 +20,9 @@ import numpy as np
 
 from fbnax import costs, spaces
 from fbnax.jobs.runtime import compile_times
-from fbnax.search import Budget, evolve
-from fbnax.search.dnas import dnas
+from fbnax.search import Budget, dnas, evolve
 from fbnax.search.dnas import step as dnas_step
-from fbnax.search.evaluators.evaluators import Candidate
+from fbnax.search.evaluators import Candidate
 from tests.benchmarks import measuring, sampling_step, trainings
 
 SHAPE = trainings.SHAPES["digits"]._replace(timed=64)

@@ -43,7 +43,7 @@ def evaluated(options: argparse.Namespace, workers: int) -> dict[str, Any]:
 
   from fbnax.jobs.nars import evaluating
   from fbnax.jobs.runtime import inputs
-  from fbnax.search.evaluators.evaluators import Candidate
+  from fbnax.search.evaluators import Candidate
 
   config = make_config(options)
   config.evaluator = "ray" if workers else "train"

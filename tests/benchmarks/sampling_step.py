@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import models, spaces
-from fbnax.search.dnas import dnas
+from fbnax.search import dnas
 from fbnax.search.dnas import step as dnas_step
 from fbnax.search.dnas.penalties import Penalty
-from fbnax.search.dnas.state import Plan
+from fbnax.search.dnas.state import SearchPlan
 from fbnax.search.prices import Price
 from fbnax.training.loop import Examples
 from fbnax.training.model import Model
@@ -43,7 +43,7 @@ def problem(mode: str, count: int) -> tuple[Examples, Any]:
     jnp.asarray(random.integers(0, CLASSES, count), jnp.int32),
   )
   space = spaces.get("small_dnas").fix(resolution=SIDE)
-  plan = Plan(**MODES[mode], cost_of="theta")
+  plan = SearchPlan(**MODES[mode], cost_of="theta")
   single = plan.relaxation == "single_path"
   return feed, dnas.problem(
     Model(models.Supernet(space, CLASSES, single_path=single, subsample=True)),

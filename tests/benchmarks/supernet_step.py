@@ -23,10 +23,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import models, spaces
-from fbnax.search.dnas import dnas
+from fbnax.search import dnas
 from fbnax.search.dnas import step as dnas_step
 from fbnax.search.dnas.penalties import Penalty
-from fbnax.search.dnas.state import Plan
+from fbnax.search.dnas.state import SearchPlan
 from fbnax.search.prices import Price
 from fbnax.spaces import fbnetv2
 from fbnax.training.loop import Examples
@@ -68,7 +68,7 @@ def ours(
     settings,
     Price(searched, CLASSES),
     Penalty(reference=1e7),
-    Plan(),
+    SearchPlan(),
     feed,
     feed,
   )

@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import models, spaces
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators import grouping
-from fbnax.search.evaluators.evaluators import Evaluator, by_training
+from fbnax.search.evaluators import Candidate, Evaluator, grouping
+from fbnax.search.evaluators.local import planned, trainer
 from fbnax.spaces import SearchSpace
 from fbnax.training import loop, recipes, step
 from fbnax.training.model import Model
@@ -163,7 +162,7 @@ def together(
   )
 
 
-def plan(shape: Shape) -> grouping.Plan:
+def plan(shape: Shape) -> grouping.Grouping:
   """Groups for the training that is told, not for the few epochs here."""
   planned = grouping.by_size(COMPARED, CLASSES, shape.images)
   return lambda space, candidates, _: planned(space, candidates, shape.epochs)
@@ -193,18 +192,17 @@ def _evaluator(
   shape: Shape,
   train: loop.Examples,
   size: int,
-  plan: grouping.Plan | None = None,
+  plan: grouping.Grouping | None = None,
 ) -> Evaluator:
-  return by_training(
+  trained = trainer(
     space,
     CLASSES,
     shape.channels,
     lambda _: settings(shape),
     train,
     feed(shape, 64, 1),
-    size,
-    plan,
   )
+  return planned(space, trained, plan or grouping.by_masks(size))
 
 
 def _moments(

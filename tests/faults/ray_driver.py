@@ -68,14 +68,15 @@ def plan():
 def main(folder):
   """Evaluates the round, or what is left of it."""
   from fbnax.search.evaluators import ray_cluster, tasks
-  from fbnax.search.nars import nars, planning
+  from fbnax.search.nars import planning
+  from fbnax.search.nars import rounds as nars
   from fbnax.search.trials import open_store
   from fbnax.training.progress import open_progress
   from tests.search.evaluators_test import SPACE, K
 
   where = json.loads((folder / "plan.json").read_text())
   del where["fatal"]
-  options = planning.Options(
+  options = planning.NarsSizes(
     pool=100,
     rounds=1,
     candidates=CANDIDATES,
@@ -87,7 +88,7 @@ def main(folder):
   )
 
   def connect():
-    return ray_cluster.connected(train, [ray_cluster.Kind()], **where)
+    return ray_cluster.connected(train, [ray_cluster.WorkerKind()], **where)
 
   with (
     open_progress() as progress,

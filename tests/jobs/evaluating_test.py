@@ -12,10 +12,9 @@ from ml_collections import config_dict
 
 from fbnax.jobs.nars import evaluating, ray_worker
 from fbnax.jobs.runtime import inputs
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators import tasks
-from fbnax.search.evaluators.grouping import Group
-from fbnax.search.evaluators.ray_cluster import Kind
+from fbnax.search.evaluators import Candidate, tasks
+from fbnax.search.evaluators.grouping import ProgramGroup
+from fbnax.search.evaluators.ray_cluster import WorkerKind
 from fbnax.training import loop, population
 from tests.configs_test import load
 from tests.jobs.nars_test import SMALL
@@ -109,7 +108,7 @@ def test_a_worker_gets_what_this_machine_trains_with(here, monkeypatch):
   wanted = _evaluated(config, candidates)
   config.evaluator = "ray"
   assert _evaluated(config, candidates) == wanted
-  assert here == [((Kind(1, 0),), {"address": "", "workers": 0})]
+  assert here == [((WorkerKind(1, 0),), {"address": "", "workers": 0})]
   assert [o.error for o in wanted.values()] == [None] * 3
   assert len({o.curve for o in wanted.values()}) == 3
   assert len(seen) == 4 and seen[:2] == seen[2:]
@@ -156,7 +155,7 @@ def test_kinds_of_workers(monkeypatch):
   monkeypatch.setattr(evaluating.importlib.util, "find_spec", lambda _: True)
   config = _config(**{"ray.cpus": (4, 0.5), "ray.gpus": (0.5, 0)})
   options = evaluating.ray_options(config)
-  assert options.kinds == (Kind(4, 0.5), Kind(0.5, 0))
+  assert options.kinds == (WorkerKind(4, 0.5), WorkerKind(0.5, 0))
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
@@ -171,7 +170,7 @@ def _request(config, **changes):
     "directory": "/nowhere",
     "version": ray_worker.__version__,
   }
-  part = Group(8, (Candidate(0, (0,), 1),), 1)
+  part = ProgramGroup(8, (Candidate(0, (0,), 1),), 1)
   return tasks.task_messages.request(part, 1, more | changes)
 
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from fbnax import costs, data, spaces
-from fbnax.search.evaluators.evaluators import Outcome
+from fbnax.search.evaluators import Outcome
 
 SHADES = 3
 

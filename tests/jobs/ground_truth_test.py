@@ -12,7 +12,7 @@ import pytest
 from fbnax import costs, spaces
 from fbnax.jobs.ground_truth import job as ground_truth
 from fbnax.search.benchmarks import tables
-from fbnax.search.dnas.state import Plan
+from fbnax.search.dnas.state import SearchPlan
 
 ROOT = pathlib.Path(__file__).parents[2]
 SPACE = spaces.get("nasbench201")
@@ -132,10 +132,10 @@ def test_the_target_is_a_share_of_the_largest_cell(table):
 
 def test_variants_are_legal_plans():
   """Each takes away what its name says, and nothing else."""
-  whole = Plan(relaxation="gumbel", frozen_epochs=5, epochs=20)
+  whole = SearchPlan(relaxation="gumbel", frozen_epochs=5, epochs=20)
   for changes in ground_truth.VARIANTS.values():
     known = {k: v for k, v in changes.items() if hasattr(whole, k)}
-    Plan(**({"epochs": 20, "frozen_epochs": 5} | known))
+    SearchPlan(**({"epochs": 20, "frozen_epochs": 5} | known))
   bare = ground_truth.VARIANTS["bare"]
   single = [
     ground_truth.VARIANTS[name]

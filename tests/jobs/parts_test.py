@@ -13,9 +13,9 @@ from fbnax import data, spaces
 from fbnax.base.json_values import to_json
 from fbnax.jobs.evolve import job as evolve
 from fbnax.jobs.runtime import inputs, parts
-from fbnax.search.evaluators.evaluators import Candidate, Outcome
+from fbnax.search.evaluators import Candidate, Outcome
 from fbnax.search.nars import predictor, predictor_files
-from fbnax.search.nars.fitting import Settings
+from fbnax.search.nars.predictor import HeadSettings
 
 EXAMPLE = f"{pathlib.Path(__file__).parent}/example_parts.py"
 DATA = config_dict.create(name=f"{EXAMPLE}:shades", max_images=0)
@@ -196,7 +196,7 @@ def test_an_evaluator_gives_plain_numbers():
   ],
 )
 def test_an_evaluators_faults(written, body, message):
-  text = "from fbnax.search.evaluators.evaluators import Outcome as O\n"
+  text = "from fbnax.search.evaluators import Outcome as O\n"
   name = written(
     f"{text}def make(config, space, num_classes):\n  {body}\n", "make"
   )
@@ -205,7 +205,7 @@ def test_an_evaluators_faults(written, body, message):
 
 
 def test_a_failed_trial_may_have_any_curve(written):
-  text = "from fbnax.search.evaluators.evaluators import Outcome as O\n"
+  text = "from fbnax.search.evaluators import Outcome as O\n"
   text += "def make(config, space, num_classes):\n"
   text += "  return lambda c, *a: [[O(x.id, (), 0, 0, 'no') for x in c]]\n"
   (found,) = _evaluator(written(text, "make"))(CANDIDATES, 2, print, ())
@@ -247,7 +247,7 @@ def test_a_teachers_faults(written, result, message):
 def _finished(folder, space):
   """What `evolve` reads of a run over a user's own space."""
   genotypes = space.sample(jax.random.key(0), 16)
-  settings = Settings(epochs=1, capacity=16)
+  settings = HeadSettings(epochs=1, capacity=16)
   model = predictor.fit(
     jax.random.key(1),
     space,

@@ -312,7 +312,7 @@ def test_the_trials_of_a_finished_run_are_rows_too(tmp_path, monkeypatch):
 
   def score(learner, seed, genotypes, labels, count, held_out):
     given.append((genotypes, labels, count, held_out))
-    return learning_curves.Score(1.0 / count, 0.5)
+    return learning_curves.HeldOutScore(1.0 / count, 0.5)
 
   monkeypatch.setattr(learning_curves, "score", score)
   monkeypatch.setattr(predictors, "pretrain", lambda *_: (None, {}))

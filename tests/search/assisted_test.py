@@ -3,7 +3,7 @@ import pytest
 
 from fbnax import spaces
 from fbnax.search.benchmarks import assisted, baselines
-from fbnax.search.evaluators.evaluators import Outcome
+from fbnax.search.evaluators import Outcome
 
 SPACE = spaces.get("nasbench201")
 GRID = np.indices((5,) * 6).reshape(6, -1).T.astype(np.int32)

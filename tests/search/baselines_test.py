@@ -6,7 +6,7 @@ import pytest
 
 from fbnax import spaces
 from fbnax.search.benchmarks import baselines
-from fbnax.search.evaluators.evaluators import Outcome
+from fbnax.search.evaluators import Outcome
 from fbnax.search.nars import planning
 
 SPACE = spaces.get("nasbench201")
@@ -112,7 +112,7 @@ def test_failed_candidates_are_no_parents():
 
 
 def test_a_small_space_is_its_own_pool():
-  options = planning.Options(
+  options = planning.NarsSizes(
     pool=20_000,
     rounds=1,
     candidates=1,

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fbnax.search.dnas import derivation, dnas, verdicts
+from fbnax.search import dnas
+from fbnax.search.dnas import derivation, verdicts
 from fbnax.search.dnas.derivation import Band, band, derive, draw, most_likely
 from fbnax.search.prices import Price
 from fbnax.spaces.architecture import Architecture, Head, Stem
@@ -122,7 +123,7 @@ def test_sampling_takes_the_best_within_the_band(searched):
     batches,
     derivation="sample",
     samples=6,
-    wanted=wanted,
+    allowed=wanted,
     seed=0,
   )
   # The likeliest of an undecided theta is the cheapest, outside of the band.
@@ -148,7 +149,7 @@ def test_the_likeliest_where_there_is_no_other(searched, method):
     batches,
     derivation=method,
     samples=2,
-    wanted=Band(1.0, 2.0),
+    allowed=Band(1.0, 2.0),
     seed=0,
   )
   assert [c.genotype for c in found] == [(0, 0, 0)]
@@ -171,7 +172,7 @@ def test_bad_derivations(searched, derivation_name, samples, message):
       batches,
       derivation=derivation_name,
       samples=samples,
-      wanted=Band(),
+      allowed=Band(),
       seed=0,
     )
 

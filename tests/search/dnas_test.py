@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from fbnax import costs
-from fbnax.search.dnas import dnas
+from fbnax.search.dnas import loop as dnas
 from fbnax.search.dnas import state as dnas_state
 from fbnax.search.dnas import step as dnas_step
 from fbnax.search.dnas.penalties import Penalty
-from fbnax.search.dnas.state import Plan
+from fbnax.search.dnas.state import SearchPlan
 from fbnax.training import augment, checkpoints, loop
 from tests.data.streams import streamed
 from tests.search import tiny_search as tiny
@@ -63,7 +63,7 @@ def test_theta_is_frozen_at_first(undisturbed):
 
 
 def test_the_temperature_falls_as_published():
-  found = [float(dnas_state.temperature(Plan(), e)) for e in (0, 1, 89)]
+  found = [float(dnas_state.temperature(SearchPlan(), e)) for e in (0, 1, 89)]
   np.testing.assert_allclose(
     found, [5.0, 5.0 * 0.955997, 5.0 * np.exp(-0.045 * 89)], rtol=1e-5
   )
@@ -124,7 +124,7 @@ def test_steps_in_programs_of_their_own_are_those_of_the_loop(problem):
 
 def test_choice_weights_of_the_softmax_have_no_noise():
   theta = (jnp.asarray([0.0, 1.0, -2.0, 0.5]), jnp.asarray([3.0]))
-  plan = Plan(relaxation="softmax")
+  plan = SearchPlan(relaxation="softmax")
   found = dnas_state.choice_weights(plan, jax.random.key(0), theta, 2.0, 8)
   wanted = np.exp(np.asarray(theta[0]) / 2.0)
   np.testing.assert_allclose(found[0], wanted / wanted.sum(), rtol=1e-5)
@@ -135,7 +135,7 @@ def test_choice_weights_of_the_softmax_have_no_noise():
 def test_choice_weights_follow_theta(relaxation):
   """The largest weight has the probabilities of the softmax."""
   theta = (jnp.asarray([0.0, 1.0, -1.0]), jnp.zeros(2))
-  plan = Plan(relaxation=relaxation)
+  plan = SearchPlan(relaxation=relaxation)
   keys = jax.random.split(jax.random.key(1), 4000)
   found = jax.vmap(lambda k: dnas_state.choice_weights(plan, k, theta, 0.5, 1))(
     keys
@@ -150,7 +150,7 @@ def test_choice_weights_follow_theta(relaxation):
 
 def test_each_example_has_a_draw_of_its_own():
   theta = (jnp.zeros(3), jnp.zeros(2))
-  plan = Plan(sampling="example")
+  plan = SearchPlan(sampling="example")
   found = dnas_state.choice_weights(plan, jax.random.key(0), theta, 1.0, 16)
   assert [w.shape for w in found] == [(16, 3), (16, 2)]
   assert len(np.unique(np.asarray(found[0])[:, 0])) == 16
@@ -238,7 +238,7 @@ def interrupt(monkeypatch, problem, folder, after, every, feeds=None):
     if len(saved) == after:
       raise Stopped
 
-  checkpointing = dnas.Checkpointing(folder, every)
+  checkpointing = dnas.SearchCheckpointing(folder, every)
   with monkeypatch.context() as patch:
     patch.setattr(checkpoints, "save", count)
     with pytest.raises(Stopped):
@@ -295,7 +295,7 @@ def test_not_a_number_names_step_and_checkpoint(monkeypatch, tmp_path, problem):
   with pytest.raises(
     ValueError, match=r"at step 10, a step of weights in epoch 2; .*00000010"
   ):
-    tiny.search(problem, checkpointing=dnas.Checkpointing(tmp_path, 2))
+    tiny.search(problem, checkpointing=dnas.SearchCheckpointing(tmp_path, 2))
   assert checkpoints.steps(tmp_path)[-1] == 10  # Before step 10.
 
 
@@ -316,4 +316,4 @@ def test_not_a_number_names_step_and_checkpoint(monkeypatch, tmp_path, problem):
 )
 def test_bad_plans(changes, message):
   with pytest.raises(ValueError, match=message):
-    Plan(**changes)
+    SearchPlan(**changes)

@@ -10,8 +10,8 @@ import pytest
 from fbnax import data
 from fbnax.data import StreamedSplit
 from fbnax.models import Supernet
-from fbnax.search.evaluators import grouping
-from fbnax.search.evaluators.evaluators import Candidate, by_training
+from fbnax.search.evaluators import Candidate, grouping
+from fbnax.search.evaluators.local import planned, trainer
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
 from fbnax.spaces.recipe import Recipe
 from fbnax.spaces.space import Decision, SearchSpace, follow
@@ -78,9 +78,8 @@ def _examples(seed):
 
 @functools.cache
 def _evaluator(plan=None):
-  return by_training(
-    SPACE, K, 1, _settings, _examples(0), _examples(1), size=SIZE, plan=plan
-  )
+  train = trainer(SPACE, K, 1, _settings, _examples(0), _examples(1))
+  return planned(SPACE, train, plan or grouping.by_masks(SIZE))
 
 
 def _parts(candidates, evaluator=None, progress=lambda _: None):
@@ -325,8 +324,10 @@ def test_a_stream_is_the_same_in_any_company(monkeypatch):
     describe=str,
     size=(4, 4),
   )
-  evaluator = by_training(
-    SPACE, K, 1, _settings, train, _examples(1), size=SIZE
+  evaluator = planned(
+    SPACE,
+    trainer(SPACE, K, 1, _settings, train, _examples(1)),
+    grouping.by_masks(SIZE),
   )
 
   class EnoughError(Exception):

@@ -1,4 +1,7 @@
-"""Evolution: exact budgets, the true optimum, honest counts, same bits."""
+"""Evolution: exact budgets, the true optimum, honest counts, same bits.
+
+Who survives is told by NumPy.
+"""
 
 import itertools
 
@@ -8,12 +11,14 @@ import numpy as np
 import pytest
 
 from fbnax import costs, spaces
-from fbnax.costs import LatencyTable
+from fbnax.costs import Costs, LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
 from fbnax.costs.table import Context
 from fbnax.search import Budget, cost_range, evolve
 from fbnax.search.budgets import batched, paid, violation
+from fbnax.search.evolution.budgeted import Population, repeats, survive
+from fbnax.search.evolution.variation import Candidates
 
 SMALL = spaces.get("small")
 WEIGHTS = jax.random.normal(jax.random.key(3), (len(SMALL.decisions), 16))
@@ -197,3 +202,60 @@ def test_an_empty_budget_within_the_range_is_an_error():
 def test_a_latency_without_a_table_is_refused():
   with pytest.raises(ValueError, match="there is no latency table"):
     evolve(jax.random.key(0), SCORE, SMALL, Budget(latency=(0.0, 5.0)))
+
+
+def population(genes, scores, violation=None):
+  genotypes = jnp.asarray(genes, jnp.int32)[:, None]
+  scores = jnp.asarray(scores, jnp.float32)
+  zeros = jnp.zeros(len(genes))
+  outside = zeros if violation is None else jnp.asarray(violation)
+  return Population(Candidates(genotypes, Costs(zeros, zeros), outside), scores)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_best_of_all_or_of_each_family(apart):
+  rng = np.random.default_rng(0)
+  scores = rng.normal(size=5 + 5 * 7)
+  genes = rng.permutation(40)
+  old = population(genes[:5], scores[:5])
+  new = population(genes[5:], scores[5:])
+  kept, counted = jax.jit(survive, static_argnums=3)(
+    old, new, jnp.asarray(apart), 5
+  )
+  families = [
+    [i, *range(5 + 7 * i, 5 + 7 * (i + 1))] if apart else range(40)
+    for i in range(5)
+  ]
+  if apart:
+    best = [max(family, key=lambda i: scores[i]) for family in families]
+  else:
+    best = np.argsort(-scores)[:5].tolist()
+  best.sort(key=lambda i: -scores[i])
+  assert kept.candidates.genotypes[:, 0].tolist() == genes[best].tolist()
+  np.testing.assert_allclose(kept.scores, scores[best], rtol=1e-6)
+  assert counted == 35
+
+
+def test_invalid_ones_by_distance_and_repeats_never():
+  old = population([1, 2], [1.0, -jnp.inf], [0.0, 0.5])
+  new = population(
+    [1, 3, 4, 3], [1.0, -jnp.inf, 2.0, -jnp.inf], [0.0, 0.1, 0.0, 0.1]
+  )
+  kept, counted = survive(old, new, jnp.asarray(False), 4)
+  assert kept.candidates.genotypes[:, 0].tolist() == [4, 1, 3, 2]
+  assert kept.scores.tolist() == [2.0, 1.0, -jnp.inf, -jnp.inf]
+  # Of four children one is valid, new and scored.
+  assert counted == 1
+
+
+def test_repeats():
+  rows = np.random.default_rng(0).integers(0, 2, (1000, 8))
+  found = np.asarray(repeats(jnp.asarray(rows, jnp.int32)))
+  seen, wanted = set(), []
+  for row in map(tuple, rows.tolist()):
+    wanted.append(row in seen)
+    seen.add(row)
+  assert found.tolist() == wanted
+  distinct = jnp.arange(4096, dtype=jnp.int32)[:, None] // jnp.asarray([64, 1])
+  lost = int(repeats(distinct % 64).sum())
+  assert lost < 41  # A hash in common costs a candidate, seldom.

@@ -15,7 +15,7 @@ from fbnax.search.nars.pretraining import correlations
 SPACE = spaces.get("mobilenetv3")
 FOUND = encoding(SPACE)
 MODULE = GraphPredictor(FOUND.categories, FOUND.numbers, hidden=8, num_hops=2)
-SETTINGS = graph_fit.Settings(epochs=40, batch_size=32, learning_rate=1e-2)
+SETTINGS = graph_fit.GraphSettings(epochs=40, batch_size=32, learning_rate=1e-2)
 
 
 @pytest.fixture(scope="module")

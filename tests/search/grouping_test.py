@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from fbnax import costs, spaces
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators import grouping
+from fbnax.search.evaluators import Candidate, grouping
 from fbnax.spaces.hull import hull
 
 SPACE = spaces.get("small").fix(resolution=(8, 12))

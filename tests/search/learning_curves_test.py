@@ -90,7 +90,7 @@ def test_ranks_order_like_the_labels_and_forget_their_distances():
       genotypes,
       labels,
       members=2,
-      settings=predictor.Settings(ranks=ranks, capacity=40),
+      settings=predictor.HeadSettings(ranks=ranks, capacity=40),
     )
     found = np.asarray(predictor.predict(model, genotypes).score)
     return (found - found.mean()) / found.std()

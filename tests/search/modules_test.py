@@ -29,7 +29,7 @@ def fitted(space, seeds=2, hops=4):
     module,
     jax.jit(found.encode)(jnp.asarray(genotypes)),
     labels,
-    graph_fit.Settings(epochs=1, batch_size=32),
+    graph_fit.GraphSettings(epochs=1, batch_size=32),
   )
   return model, genotypes, labels
 

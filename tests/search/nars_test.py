@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
-from fbnax.search.evaluators.evaluators import Outcome
-from fbnax.search.nars import nars
+from fbnax.search.evaluators import Outcome
+from fbnax.search.nars import rounds as nars
 from fbnax.search.nars.free_labels import Scored
-from fbnax.search.nars.planning import Options
+from fbnax.search.nars.planning import NarsSizes
 from fbnax.search.trials import Trial, open_store
 from fbnax.training.progress import open_progress
 
 SPACE = spaces.get("nasbench201")
-OPTIONS = Options(
+OPTIONS = NarsSizes(
   pool=20_000,
   rounds=3,
   candidates=4,

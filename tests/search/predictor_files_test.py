@@ -8,15 +8,15 @@ import pytest
 
 from fbnax import spaces
 from fbnax.search.nars import predictor
-from fbnax.search.nars.fitting import Settings
-from fbnax.search.nars.pretraining import Pretrained
+from fbnax.search.nars.predictor import HeadSettings
+from fbnax.search.nars.pretraining import PretrainedEncoder
 
 SMALL = spaces.get("small")
 
 
 def fitted(space, pretrained=None):
   genotypes = space.sample(jax.random.key(0), 20)
-  settings = Settings(epochs=1, capacity=32)
+  settings = HeadSettings(epochs=1, capacity=32)
   return predictor.fit(
     jax.random.key(1),
     space,
@@ -89,7 +89,7 @@ def test_another_space_or_file_is_refused(model, tmp_path):
 def test_an_encoder_that_learned_scores_leaves_the_same_file(model, tmp_path):
   """What the file holds is fixed: files of earlier versions load, too."""
   encoder = jax.tree.map(lambda leaf: leaf[0], model.params["encoder"])
-  pretrained = Pretrained(
+  pretrained = PretrainedEncoder(
     encoder,
     {"kernel": np.zeros((24, 5)), "bias": np.zeros(5)},
     np.zeros(5),

@@ -10,8 +10,12 @@ import pytest
 
 from fbnax import costs, spaces
 from fbnax.search.nars import predictor
-from fbnax.search.nars.fitting import Settings, train_ensembles
-from fbnax.search.nars.pretraining import Pretrained, predictor_module, pretrain
+from fbnax.search.nars.predictor import HeadSettings, train_ensembles
+from fbnax.search.nars.pretraining import (
+  PretrainedEncoder,
+  predictor_module,
+  pretrain,
+)
 from fbnax.search.nars.scoring import affine_encoding, scores
 
 SMALL = spaces.get("small")
@@ -121,7 +125,7 @@ def test_a_step_is_adam_on_the_huber_loss(trials, pretrained):
   """One step of each phase, against optax and the loss written out."""
   genotypes, labels = trials[0][:16], trials[1][:16].copy()
   labels[0] += 100.0  # An outlier, in the linear part of the loss.
-  settings = Settings(epochs=1, batch_size=16, capacity=16)
+  settings = HeadSettings(epochs=1, batch_size=16, capacity=16)
   features = SMALL.encode(genotypes)
   mean, deviation = labels.mean(), labels.std()
   params, found_mean, found_deviation = train_ensembles(
@@ -169,10 +173,14 @@ def test_padding_and_failed_trials_change_nothing(pretrained, trials):
   genotypes, labels = trials
   sizes = dict(epochs=3, batch_size=16)
   short = predictor.fit(
-    KEY, SMALL, pretrained, *trials, settings=Settings(capacity=64, **sizes)
+    KEY, SMALL, pretrained, *trials, settings=HeadSettings(capacity=64, **sizes)
   )
   long = predictor.fit(
-    KEY, SMALL, pretrained, *trials, settings=Settings(capacity=256, **sizes)
+    KEY,
+    SMALL,
+    pretrained,
+    *trials,
+    settings=HeadSettings(capacity=256, **sizes),
   )
   # Failed trials weigh nothing, wherever they are.
   failed = predictor.fit(
@@ -181,7 +189,7 @@ def test_padding_and_failed_trials_change_nothing(pretrained, trials):
     pretrained,
     jnp.concatenate([genotypes, genotypes[:30]]),
     np.append(labels, np.full(30, np.nan)),
-    settings=Settings(capacity=256, **sizes),
+    settings=HeadSettings(capacity=256, **sizes),
   )
   for other in (long, failed):
     for a, b in zip(
@@ -192,7 +200,7 @@ def test_padding_and_failed_trials_change_nothing(pretrained, trials):
 
 def test_more_labels_compile_nothing(pretrained, trials, caplog):
   genotypes, labels = trials
-  settings = Settings(epochs=2)
+  settings = HeadSettings(epochs=2)
   predictor.fit(
     KEY, SMALL, pretrained, genotypes[:20], labels[:20], settings=settings
   )
@@ -259,9 +267,9 @@ def test_the_encoder_is_inherited(trials, pretrained):
     SMALL,
     pretrained,
     *trials,
-    settings=Settings(epochs=2, full_rate=0.0),
+    settings=HeadSettings(epochs=2, full_rate=0.0),
   )
-  assert isinstance(pretrained, Pretrained)
+  assert isinstance(pretrained, PretrainedEncoder)
   for part, wanted in pretrained.encoder.items():
     for m in range(4):
       np.testing.assert_array_equal(still.params["encoder"][part][m], wanted)

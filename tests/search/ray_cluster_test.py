@@ -9,7 +9,7 @@ import types
 import pytest
 
 from fbnax.search.evaluators import ray_cluster
-from fbnax.search.evaluators.ray_cluster import Kind
+from fbnax.search.evaluators.ray_cluster import WorkerKind
 from fbnax.search.evaluators.tasks import Lost
 
 
@@ -111,7 +111,7 @@ def fake(monkeypatch):
     del os.environ[name]
 
 
-CPU, GPU = Kind(2, 0), Kind(1, 0.5)
+CPU, GPU = WorkerKind(2, 0), WorkerKind(1, 0.5)
 
 
 def test_a_cluster_of_our_own(fake):
@@ -158,13 +158,13 @@ def test_a_connection_of_somebody_elses(fake):
 @pytest.mark.parametrize(
   "kind, room",
   [
-    (Kind(1, 0), 4 + 8),
-    (Kind(3, 0), 1 + 2),
-    (Kind(0.1, 0), 40 + 80),
-    (Kind(1, 1), 2),
-    (Kind(1, 0.5), 4),
-    (Kind(8, 0.1), 1),
-    (Kind(16, 0), 0),
+    (WorkerKind(1, 0), 4 + 8),
+    (WorkerKind(3, 0), 1 + 2),
+    (WorkerKind(0.1, 0), 40 + 80),
+    (WorkerKind(1, 1), 2),
+    (WorkerKind(1, 0.5), 4),
+    (WorkerKind(8, 0.1), 1),
+    (WorkerKind(16, 0), 0),
   ],
 )
 def test_room(kind, room):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fbnax.search.evaluators.evaluators import Candidate, Outcome
+from fbnax.search.evaluators import Candidate, Outcome
 from fbnax.search.rewards import (
   indicator,
   ratio_power,

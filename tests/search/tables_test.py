@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fbnax import spaces
+from fbnax.search import nars
 from fbnax.search.benchmarks import tables
-from fbnax.search.evaluators.evaluators import Candidate
-from fbnax.search.nars import nars
-from fbnax.search.nars.planning import Options
+from fbnax.search.evaluators import Candidate
+from fbnax.search.nars.planning import NarsSizes
 from fbnax.search.trials import open_store
 from fbnax.training.progress import open_progress
 
@@ -98,7 +98,7 @@ def test_bad_tables_are_refused(tmp_path):
 
 
 def _search(path, seed=0):
-  options = Options(
+  options = NarsSizes(
     pool=1000,
     rounds=3,
     candidates=8,

@@ -8,9 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators import grouping, task_messages
-from fbnax.search.evaluators.evaluators import Outcome
+from fbnax.search.evaluators import Candidate, Outcome, grouping, task_messages
 from fbnax.search.evaluators.tasks import Lost, by_tasks
 from tests.search.evaluators_test import MANY, SPACE
 
@@ -115,11 +113,13 @@ def test_messages_are_read_as_they_were_meant():
     (None, None),
     ((candidate.genotype, (1, np.int32(1))), ((0, 2), (1, 1))),
   ):
-    group = grouping.Group(8, (candidate,), 2, holds)
+    group = grouping.ProgramGroup(8, (candidate,), 2, holds)
     found = json.loads(task_messages.request(group, 3, {"more": [1]}))
     assert (found["epochs"], found["more"]) == (3, [1])
     assert task_messages.candidates(found) == [plain]
-    assert task_messages.group(found) == grouping.Group(8, (plain,), 2, read)
+    assert task_messages.group(found) == grouping.ProgramGroup(
+      8, (plain,), 2, read
+    )
   diverged = Outcome(
     4, (0.1, 1 / 3), math.nan, 1e-3, "diverged", (2.0, math.inf)
   )

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax.data import Split
-from fbnax.search.dnas import dnas
+from fbnax.search import dnas
 from fbnax.search.dnas.penalties import Penalty
-from fbnax.search.dnas.state import Plan
+from fbnax.search.dnas.state import SearchPlan
 from fbnax.search.prices import Price
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
 from fbnax.spaces.space import Decision, SearchSpace, follow
@@ -60,7 +60,7 @@ SETTINGS = Settings(
   schedule="cosine",
   flip=True,
 )
-PLAN = Plan(
+PLAN = SearchPlan(
   epochs=4,
   frozen_epochs=1,
   annealing=0.5,

@@ -225,9 +225,7 @@ def test_a_checkpoint_of_what_diverged_is_not_gone_on_from(tmp_path):
   state = _whole("in memory").state
   state = jax.tree.map(jnp.copy, state)
   rows = [[0.5, 0.5, 0.5]] * 2
-  loop.loop_saving.save(
-    saving, _bad_ema(state, None)[0], loop.Done(rows, []), None
-  )
+  loop.save(saving, _bad_ema(state, None)[0], loop.Done(rows, []), None)
   with pytest.raises(loop.DivergedError, match="epoch 2"):
     _fit("in memory", 4, checkpointing=saving, on_epoch=pytest.fail)
 

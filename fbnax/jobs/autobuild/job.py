@@ -104,7 +104,7 @@ def run(config: Any, workdir: str) -> None:
   print(f"report: {page}")
 
 
-def _settings(config: Any) -> graph_fit.Settings:
+def _settings(config: Any) -> graph_fit.GraphSettings:
   """Checks what needs no data."""
   given, search = config.predictor, config.search
   for name, group, least in (
@@ -132,7 +132,7 @@ def _settings(config: Any) -> graph_fit.Settings:
       f"config.predictor.learning_rate is {given.learning_rate!r}; legal: "
       "above 0"
     )
-  return graph_fit.Settings(
+  return graph_fit.GraphSettings(
     epochs=given.epochs,
     batch_size=given.batch_size,
     learning_rate=given.learning_rate,
@@ -144,7 +144,7 @@ def _fitted(
   config: Any,
   work: WorkDir,
   data: Data,
-  settings: graph_fit.Settings,
+  settings: graph_fit.GraphSettings,
   number: int,
   text: str,
   labels: np.ndarray,

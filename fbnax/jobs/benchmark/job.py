@@ -21,8 +21,7 @@ from fbnax.jobs.benchmark.methods import ASSISTED, METHODS
 from fbnax.jobs.runtime.workdir import open_workdir
 from fbnax.search.benchmarks import tables
 from fbnax.search.benchmarks.baselines import Trajectory
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators.evaluators import Evaluator
+from fbnax.search.evaluators import Candidate, Evaluator
 from fbnax.training.progress import open_progress
 
 SCHEMA_VERSION = 1

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from fbnax.search import nars
 from fbnax.search.benchmarks import assisted, baselines, tables
 from fbnax.search.benchmarks.baselines import Trajectory
-from fbnax.search.evaluators.evaluators import Evaluator
-from fbnax.search.nars import nars
-from fbnax.search.nars.planning import Options
+from fbnax.search.evaluators import Evaluator
+from fbnax.search.nars.planning import NarsSizes
 from fbnax.search.trials import open_store
 from fbnax.spaces import SearchSpace
 from fbnax.training.progress import open_progress
@@ -35,7 +35,7 @@ def _nars(
 ) -> Trajectory:
   """Rounds of the search `nars`, on all rows of the table."""
   given = config.search
-  options = Options(
+  options = NarsSizes(
     pool=max(len(pool), 100),
     rounds=1 + (config.evaluations - given.first) // given.candidates,
     candidates=given.candidates,

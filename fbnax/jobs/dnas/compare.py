@@ -52,7 +52,7 @@ def random_networks(
   zeros = [np.zeros(k) for k in price.space.choices]
   wanted = derivation.band(cost, config.search.tolerance)
 
-  def draw() -> agreeing.Found:
+  def draw() -> agreeing.Shared:
     # Another seed than the derivation's, whose draws they shall not repeat.
     seed = config.seed + 1
     return {}, {

@@ -1,6 +1,6 @@
 """Job `dnas`: from images and a target cost to a trained network.
 
-Data, split in two; the search (`fbnax.search.dnas.dnas`); one network derived
+Data, split in two; the search (`fbnax.search.dnas`); one network derived
 from it; this network and random ones of the same cost trained from scratch,
 without masks; one measurement of each on the test set; the report.
 """

@@ -19,13 +19,14 @@ from fbnax.data import Dataset
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.models import Supernet
-from fbnax.search.dnas import derivation, dnas
+from fbnax.search import dnas
+from fbnax.search.dnas import derivation
 from fbnax.search.dnas.penalties import Penalty
-from fbnax.search.dnas.state import Plan, Problem
+from fbnax.search.dnas.state import SearchPlan, SearchProblem
 from fbnax.search.prices import Price, check_target, feasible
 from fbnax.spaces import Recipe, SearchSpace
 from fbnax.spaces.follow import largest
-from fbnax.training import agreeing, loop, metrics
+from fbnax.training import agreeing, checkpoints, loop, metrics
 from fbnax.training.model import Model
 from fbnax.training.progress import Progress
 
@@ -59,7 +60,7 @@ class Task:
     facts: for the result.
   """
 
-  problem: Problem
+  problem: SearchProblem
   price: Price
   range: tuple[float, float]
   weights: loop.Feed
@@ -77,9 +78,9 @@ def space(config: Any, channels: int, recipe: Recipe) -> SearchSpace:
   return found
 
 
-def plan(given: Any) -> Plan:
+def plan(given: Any) -> SearchPlan:
   """The plan in `config.search`."""
-  return Plan(**{name: given[name] for name in _PLAN})
+  return SearchPlan(**{name: given[name] for name in _PLAN})
 
 
 def task(config: Any, dataset: Dataset, space: SearchSpace) -> Task:
@@ -162,7 +163,7 @@ def run(
       batches(task.problem, task.theta),
       derivation=given.derivation,
       samples=given.samples,
-      wanted=derivation.band(given.target, given.tolerance),
+      allowed=derivation.band(given.target, given.tolerance),
       seed=config.seed,
     )
   found = {
@@ -176,7 +177,7 @@ def run(
 
 
 def batches(
-  problem: Problem, feed: loop.Feed
+  problem: SearchProblem, feed: loop.Feed
 ) -> list[tuple[np.ndarray, np.ndarray]]:
   """Whole batches of the images that `theta` was trained on, in their order.
 
@@ -201,8 +202,6 @@ def batches(
 def _search(
   config: Any, task: Task, work: WorkDir, progress: Progress
 ) -> dnas.Searched:
-  from fbnax.training import checkpoints  # Orbax is slow to import.
-
   folder = work.path / "checkpoints" / NAME
   problem = task.problem
   taken = checkpoints.newest(folder)
@@ -212,7 +211,7 @@ def _search(
     progress.phase(NAME, problem.plan.epochs, done) as advance,
   ):
 
-    def on_epoch(row: dnas.Row) -> None:
+    def on_epoch(row: dnas.SearchEpoch) -> None:
       values = row._asdict()
       entropies = values.pop("entropies")
       del values["probabilities"], values["epoch"]
@@ -228,7 +227,9 @@ def _search(
       task.weights,
       task.theta,
       seed=config.seed,
-      checkpointing=dnas.Checkpointing(folder, config.search.checkpoint_steps),
+      checkpointing=dnas.SearchCheckpointing(
+        folder, config.search.checkpoint_steps
+      ),
       on_epoch=on_epoch,
     )
 

@@ -16,8 +16,8 @@ from fbnax.jobs.nars.job import PREDICTOR
 from fbnax.jobs.nars.members import best_first, member_names
 from fbnax.jobs.runtime import inputs, parts, run_results
 from fbnax.jobs.runtime.workdir import open_workdir
+from fbnax.search import evolution
 from fbnax.search.budgets import stacked
-from fbnax.search.evolution import evolution
 from fbnax.search.nars import predictor, predictor_files
 from fbnax.spaces import Architecture
 

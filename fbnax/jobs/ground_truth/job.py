@@ -1,6 +1,6 @@
 """Job `ground_truth`: differentiable search where the truth is known.
 
-The search of the job `dnas` (`fbnax.search.dnas.dnas`) on NAS-Bench-201's
+The search of the job `dnas` (`fbnax.search.dnas`) on NAS-Bench-201's
 cells: five operations on six edges, real images, a supernet of smaller cells
 than the benchmark's. What is derived is looked up in the table of all 15,625
 trained cells once all searches have ended. Methods of this kind can fall to a
@@ -25,10 +25,11 @@ from fbnax.jobs.dnas.search import batches, plan
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime.workdir import WorkDir, open_workdir
 from fbnax.models.nasbench201 import CellSupernet
+from fbnax.search import dnas
 from fbnax.search.benchmarks import tables
-from fbnax.search.dnas import derivation, dnas
+from fbnax.search.dnas import derivation
 from fbnax.search.dnas.penalties import Penalty
-from fbnax.search.dnas.state import Problem
+from fbnax.search.dnas.state import SearchProblem
 from fbnax.search.prices import Price
 from fbnax.spaces import CellNetwork, SearchSpace
 from fbnax.spaces.cell import EDGES, OPS, validate
@@ -132,7 +133,7 @@ def small_space(config: Any, space: SearchSpace, channels: int) -> SearchSpace:
 
 def task(
   config: Any, variant: str, dataset: Dataset, space: SearchSpace, seed: int
-) -> tuple[Problem, loop.Feed, loop.Feed]:
+) -> tuple[SearchProblem, loop.Feed, loop.Feed]:
   """A search of a variant, and the images of its two kinds of steps."""
   given = config_dict.ConfigDict(config.search.to_dict() | VARIANTS[variant])
   price = Price(space, dataset.num_classes, "macs")
@@ -199,7 +200,7 @@ def _searches(
             seed,
             dataset,
             space,
-            dnas.Checkpointing(work.path / "checkpoints" / name),
+            dnas.SearchCheckpointing(work.path / "checkpoints" / name),
             advance,
           )
         entry = records.write(end, entry)
@@ -213,13 +214,13 @@ def _search(
   seed: int,
   dataset: Dataset,
   space: SearchSpace,
-  checkpointing: dnas.Checkpointing,
+  checkpointing: dnas.SearchCheckpointing,
   advance: Any,
 ) -> dict[str, Any]:
   problem, weights, theta = task(config, variant, dataset, space, seed)
   given: Mapping[str, Any] = config.search.to_dict() | VARIANTS[variant]
 
-  def on_epoch(row: dnas.Row) -> None:
+  def on_epoch(row: dnas.SearchEpoch) -> None:
     advance(1, loss=row.loss, expected=problem.price.show(row.expected))
 
   found = dnas.search(
@@ -240,7 +241,7 @@ def _search(
     batches(problem, theta),
     derivation=given["derivation"],
     samples=given["samples"],
-    wanted=derivation.band(target, given["tolerance"]),
+    allowed=derivation.band(target, given["tolerance"]),
     seed=seed,
   )
   last = found.rows[-1]

@@ -19,10 +19,10 @@ from fbnax.base.json_values import to_json
 from fbnax.data import Dataset
 from fbnax.jobs.runtime import devices, inputs, parts
 from fbnax.jobs.runtime.config_values import all_numbers
-from fbnax.search.evaluators import evaluators
-from fbnax.search.evaluators.evaluators import Evaluator, Trainer, planned
-from fbnax.search.evaluators.grouping import Plan, by_masks, by_size
-from fbnax.search.evaluators.ray_cluster import Kind, connected
+from fbnax.search.evaluators import Evaluator, local
+from fbnax.search.evaluators.grouping import Grouping, by_masks, by_size
+from fbnax.search.evaluators.local import Trainer, planned
+from fbnax.search.evaluators.ray_cluster import WorkerKind, connected
 from fbnax.search.evaluators.tasks import by_tasks
 from fbnax.spaces import SearchSpace
 from fbnax.training import loop
@@ -41,7 +41,7 @@ class Options(NamedTuple):
 
   address: str
   workers: int
-  kinds: tuple[Kind, ...]
+  kinds: tuple[WorkerKind, ...]
   attempts: int
 
 
@@ -134,7 +134,7 @@ def trainer(
     )
     classes = config.search.classes
   _settings(config, dataset, 1)  # What is not legal is said now.
-  return evaluators.trainer(
+  return local.trainer(
     space,
     classes,
     dataset.channels,
@@ -144,7 +144,7 @@ def trainer(
   )
 
 
-def plan(config: Any, dataset: Dataset, images: int) -> Plan:
+def plan(config: Any, dataset: Dataset, images: int) -> Grouping:
   """Which candidates of a round share a program (`grouping`).
 
   Args:
@@ -200,7 +200,7 @@ def ray_options(config: Any) -> Options:
       f"config.ray.cpus is {cpus} and config.ray.gpus {gpus}; legal: one of "
       "each for each kind of worker, cpus above 0"
     )
-  kinds = tuple(Kind(*pair) for pair in zip(cpus, gpus, strict=True))
+  kinds = tuple(WorkerKind(*pair) for pair in zip(cpus, gpus, strict=True))
   return Options(given.address, given.workers, kinds, given.attempts)
 
 

@@ -1,6 +1,6 @@
 """Job `nars`: from images and budgets to a family of trained networks.
 
-Data, splits, space and budgets; the search (`fbnax.search.nars.nars`);
+Data, splits, space and budgets; the search (`fbnax.search.nars`);
 evolution under each budget; training of the members, the largest first, which
 teaches the others; one measurement on the test set; the report.
 """
@@ -21,9 +21,10 @@ from fbnax.jobs.runtime import proxy_scores as zero_cost_scores
 from fbnax.jobs.runtime.networks import read_teacher
 from fbnax.jobs.runtime.trees import members as nbdt_members
 from fbnax.jobs.runtime.workdir import TRIALS, WorkDir, open_workdir
+from fbnax.search import nars
 from fbnax.search.budgets import Budget, cost_range
-from fbnax.search.nars import nars, predictor_files
-from fbnax.search.nars.planning import Options
+from fbnax.search.nars import predictor_files
+from fbnax.search.nars.planning import NarsSizes
 from fbnax.search.trials import open_store
 from fbnax.training.progress import Progress, open_progress
 
@@ -143,10 +144,10 @@ def _check_numbers(config: Any) -> None:
 
 def _options(
   config: Any, budgets: Sequence[Budget], macs: tuple[float, float]
-) -> Options:
+) -> NarsSizes:
   lows = [b.macs[0] for b in budgets if math.isfinite(b.macs[1])]
   highs = [b.macs[1] for b in budgets if math.isfinite(b.macs[1])]
-  return Options(
+  return NarsSizes(
     pool=config.search.pool,
     rounds=config.search.rounds,
     candidates=config.search.candidates,

@@ -23,9 +23,9 @@ from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime.training import Teacher, train_network
 from fbnax.jobs.runtime.trees import members as nbdt_members
 from fbnax.jobs.runtime.workdir import WorkDir
+from fbnax.search import evolution, nars
 from fbnax.search.budgets import Budget, stacked
-from fbnax.search.evolution import evolution
-from fbnax.search.nars import nars, predictor
+from fbnax.search.nars import predictor
 from fbnax.search.trials import TrialStore
 from fbnax.spaces import Architecture, Recipe, SearchSpace
 from fbnax.training import loop
@@ -61,7 +61,7 @@ def evolve(
   space: SearchSpace,
   classes: int,
   budgets: Sequence[Budget],
-  found: nars.Search,
+  found: nars.NarsSearch,
   store: TrialStore,
 ) -> list[Chosen]:
   """The best predicted architecture and recipe under each budget.
@@ -96,7 +96,7 @@ def _best(
   space: SearchSpace,
   classes: int,
   budgets: Sequence[Budget],
-  found: nars.Search,
+  found: nars.NarsSearch,
 ) -> list[dict[str, Any]]:
   """Genotype and prediction of the best under each budget, for JSON."""
   result = evolution.evolve(

@@ -24,10 +24,8 @@ def evaluate(text: str) -> str:
   driver, which paths in the config start from, and `version` of fbnax.
   """
   compiling.prepare()
-  from fbnax.search.evaluators import (  # They import JAX.
-    evaluators,
-    task_messages,
-  )
+  from fbnax.search.evaluators import task_messages  # They import JAX.
+  from fbnax.search.evaluators.local import planned
 
   request = json.loads(text)
   try:
@@ -39,7 +37,7 @@ def evaluate(text: str) -> str:
     reason = f"on {where}: {type(error).__name__}: {error}"
     return task_messages.refusal(reason)
   part = task_messages.group(request)
-  evaluator = evaluators.planned(space, trainer, lambda *_: [part])
+  evaluator = planned(space, trainer, lambda *_: [part])
   ended = evaluator(part.candidates, request["epochs"], lambda _: None)
   return task_messages.answer([o for outcomes in ended for o in outcomes])
 

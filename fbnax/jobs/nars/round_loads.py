@@ -13,8 +13,8 @@ import numpy as np
 from fbnax import costs
 from fbnax.data import Dataset
 from fbnax.jobs.nars import evaluating
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators.grouping import Group
+from fbnax.search.evaluators import Candidate
+from fbnax.search.evaluators.grouping import ProgramGroup
 from fbnax.spaces import SearchSpace
 from fbnax.spaces.hull import hull
 
@@ -74,12 +74,12 @@ def of_rounds(
   return dict(sorted(found.items()))
 
 
-def _members(group: Group) -> int:
+def _members(group: ProgramGroup) -> int:
   """Candidates that are trained, with those that fill a part."""
   return group.size * -(-len(group.candidates) // group.size)
 
 
-def _price(space: SearchSpace, group: Group, num_classes: int) -> float:
+def _price(space: SearchSpace, group: ProgramGroup, num_classes: int) -> float:
   """Of a step, as a share of that of the whole space under masks."""
   if group.holds is None:
     return 1.0

@@ -29,7 +29,7 @@ from fbnax.search.nars.free_labels import Scored, appended
 from fbnax.search.nars.learning_curves import Learner
 from fbnax.search.nars.pretraining import (
   COSTS,
-  Pretrained,
+  PretrainedEncoder,
   ProxyMetrics,
   pretrain,
 )
@@ -227,7 +227,7 @@ def _learners(
   most: int,
 ) -> Callable[[str], Learner]:
   """Makes the learner of a name; pretrains once a seed, and only if asked."""
-  cache: dict[str, Pretrained] = {}
+  cache: dict[str, PretrainedEncoder] = {}
   pretrain_key, fit_key = jax.random.split(jax.random.key(seed))
 
   def make(name: str) -> Learner:

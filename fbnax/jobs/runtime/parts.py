@@ -26,8 +26,7 @@ from ml_collections.config_dict import ConfigDict
 from fbnax import data
 from fbnax.data import Dataset
 from fbnax.jobs.runtime.user_code import call, is_part, load, told, wrong
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators.evaluators import Evaluator, Outcome
+from fbnax.search.evaluators import Candidate, Evaluator, Outcome
 from fbnax.spaces import SearchSpace
 
 # Where a config names parts.

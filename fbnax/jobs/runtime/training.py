@@ -23,7 +23,7 @@ from fbnax.jobs.runtime import classes
 from fbnax.models import initialize
 from fbnax.models.building import build
 from fbnax.spaces import Architecture, Recipe, ResNet
-from fbnax.training import loop, metrics, model_files, step
+from fbnax.training import checkpoints, loop, metrics, model_files, step
 from fbnax.training.checkpoint_files import DamagedError
 from fbnax.training.model import Objective
 from fbnax.training.progress import Progress
@@ -325,6 +325,4 @@ def _finished(
 
 
 def _epochs_done(directory: Path, name: str) -> int:
-  from fbnax.training import checkpoints  # Orbax is slow to import.
-
   return checkpoints.newest(directory / "checkpoints" / name)

@@ -89,16 +89,18 @@ def fit(space: SearchSpace, genotypes: Any, labels: Any) -> Additive:
   """
   genotypes = np.asarray(genotypes, np.int32)
   labels = np.asarray(labels, np.float64)
-  wanted = (len(labels), len(space.decisions))
-  if labels.ndim != 1 or genotypes.shape != wanted or len(labels) < 2:
+  shape = (len(labels), len(space.decisions))
+  if labels.ndim != 1 or genotypes.shape != shape or len(labels) < 2:
     raise ValueError(
       f"genotypes have shape {genotypes.shape} and labels {labels.shape}; "
-      f"legal: [n, {wanted[1]}] and [n], n at least 2"
+      f"legal: [n, {shape[1]}] and [n], n at least 2"
     )
   design = np.asarray(columns(space, jnp.asarray(genotypes)), np.float64)
-  found = ridge(design, labels)
+  regression = ridge(design, labels)
   return Additive(
-    jnp.asarray(found.weights, jnp.float32), jnp.float32(found.mean), space
+    jnp.asarray(regression.weights, jnp.float32),
+    jnp.float32(regression.mean),
+    space,
   )
 
 
@@ -126,15 +128,15 @@ def robust_ridge(design: np.ndarray, labels: np.ndarray) -> Ridge:
   parts = _decomposed(design)
   moved = labels
   for _ in range(ROUNDS):
-    found = _solved(parts, moved)
+    regression = _solved(parts, moved)
     # 1.4826 medians are the deviation of normal errors.
-    far = HUBER * 1.4826 * float(np.median(np.abs(found.left_out)))
-    said = design @ found.weights + found.mean
+    far = HUBER * 1.4826 * float(np.median(np.abs(regression.left_out)))
+    said = design @ regression.weights + regression.mean
     closer = said + np.clip(labels - said, -far, far)
     if np.allclose(closer, moved, rtol=1e-4, atol=0.0):
       break
     moved = closer
-  return found
+  return regression
 
 
 class _Parts(NamedTuple):

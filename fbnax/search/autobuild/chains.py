@@ -105,8 +105,8 @@ class Encoding:
     genotypes = jnp.asarray(genotypes, jnp.int32)
     present = self.present(genotypes)
     if only is not None:
-      wanted = np.isin(np.arange(len(self.blocks)), only)
-      present = present & wanted
+      is_kept = np.isin(np.arange(len(self.blocks)), only)
+      present = present & is_kept
       # No wider than it need be: modules are much shorter than networks.
       kept = list(only)
     else:
@@ -172,8 +172,8 @@ def encoding(space: SearchSpace) -> Encoding:
     Feature("stage", tuple(sorted(layers))),
     Feature("layer", tuple(range(max(layers.values())))),
   ]
-  for name, found in joint.items():
-    values = sorted({value for block in found for _, value in block})
+  for name, of_blocks in joint.items():
+    values = sorted({value for block in of_blocks for _, value in block})
     features.append(Feature(name, tuple(values)))
   positions = {d.name: i for i, d in enumerate(space.decisions)}
   codes = []

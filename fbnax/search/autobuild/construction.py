@@ -32,13 +32,13 @@ from fbnax.spaces.joining import Group, Joined, join
 
 
 def best(
-  space: SearchSpace, found: Sequence[Sequence[np.ndarray]], top: int
+  space: SearchSpace, scores: Sequence[Sequence[np.ndarray]], top: int
 ) -> Joined:
   """The part of the space with the best modules of every stage.
 
   Args:
     space: the space.
-    found: scores as `scores` gives them, of one or more predictors; the top
+    scores: as `modules.scores` gives them, of one or more predictors; the top
       modules by each are kept.
     top: `K`, modules of every stage for each of the predictors.
 
@@ -50,7 +50,7 @@ def best(
   groups = {}
   for i, stage in enumerate(stages(space)):
     kept: dict[int, None] = {}
-    for of_label in found:
+    for of_label in scores:
       order = np.argsort(-of_label[i], kind="stable")[:top]
       kept |= dict.fromkeys(order.tolist())
     names = tuple(space.decisions[p].name for p in stage.decisions)

@@ -21,11 +21,11 @@ from fbnax.base.ranks import correlations
 from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.search.autobuild import graph_fit
 from fbnax.search.autobuild.chains import Chains
-from fbnax.search.autobuild.graph_fit import FittedGraph, Settings
+from fbnax.search.autobuild.graph_fit import FittedGraph, GraphSettings
 
 FOLDS, SHUFFLES, HOPS = 5, 4, 6  # The paper's.
 # All chains are one batch.
-SETTINGS = Settings(epochs=1000, batch_size=2**30)
+SETTINGS = GraphSettings(epochs=1000, batch_size=2**30)
 CHUNK = 4096  # Chains that are looked at in one call.
 
 
@@ -52,7 +52,7 @@ def fit(
   *,
   folds: int = FOLDS,
   shuffles: int = SHUFFLES,
-  settings: Settings = SETTINGS,
+  settings: GraphSettings = SETTINGS,
   on_fit: Callable[[int, int], object] = lambda done, total: None,
 ) -> Ensemble:
   """Fits a predictor for each fold of each shuffle.
@@ -97,12 +97,15 @@ def fit(
         labels[learned],
         settings,
       )
-      found = graph_fit.evaluate(model, _some(chains, held_out))
+      evaluated = graph_fit.evaluate(model, _some(chains, held_out))
       truth = labels[held_out]
       by_hop.append(
-        [correlations(norms, truth)[1] for norms in np.asarray(found.norms[0])]
+        [
+          correlations(norms, truth)[1]
+          for norms in np.asarray(evaluated.norms[0])
+        ]
       )
-      by_prediction.append(correlations(found.prediction[0], truth)[1])
+      by_prediction.append(correlations(evaluated.prediction[0], truth)[1])
       models.append(model)
       on_fit(len(models), folds * shuffles)
   return Ensemble(tuple(models), np.asarray(by_hop), np.asarray(by_prediction))
@@ -131,8 +134,8 @@ def predict(ensemble: Ensemble, chains: Chains) -> np.ndarray:
   weights = shares(ensemble.by_prediction)
   for model, weight in zip(ensemble.models, weights, strict=True):
     if weight:
-      found = graph_fit.evaluate(model, chains).prediction[0]
-      total += weight * np.asarray(found, np.float64)
+      prediction = graph_fit.evaluate(model, chains).prediction[0]
+      total += weight * np.asarray(prediction, np.float64)
   return total
 
 

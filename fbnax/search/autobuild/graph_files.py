@@ -9,13 +9,15 @@ from typing import Any
 import flax
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fbnax.base import json_values, limits
-from fbnax.base.files import writing
 from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.search.autobuild.graph_fit import FittedGraph
-from fbnax.search.nars.predictor_files import VERSION, check_shapes, read_file
+from fbnax.search.nars.predictor_files import (
+  check_shapes,
+  read_file,
+  write_file,
+)
 
 
 def save(
@@ -28,9 +30,7 @@ def save(
     model: the predictor.
     about: what it was fitted to, as JSON says it; `load` asks for the same.
   """
-  flat = flax.traverse_util.flatten_dict(model.variables, sep="/")
   metadata = {
-    "version": VERSION,
     "module": {
       "categories": list(model.module.categories),
       "numbers": model.module.numbers,
@@ -39,14 +39,7 @@ def save(
     },
     "about": about,
   }
-  with writing(path) as file:
-    np.savez(
-      file,
-      metadata=np.asarray(json.dumps(metadata)),
-      mean=np.asarray(model.mean),
-      deviation=np.asarray(model.deviation),
-      **{name: np.asarray(value) for name, value in flat.items()},  # type: ignore[arg-type]  # NumPy types them as a flag.
-    )
+  write_file(path, metadata, model, model.variables)
 
 
 def load(path: str | os.PathLike[str], about: dict[str, Any]) -> FittedGraph:
@@ -59,12 +52,12 @@ def load(path: str | os.PathLike[str], about: dict[str, Any]) -> FittedGraph:
   metadata, arrays = read_file(path)
   where = f"{path}: metadata"
   saved = json_values.field(metadata, "about", dict, where)
-  wanted = json.loads(json.dumps(about))
-  for key in [*wanted, *saved]:
-    if saved.get(key) != wanted.get(key):
+  expected = json.loads(json.dumps(about))
+  for key in [*expected, *saved]:
+    if saved.get(key) != expected.get(key):
       raise ValueError(
         f"{path} was fitted to {key} {json_values.shown(saved.get(key))},"
-        f" wanted is {json_values.shown(wanted.get(key))}"
+        f" wanted is {json_values.shown(expected.get(key))}"
       )
   most = limits.CHANNELS
   categories = json_values.field(

@@ -33,7 +33,7 @@ STEPS = 40  # Of the bisection.
 RANGE = 8.0
 
 
-class Choice(NamedTuple):
+class LabelChoice(NamedTuple):
   """A chosen expression.
 
   Attributes:
@@ -55,11 +55,11 @@ def choose(
   genotypes: np.ndarray,
   accuracy: np.ndarray,
   cost: np.ndarray,
-  wanted: float,
+  target: float,
   *,
   accuracy_name: str = "acc",
   cost_name: str = "cost",
-) -> Choice:
+) -> LabelChoice:
   """The expression whose best networks cost what is wanted.
 
   Args:
@@ -67,7 +67,7 @@ def choose(
     genotypes: labelled networks, `i32[n, D]`.
     accuracy: of each, `[n]`.
     cost: of each, above 0, `[n]`.
-    wanted: the cost around which networks are sought.
+    target: the cost around which networks are sought.
     accuracy_name: the column of accuracy in the expression.
     cost_name: the column of cost in it.
 
@@ -81,9 +81,9 @@ def choose(
     raise ValueError(
       f"{cost_name} is {cost[wrong[0]]} in row {wrong[0]}; legal: above 0"
     )
-  if not cost.min() <= wanted <= cost.max():
+  if not cost.min() <= target <= cost.max():
     raise ValueError(
-      f"the wanted {cost_name} is {wanted!r}; legal: from {cost.min():g} to "
+      f"the wanted {cost_name} is {target!r}; legal: from {cost.min():g} to "
       f"{cost.max():g}, where there are labelled networks"
     )
   of_accuracy = additive.fit(space, genotypes, accuracy)
@@ -91,23 +91,23 @@ def choose(
   options = _options(space, of_accuracy, of_cost)
   spread = float(np.std(accuracy)) / max(float(np.std(np.log(cost))), 1e-12)
   low, high = -RANGE, RANGE  # Powers of two, times the ratio of the spreads.
-  found: dict[float, float] = {}
+  costs: dict[float, float] = {}
   for _ in range(STEPS):
     middle = (low + high) / 2
     weight = spread * 2**middle
     best = [logs[np.argmax(a - weight * logs)] for a, logs in options]
-    found[weight] = math.exp(sum(best) + float(of_cost.mean))
-    if found[weight] > wanted:
+    costs[weight] = math.exp(sum(best) + float(of_cost.mean))
+    if costs[weight] > target:
       low = middle
     else:
       high = middle
-  weight = min(found, key=lambda w: abs(math.log(found[w] / wanted)))
+  weight = min(costs, key=lambda w: abs(math.log(costs[w] / target)))
   shown = float(f"{weight:.4g}")
-  return Choice(
+  return LabelChoice(
     f"{accuracy_name} - {shown!r} * log({cost_name})",
     shown,
-    found[weight],
-    abs(found[weight] / wanted - 1) < 0.1,
+    costs[weight],
+    abs(costs[weight] / target - 1) < 0.1,
   )
 
 
@@ -134,10 +134,12 @@ def _options(
   options = []
   for places, choices in parts:
     genotypes = modules.placed(space, places, choices)
-    own = np.repeat(np.isin(np.arange(len(widths)), places), widths)
-    design = np.asarray(additive.columns(space, jnp.asarray(genotypes)))[:, own]
+    of_part = np.repeat(np.isin(np.arange(len(widths)), places), widths)
+    design = np.asarray(additive.columns(space, jnp.asarray(genotypes)))[
+      :, of_part
+    ]
     of_both = [
-      design @ np.asarray(model.weights, np.float64)[own]
+      design @ np.asarray(model.weights, np.float64)[of_part]
       for model in (of_accuracy, of_cost)
     ]
     options.append((of_both[0], of_both[1]))

@@ -80,10 +80,10 @@ def evaluate(expression: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
   wrong = np.flatnonzero(~np.isfinite(values))
   if len(wrong):
     names = sorted(n for n in names_of(expression) if n in arrays)
-    given = {n: float(arrays[n][wrong[0]]) for n in names}
+    cells = {n: float(arrays[n][wrong[0]]) for n in names}
     raise ValueError(
       f"expression {expression!r} is {values[wrong[0]]} in row {wrong[0]}, "
-      f"where the columns are {given}; legal: a finite number in every row"
+      f"where the columns are {cells}; legal: a finite number in every row"
     )
   return values
 
@@ -157,9 +157,9 @@ def _check_call(expression: str, node: ast.Call) -> None:
       node,
       f"calls {text!r}; legal: {', '.join(FUNCTIONS)}",
     )
-  wanted = 2 if name in _TAKES_TWO else 1
-  if node.keywords or len(node.args) != wanted:
-    raise _wrong(expression, node, f"{name} takes {wanted} value(s)")
+  arity = 2 if name in _TAKES_TWO else 1
+  if node.keywords or len(node.args) != arity:
+    raise _wrong(expression, node, f"{name} takes {arity} value(s)")
   for argument in node.args:
     _check(expression, argument)
 

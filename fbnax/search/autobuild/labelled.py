@@ -160,11 +160,11 @@ def _of_rows(
       )
     genotypes.append(_genotype(where, space, row.cells))
     numbers.append([_number(where, n, row.cells.get(n)) for n in labels])
-  found = np.asarray(
+  canonical = np.asarray(
     space.canonical(jnp.asarray(np.stack(genotypes), jnp.int32))
   )
   # What changes nothing may be empty, what does may not.
-  active = np.asarray(space.active(jnp.asarray(found)))
+  active = np.asarray(space.active(jnp.asarray(canonical)))
   empty = np.argwhere(active & (np.stack(genotypes) < 0))
   if len(empty):
     row_index, column = empty[0]
@@ -172,9 +172,9 @@ def _of_rows(
       f"{path}, {rows[row_index].name}: column "
       f"{space.decisions[column].name!r} is empty"
     )
-  _check_once(path, [r.name for r in rows], found)
+  _check_once(path, [r.name for r in rows], canonical)
   values = np.asarray(numbers, np.float64).reshape(len(rows), len(labels))
-  return Labelled(space, found, dict(zip(labels, values.T, strict=True)))
+  return Labelled(space, canonical, dict(zip(labels, values.T, strict=True)))
 
 
 def _genotype(
@@ -182,8 +182,8 @@ def _genotype(
 ) -> np.ndarray:
   """Choices, -1 where the cell is empty, `i32[D]`."""
   if cells.get("architecture") not in (None, ""):
-    given = cells["architecture"]
-    document = given if isinstance(given, str) else json.dumps(given)
+    stated = cells["architecture"]
+    document = stated if isinstance(stated, str) else json.dumps(stated)
     try:
       # A space's table is a network of its kind.
       network = type(space.table).from_json(document)
@@ -266,11 +266,8 @@ def _published(
       f"{path} has {sorted(arrays)}; legal: the .npz files of Once-for-All "
       "networks, with s_ks of 20 or 21 columns, or .csv and .json"
     )
-  own = module.space()
-  if space is not None and space.name != own.name:
-    raise ValueError(
-      f"{path} holds networks of {own.name!r}, the space is {space.name!r}"
-    )
+  file_space = module.space()
+  _check_space(path, space, file_space)
   names = ("ks", "expand", "depth", "resolution")
   genotypes = np.asarray(
     module.genotypes_from_ofa(*(arrays[f"s_{name}"] for name in names))
@@ -280,17 +277,15 @@ def _published(
     for name, values in arrays.items()
     if name.removeprefix("s_") not in names
   }
-  # The same network twice says nothing new; the first is kept.
-  _, first = np.unique(genotypes, axis=0, return_index=True)
-  kept = np.sort(first)
+  kept = _first_of_each(genotypes)
   resolutions = sorted(set(arrays["s_resolution"].tolist()))
-  cut = own.fix(resolution=resolutions)
+  cut = file_space.fix(resolution=resolutions)
   genotypes = genotypes[kept]
-  place = [d.name for d in own.decisions].index("resolution")
-  values = np.asarray(own.decisions[place].values)[genotypes[:, place]]
+  place = [d.name for d in file_space.decisions].index("resolution")
+  values = np.asarray(file_space.decisions[place].values)[genotypes[:, place]]
   genotypes[:, place] = np.searchsorted(resolutions, values)
   return Labelled(
-    spaces.get(own.name) if cut == own else cut,
+    spaces.get(file_space.name) if cut == file_space else cut,
     genotypes,
     {name: values[kept] for name, values in columns.items()},
   )
@@ -300,28 +295,38 @@ def _measured(
   path: str | os.PathLike[str], space: SearchSpace | None, file: Any
 ) -> Labelled:
   """FBNet networks at 32 pixels and their latency on devices, ms."""
-  own = spaces.get("fbnet_cifar")
-  if space is not None and space.name != own.name:
-    raise ValueError(
-      f"{path} holds networks of {own.name!r}, the space is {space.name!r}"
-    )
+  file_space = spaces.get("fbnet_cifar")
+  _check_space(path, space, file_space)
   arch, devices, latency = file["arch"], file["devices"], file["latency_ms"]
   shape = len(devices) if devices.ndim else 0, len(arch) if arch.ndim else 0
-  if arch.shape[1:] != (len(own.decisions),) or latency.shape != shape:
+  if arch.shape[1:] != (len(file_space.decisions),) or latency.shape != shape:
     raise ValueError(
       f"arch has shape {list(arch.shape)}, devices {list(devices.shape)} and"
-      f" latency_ms {list(latency.shape)}; legal: [n, {len(own.decisions)}],"
-      " [k] and [k, n]"
+      f" latency_ms {list(latency.shape)}; legal: [n,"
+      f" {len(file_space.decisions)}], [k] and [k, n]"
     )
-  genotypes = np.asarray(own.canonical(jnp.asarray(arch, jnp.int32)))
-  _, first = np.unique(genotypes, axis=0, return_index=True)
-  kept = np.sort(first)
+  genotypes = np.asarray(file_space.canonical(jnp.asarray(arch, jnp.int32)))
+  kept = _first_of_each(genotypes)
   latency = np.asarray(latency, np.float64)
   return Labelled(
-    own,
+    file_space,
     genotypes[kept],
     {
       str(name): values[kept]
       for name, values in zip(devices, latency, strict=True)
     },
   )
+
+
+def _check_space(
+  path: str | os.PathLike[str], space: SearchSpace | None, of_file: SearchSpace
+) -> None:
+  if space is not None and space.name != of_file.name:
+    raise ValueError(
+      f"{path} holds networks of {of_file.name!r}, the space is {space.name!r}"
+    )
+
+
+def _first_of_each(genotypes: np.ndarray) -> np.ndarray:
+  """Rows to keep: a network's second labels say nothing new, `i64[k]`."""
+  return np.sort(np.unique(genotypes, axis=0, return_index=True)[1])

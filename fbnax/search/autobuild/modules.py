@@ -94,9 +94,9 @@ def stages(
     ValueError: a decision is shared by two stages, or a stage has more than
       a million joint choices; which.
   """
-  found = encoding(space)
-  numbers = list(dict.fromkeys(found.stages))
-  sizes = {n: found.stages.count(n) for n in numbers}
+  nodes = encoding(space)
+  numbers = list(dict.fromkeys(nodes.stages))
+  sizes = {n: nodes.stages.count(n) for n in numbers}
   if merge is None:
     alone = len(numbers) > 1 and sizes[numbers[-1]] == 1
     merge = (tuple(numbers[-2:]),) if alone else ()
@@ -107,8 +107,8 @@ def stages(
   plans = []
   for group in groups:
     name = "stage" + "+".join(map(str, group))
-    blocks = tuple(i for i, s in enumerate(found.stages) if s in group)
-    rows = [made_of_blocks(space.table).blocks[found.blocks[i]] for i in blocks]
+    blocks = tuple(i for i, s in enumerate(nodes.stages) if s in group)
+    rows = [made_of_blocks(space.table).blocks[nodes.blocks[i]] for i in blocks]
     names = dict.fromkeys(
       itertools.chain(*(decisions_of(*open_fields(b)) for b in rows))
     )
@@ -122,12 +122,12 @@ def stages(
         )
       owner[place] = name
     plans.append((name, blocks, decisions))
-  return tuple(_stage(space, found, *plan) for plan in plans)
+  return tuple(_stage(space, nodes, *plan) for plan in plans)
 
 
 def _stage(
   space: SearchSpace,
-  found: Encoding,
+  nodes: Encoding,
   name: str,
   blocks: tuple[int, ...],
   decisions: tuple[int, ...],
@@ -144,7 +144,7 @@ def _stage(
   canonical = np.asarray(jax.jit(space.canonical)(jnp.asarray(genotypes)))
   modules = np.unique(canonical[:, decisions], axis=0)
   present = np.asarray(
-    found.present(jnp.asarray(placed(space, decisions, modules)))
+    nodes.present(jnp.asarray(placed(space, decisions, modules)))
   )
   lengths = present[:, list(blocks)].sum(axis=1)
   # A stage that is empty is no chain.
@@ -163,14 +163,14 @@ def moments(
     genotypes: `i32[n, D]`.
     labels: `[n]`.
   """
-  found = encoding(space)
+  chain = encoding(space)
   genotypes = jnp.asarray(genotypes, jnp.int32)
-  chains = jax.jit(found.encode)(genotypes)
+  chains = jax.jit(chain.encode)(genotypes)
   nodes = np.asarray(evaluate(model, chains).nodes, np.float64)
   lengths = np.asarray(chains.lengths)
   there = np.arange(nodes.shape[2])[:, None] < lengths
   norms = nodes[:, :, there]
-  present = np.asarray(found.present(genotypes))
+  present = np.asarray(chain.present(genotypes))
   labels = np.asarray(labels, np.float64)
   listed = stages(space)
   most = max(len(s.blocks) for s in listed)
@@ -195,7 +195,7 @@ def moments(
   )
 
 
-def unseen(space: SearchSpace, found: Moments) -> list[tuple[str, int]]:
+def unseen(space: SearchSpace, shifts: Moments) -> list[tuple[str, int]]:
   """Stages and lengths of which no network was learned from.
 
   Scores of such modules are shifted by the mean and deviation of all labels.
@@ -204,14 +204,14 @@ def unseen(space: SearchSpace, found: Moments) -> list[tuple[str, int]]:
     (stage.name, int(length))
     for i, stage in enumerate(stages(space))
     for length in np.unique(stage.lengths)
-    if not found.networks[i, length]
+    if not shifts.networks[i, length]
   ]
 
 
 def scores(
   model: FittedGraph,
   space: SearchSpace,
-  found: Moments,
+  shifts: Moments,
   resolution: int | None = None,
 ) -> list[np.ndarray]:
   """Scores of all modules of every stage, means over the seeds, `f64[M]` each.
@@ -219,7 +219,7 @@ def scores(
   Args:
     model: the fitted predictor.
     space: the space.
-    found: what to shift by.
+    shifts: what to shift by.
     resolution: choice of the resolution, where it is searched; None for the
       middle one.
   """
@@ -235,16 +235,16 @@ def scores(
     )
     chains = _encoded(space, genotypes, stage.blocks)
     norms = np.asarray(last_norms(model, chains), np.float64)
-    hops = np.minimum(stage.lengths - 1, found.norm_mean.shape[1] - 1)
-    spread = found.norm_deviation[:, hops]
-    normal = (norms - found.norm_mean[:, hops]) / np.where(
+    hops = np.minimum(stage.lengths - 1, shifts.norm_mean.shape[1] - 1)
+    spread = shifts.norm_deviation[:, hops]
+    normal = (norms - shifts.norm_mean[:, hops]) / np.where(
       spread > 0, spread, 1
     )
-    mean = found.label_mean[i, stage.lengths]
-    deviation = found.label_deviation[i, stage.lengths]
-    known = np.isfinite(mean)
-    mean = np.where(known, mean, found.mean)
-    deviation = np.where(known, deviation, found.deviation)
+    mean = shifts.label_mean[i, stage.lengths]
+    deviation = shifts.label_deviation[i, stage.lengths]
+    seen = np.isfinite(mean)
+    mean = np.where(seen, mean, shifts.mean)
+    deviation = np.where(seen, deviation, shifts.deviation)
     result.append((normal * deviation + mean).mean(axis=0))
   return result
 
@@ -278,7 +278,7 @@ def importance(
     For each feature its name, its values, and for each value the mean over the
     seeds of its scalar at hop 0 (section 7.6), `f64[values]`.
   """
-  found = encoding(space)
+  chain = encoding(space)
 
   def matrix(variables: Any) -> tuple[jax.Array, jax.Array]:
     bound = model.module.bind(variables)
@@ -288,15 +288,15 @@ def importance(
   found_matrix = jax.vmap(matrix)(model.variables)
   weights, offsets = (np.asarray(m, np.float64) for m in found_matrix)
   rows, column = [], 0
-  for i, feature in enumerate(found.features):
+  for i, feature in enumerate(chain.features):
     count = len(feature.values)
-    given = weights[:, i, column : column + count] + offsets[:, i, None]
-    rows.append((feature.name, feature.values, np.abs(given).mean(axis=0)))
+    scalars = weights[:, i, column : column + count] + offsets[:, i, None]
+    rows.append((feature.name, feature.values, np.abs(scalars).mean(axis=0)))
     column += count
-  if found.resolutions:
-    scaled = found.scaled(np.asarray(found.resolutions, np.float64))
-    given = weights[:, -1, -1:] * scaled + offsets[:, -1, None]
-    rows.append(("resolution", found.resolutions, np.abs(given).mean(axis=0)))
+  if chain.resolutions:
+    scaled = chain.scaled(np.asarray(chain.resolutions, np.float64))
+    scalars = weights[:, -1, -1:] * scaled + offsets[:, -1, None]
+    rows.append(("resolution", chain.resolutions, np.abs(scalars).mean(axis=0)))
   return rows
 
 

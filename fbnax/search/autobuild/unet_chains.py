@@ -38,7 +38,7 @@ from fbnax.spaces.unet import (
 )
 
 
-class Part(NamedTuple):
+class UNetStage(NamedTuple):
   """A stage of the input or the output, and all of its modules.
 
   Attributes:
@@ -137,7 +137,7 @@ def of_nodes(space: SearchSpace, networks: Sequence[Sequence[Node]]) -> Chains:
 
 
 @functools.lru_cache(maxsize=8)
-def stages(space: SearchSpace) -> tuple[Part, ...]:
+def stages(space: SearchSpace) -> tuple[UNetStage, ...]:
   """The stages of input and output with their modules; the middle has none.
 
   Raises:
@@ -145,18 +145,18 @@ def stages(space: SearchSpace) -> tuple[Part, ...]:
   """
   table = _table(space)
   position = {d.name: i for i, d in enumerate(space.decisions)}
-  found = []
+  listed = []
   for section, stage in parts():
     if section == "middle":
       continue
-    own = open_fields(
+    unshared = open_fields(
       getattr(table, f"{section}_residuals")[stage - 1],
       getattr(table, f"{section}_attention")[stage - 1],
     )
     shared = open_fields(table.channels, table.multipliers[stage - 1])
     own_places, places = (
       sorted({position[f.decision] for f in fields})
-      for fields in (own, shared + own)
+      for fields in (unshared, shared + unshared)
     )
     counts = [space.choices[i] for i in places]
     grid = np.indices(counts).reshape(len(counts), -1).T
@@ -167,8 +167,8 @@ def stages(space: SearchSpace) -> tuple[Part, ...]:
     for genotype in genotypes:
       network: Any = space.architecture(genotype)
       modules.setdefault(network.stage(section, stage), genotype)
-    found.append(
-      Part(
+    listed.append(
+      UNetStage(
         f"{section}{stage}",
         tuple(own_places),
         tuple(modules),
@@ -177,7 +177,7 @@ def stages(space: SearchSpace) -> tuple[Part, ...]:
         np.asarray([len(nodes) for nodes in modules]),
       )
     )
-  return tuple(found)
+  return tuple(listed)
 
 
 def _table(space: SearchSpace) -> UNet:
@@ -204,11 +204,11 @@ def _places(
   count = getattr(table, f"{section}_residuals")[stage - 1]
   attention = getattr(table, f"{section}_attention")[stage - 1]
   most = max(value for _, value in joint_values(int, (count,)))
-  found: list[tuple[str, int, tuple[Any, ...]]] = []
+  blocks: list[tuple[str, int, tuple[Any, ...]]] = []
   for i in range(most):
-    found.append(("residual", i, (count,)))
-    found.append(("attention", i, (count, attention)))
-  return found + [(o, 0, (1,)) for o in last_of(section, stage)]
+    blocks.append(("residual", i, (count,)))
+    blocks.append(("attention", i, (count, attention)))
+  return blocks + [(o, 0, (1,)) for o in last_of(section, stage)]
 
 
 def _is_there(threshold: int, count: int, allowed: bool = True) -> bool:

@@ -30,7 +30,7 @@ import numpy as np
 
 from fbnax.search.autobuild import ensemble, modules, unet_chains
 from fbnax.search.autobuild.ensemble import Ensemble
-from fbnax.search.autobuild.unet_chains import Part
+from fbnax.search.autobuild.unet_chains import UNetStage
 from fbnax.spaces import SearchSpace
 
 KEEP, NETWORKS = 5, 4  # The paper's.
@@ -68,13 +68,13 @@ def module_scores(ensemble_: Ensemble, space: SearchSpace) -> list[np.ndarray]:
   )  # [P, all modules]
   last = ensemble_.by_hop.shape[1] - 1
   hops = np.minimum([len(nodes) - 1 for nodes in everything], last)
-  found = np.zeros(norms.shape[1])
+  scores = np.zeros(norms.shape[1])
   for hop in np.unique(hops):
     of_hop = hops == hop
     weights = ensemble.shares(ensemble_.by_hop[:, hop])
-    found[of_hop] = standardised(weights @ standardised(norms[:, of_hop]))
+    scores[of_hop] = standardised(weights @ standardised(norms[:, of_hop]))
   ends = np.cumsum([len(part.modules) for part in listed])
-  return np.split(found, ends[:-1])
+  return np.split(scores, ends[:-1])
 
 
 def construct(
@@ -111,9 +111,9 @@ def construct(
     kept = [
       choose(part, s, keep) for part, s in zip(listed, scores, strict=True)
     ]
-    found = _fitting(space, scores, kept, networks)
-    if len(found.scores) == networks or sum(map(len, kept)) == every:
-      return found._replace(keep=keep)
+    best = _fitting(space, scores, kept, networks)
+    if len(best.scores) == networks or sum(map(len, kept)) == every:
+      return best._replace(keep=keep)
     keep += 1
 
 
@@ -170,13 +170,13 @@ def _check_networks(networks: int) -> None:
     raise ValueError(f"networks is {networks!r}; legal: at least 1")
 
 
-def _top(part: Part, scores: np.ndarray, keep: int) -> np.ndarray:
+def _top(part: UNetStage, scores: np.ndarray, keep: int) -> np.ndarray:
   """Places of the best modules."""
   del part
   return np.argsort(-scores, kind="stable")[:keep]
 
 
-def _top_of_sizes(part: Part, scores: np.ndarray, keep: int) -> np.ndarray:
+def _top_of_sizes(part: UNetStage, scores: np.ndarray, keep: int) -> np.ndarray:
   """Places of the best modules of every size; each size keeps one at least."""
   sizes = np.unique(part.lengths)
   each, more = divmod(keep, len(sizes))
@@ -196,9 +196,9 @@ def _fitting(
 ) -> Ranked:
   """The best networks of kept modules, for each choice of shared decisions."""
   listed = unet_chains.stages(space)
-  own = {place for part in listed for place in part.decisions}
-  shared = [i for i in range(len(space.decisions)) if i not in own]
-  found: list[tuple[float, np.ndarray]] = []
+  unshared = {place for part in listed for place in part.decisions}
+  shared = [i for i in range(len(space.decisions)) if i not in unshared]
+  ranked: list[tuple[float, np.ndarray]] = []
   for choices in itertools.product(*(range(space.choices[i]) for i in shared)):
     genotype = np.zeros(len(space.decisions), np.int32)
     genotype[shared] = choices
@@ -206,8 +206,8 @@ def _fitting(
     channels = {f"{n.section}{n.stage}": n.channels for n in network.nodes}
     options = []
     for part, places in zip(listed, kept, strict=True):
-      wanted = channels[part.name]
-      options.append([i for i in places if part.channels[i] == wanted])
+      width = channels[part.name]
+      options.append([i for i in places if part.channels[i] == width])
     for total, chosen in _best_sums(
       [[float(s[i]) for i in o] for s, o in zip(scores, options, strict=True)],
       networks,
@@ -216,9 +216,9 @@ def _fitting(
       for part, option, i in zip(listed, options, chosen, strict=True):
         own_places = list(part.decisions)
         built[own_places] = part.genotypes[option[i], own_places]
-      found.append((total, built))
+      ranked.append((total, built))
   # A stable sort: the order of the space where scores are equal.
-  best = sorted(found, key=lambda pair: -pair[0])[:networks]
+  best = sorted(ranked, key=lambda pair: -pair[0])[:networks]
   shape = (len(best), len(space.decisions))
   return Ranked(
     np.asarray([g for _, g in best], np.int32).reshape(shape),

@@ -32,10 +32,9 @@ make labels up (channels and attention are good), which says nothing of real
 ones: of 68 of these, a "FID" of 19.8 in the mean, 16.7 at the best tenth and
 15.2 at the best, five predictors of 200 epochs put together networks of 16.0 to
 16.1, and without regard to sizes 14.2 to 15.3 (54 CPU-seconds, AMD EPYC,
-`python -m pytest -m slow tests/search/ensemble_test.py`; the program's 20
-predictors of 1,000 epochs were not run on them). Scores compare modules with
-those of their own size alone, so they do not say whether more blocks are
-better.
+`python -m pytest -m slow tests/search/ensemble_test.py`). Scores compare
+modules with those of their own size alone, so they do not say whether more
+blocks are better.
 """
 
 from __future__ import annotations
@@ -100,11 +99,11 @@ def rank(
       `unet_construction.construct` and `unet_chains.encoding`.
   """
   space = data.space
-  found = unet_chains.encoding(space)
+  chain = unet_chains.encoding(space)
   labels = label_expressions.evaluate(label, data.columns)
   chains = unet_chains.encoded(space, jnp.asarray(data.genotypes))
   module = GraphPredictor(
-    found.categories, found.numbers, hidden=hidden, num_hops=ensemble.HOPS
+    chain.categories, chain.numbers, hidden=hidden, num_hops=ensemble.HOPS
   )
   settings = ensemble.SETTINGS._replace(epochs=epochs)
   key, other = jax.random.split(jax.random.key(seed))
@@ -123,7 +122,7 @@ def rank(
 
   ranking = fitted(key, "predictors", 1.0)
   scores = unet_construction.module_scores(ranking, space)
-  known = {
+  label_of = {
     tuple(g): float(v)
     for g, v in zip(data.genotypes.tolist(), labels, strict=True)
   }
@@ -142,7 +141,7 @@ def rank(
       keep=keep,
       constrained=name == "constrained",
     )
-    result[name] = _listed(space, best, known)
+    result[name] = _listed(space, best, label_of)
     result["keep"][name] = best.keep
   result["modules"] = _modules(space, scores, keep)
   if exhaustive:
@@ -153,20 +152,20 @@ def rank(
       networks=networks,
       on_chunk=lambda done, total: on_step("networks", done, total),
     )
-    result["exhaustive"] = _listed(space, best, known)
+    result["exhaustive"] = _listed(space, best, label_of)
     result["correlation"] = float(squared.by_prediction.mean())
   return result
 
 
 def _listed(
-  space: SearchSpace, best: Ranked, known: dict[tuple[int, ...], float]
+  space: SearchSpace, best: Ranked, label_of: dict[tuple[int, ...], float]
 ) -> list[dict[str, Any]]:
   return [
     {
       "score": float(score),
       "genotype": genotype.tolist(),
       "architecture": json.loads(space.architecture(genotype).to_json()),
-      "label": known.get(tuple(genotype.tolist())),
+      "label": label_of.get(tuple(genotype.tolist())),
     }
     for genotype, score in zip(best.genotypes, best.scores, strict=True)
   ]
@@ -176,9 +175,9 @@ def _modules(
   space: SearchSpace, scores: list[np.ndarray], keep: int
 ) -> dict[str, list[dict[str, Any]]]:
   """The best modules of each stage, whatever their sizes."""
-  found = {}
+  best_modules = {}
   for part, of_part in zip(unet_chains.stages(space), scores, strict=True):
-    found[part.name] = [
+    best_modules[part.name] = [
       {
         "operations": [node.operation for node in part.modules[i]],
         "channels": int(part.channels[i]),
@@ -186,7 +185,7 @@ def _modules(
       }
       for i in np.argsort(-of_part, kind="stable")[:keep]
     ]
-  return found
+  return best_modules
 
 
 def main(arguments: list[str]) -> int:
@@ -216,8 +215,8 @@ def main(arguments: list[str]) -> int:
   parser.add_argument(
     "--exhaustive", action="store_true", help="run the baseline, too"
   )
-  given = vars(parser.parse_args(arguments))
-  path, output = given.pop("labels"), given.pop("output")
+  flags = vars(parser.parse_args(arguments))
+  path, output = flags.pop("labels"), flags.pop("output")
   began: dict[str, float] = {}
   first: dict[str, int] = {}
 
@@ -233,7 +232,7 @@ def main(arguments: list[str]) -> int:
 
   try:
     data = labelled.load(path, unet.space())
-    result = rank(data, given.pop("label"), **given, on_step=show)
+    result = rank(data, flags.pop("label"), **flags, on_step=show)
     write_atomically(output, json.dumps(result, indent=1) + "\n")
   except (ValueError, OSError) as error:
     print(f"error: {escaped(str(error))}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Searches that a zero-cost score assists: NASWOT and AREA.
 
 Both know a score of every genotype before anything is trained, and spend
-evaluations as `fbnax.search.benchmarks.baselines` does.
+evaluations as `baselines` does.
 
 Reference: Mellor et al. 2021, "Neural Architecture Search without Training",
 algorithms 1 and 2.
@@ -18,7 +18,7 @@ from fbnax.search.benchmarks.baselines import (
   evaluated,
   regularized_evolution,
 )
-from fbnax.search.evaluators.evaluators import Evaluator
+from fbnax.search.evaluators import Evaluator
 from fbnax.spaces import SearchSpace
 
 
@@ -110,7 +110,7 @@ def area(
     len(pool), samples, replace=False
   )
   order = drawn[np.argsort(-scores[drawn], kind="stable")]
-  known = dict(zip(map(tuple, pool.tolist()), scores.tolist(), strict=True))
+  score_of = dict(zip(map(tuple, pool.tolist()), scores.tolist(), strict=True))
   return regularized_evolution(
     seed,
     evaluate,
@@ -122,7 +122,7 @@ def area(
     sample=sample,
     first=pool[order[:population]],
     moves=moves,
-    score=known.__getitem__,
+    score=score_of.__getitem__,
   )
 
 

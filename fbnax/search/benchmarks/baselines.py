@@ -19,8 +19,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators.evaluators import Evaluator
+from fbnax.search.evaluators import Candidate, Evaluator
 from fbnax.spaces import SearchSpace
 
 
@@ -108,7 +107,7 @@ def regularized_evolution(
       f"pool={len(pool)}; legal: 1 <= sample <= population <= count <= pool"
     )
   random = np.random.default_rng(seed)
-  known = {tuple(g) for g in pool.tolist()}
+  in_pool = {tuple(g) for g in pool.tolist()}
   if moves < 1 or (moves > 1 and score is None):
     raise ValueError(f"moves={moves}; legal: 1, or with a score at least 1")
   if first is None:
@@ -125,7 +124,7 @@ def regularized_evolution(
     chosen = random.choice(len(alive), sample, replace=False)
     parent = max((alive[i] for i in chosen), key=lambda m: _rank(m[1]))[0]
     proposed = [
-      _child(random, space, parent, free, known, pool, seen)
+      _child(random, space, parent, free, in_pool, pool, seen)
       for _ in range(moves)
     ]
     child = proposed[0] if score is None else max(proposed, key=score)
@@ -144,7 +143,7 @@ def _child(
   space: SearchSpace,
   parent: tuple[int, ...],
   free: list[int],
-  known: set[tuple[int, ...]],
+  in_pool: set[tuple[int, ...]],
   pool: np.ndarray,
   seen: set[tuple[int, ...]],
 ) -> tuple[int, ...]:
@@ -152,7 +151,7 @@ def _child(
   child = parent
   while child in seen:
     child = _mutated(random, space, child, free)
-    if child not in known:
+    if child not in in_pool:
       child = _nearest(random, child, pool, seen)
   return child
 
@@ -183,8 +182,8 @@ def _nearest(
   distances = (pool != np.asarray(genotype)).sum(axis=1)
   # Few are seen, so as many and one more of the nearest hold one that is not.
   order = np.lexsort((random.random(len(pool)), distances))[: len(seen) + 1]
-  found = (tuple(g) for g in pool[order].tolist())
-  return next(g for g in found if g not in seen)
+  candidates = (tuple(g) for g in pool[order].tolist())
+  return next(g for g in candidates if g not in seen)
 
 
 def _accuracy(evaluate: Evaluator, genotype: object, epochs: int) -> float:

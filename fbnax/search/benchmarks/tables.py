@@ -28,8 +28,7 @@ import numpy as np
 from fbnax import spaces
 from fbnax.base.arrays import of_kind, open_npz, reading
 from fbnax.base.files import writing
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators.evaluators import Evaluator, Outcome
+from fbnax.search.evaluators import Candidate, Evaluator, Outcome
 from fbnax.spaces import SearchSpace
 
 Columns = Mapping[str, Any]
@@ -97,25 +96,25 @@ def genotypes(path: str | os.PathLike[str]) -> np.ndarray:
     ValueError: they are none of the space's, or repeat.
   """
   space = space_of(path)
-  found = of_kind(
+  rows = of_kind(
     _column(path, "genotypes"), "whole numbers", f"{path}: genotypes"
   )
   choices = np.asarray(space.choices)
-  if found.ndim != 2 or found.shape[1] != len(choices):
+  if rows.ndim != 2 or rows.shape[1] != len(choices):
     raise ValueError(
-      f"{path}: genotypes has shape {found.shape}; space {space.name!r} "
+      f"{path}: genotypes has shape {rows.shape}; space {space.name!r} "
       f"wants [n, {len(choices)}]"
     )
-  wrong = np.argwhere((found < 0) | (found >= choices))
+  wrong = np.argwhere((rows < 0) | (rows >= choices))
   if len(wrong):
     row, column = wrong[0]
     raise ValueError(
-      f"{path}: genotypes[{row}] has {found[row, column]} for "
+      f"{path}: genotypes[{row}] has {rows[row, column]} for "
       f"{space.decisions[column].name!r}; legal: 0 to {choices[column] - 1}"
     )
-  if len(np.unique(found, axis=0)) != len(found):
+  if len(np.unique(rows, axis=0)) != len(rows):
     raise ValueError(f"{path}: genotypes repeats rows; legal: each once")
-  return found.astype(np.int32)
+  return rows.astype(np.int32)
 
 
 def by_table(path: str | os.PathLike[str]) -> Evaluator:
@@ -158,7 +157,7 @@ def by_table(path: str | os.PathLike[str]) -> Evaluator:
 
 
 def test_accuracy(
-  path: str | os.PathLike[str], wanted: np.ndarray
+  path: str | os.PathLike[str], queried: np.ndarray
 ) -> np.ndarray:
   """Test accuracy of genotypes `i32[m, D]`, shares, `f64[m]`.
 
@@ -170,12 +169,12 @@ def test_accuracy(
   rows = {tuple(g): i for i, g in enumerate(genotypes(path).tolist())}
   name = "validation" if _column(path, "test") is None else "test"
   accuracies = _accuracies(path, name, len(rows))
-  found = []
-  for genotype in np.asarray(wanted).tolist():
+  looked_up = []
+  for genotype in np.asarray(queried).tolist():
     if tuple(genotype) not in rows:
       raise ValueError(f"{path} has no row for {genotype}")
-    found.append(accuracies[rows[tuple(genotype)]])
-  return np.asarray(found, np.float64).reshape(len(found), -1)[:, -1]
+    looked_up.append(accuracies[rows[tuple(genotype)]])
+  return np.asarray(looked_up, np.float64).reshape(len(looked_up), -1)[:, -1]
 
 
 def scores(path: str | os.PathLike[str], name: str) -> np.ndarray:
@@ -184,11 +183,11 @@ def scores(path: str | os.PathLike[str], name: str) -> np.ndarray:
   Raises:
     ValueError: the table has no such score; those that it has are named.
   """
-  found = _column(path, "score_names")
+  names = _column(path, "score_names")
   legal: list[str] = []
-  if found is not None:
-    found = of_kind(found, "strings", f"{path}: score_names")
-    legal = [str(n) for n in found.reshape(-1)]
+  if names is not None:
+    names = of_kind(names, "strings", f"{path}: score_names")
+    legal = [str(n) for n in names.reshape(-1)]
   if name not in legal:
     raise ValueError(
       f"{path} has no score {name!r}; legal: {', '.join(legal) or 'none'}"
@@ -236,7 +235,7 @@ def _column(path: str | os.PathLike[str], name: str) -> Any:
             return read(name, file)
       if name in file:
         return file[name]
-      found = sorted(file)
+      names = sorted(file)
   except FileNotFoundError:
     raise ValueError(f"{path}: no such table") from None
   except (OSError, ValueError) as error:
@@ -244,7 +243,7 @@ def _column(path: str | os.PathLike[str], name: str) -> Any:
   if name in _OPTIONAL:
     return None
   raise ValueError(
-    f"{path} has no {name!r} but {found}; legal: space, genotypes, validation, "
+    f"{path} has no {name!r} but {names}; legal: space, genotypes, validation, "
     "test"
   )
 
@@ -252,17 +251,17 @@ def _column(path: str | os.PathLike[str], name: str) -> Any:
 def _accuracies(
   path: str | os.PathLike[str], name: str, rows: int
 ) -> np.ndarray:
-  found = of_kind(_column(path, name), "numbers", f"{path}: {name}")
-  found = found.astype(np.float64)
-  if found.ndim not in (1, 2) or len(found) != rows:
+  accuracies = of_kind(_column(path, name), "numbers", f"{path}: {name}")
+  accuracies = accuracies.astype(np.float64)
+  if accuracies.ndim not in (1, 2) or len(accuracies) != rows:
     raise ValueError(
-      f"{path}: {name} has shape {found.shape}; wanted [{rows}] or "
+      f"{path}: {name} has shape {accuracies.shape}; wanted [{rows}] or "
       f"[{rows}, epochs]"
     )
-  known = found[~np.isnan(found)]
-  if known.size and not (known.min() >= 0 and known.max() <= 1):
+  shares = accuracies[~np.isnan(accuracies)]
+  if shares.size and not (shares.min() >= 0 and shares.max() <= 1):
     raise ValueError(
-      f"{path}: {name} ranges from {known.min():g} to {known.max():g}; "
+      f"{path}: {name} ranges from {shares.min():g} to {shares.max():g}; "
       "legal: shares, from 0 to 1"
     )
-  return found
+  return accuracies

@@ -2,7 +2,7 @@
 
 FBNet trains several networks sampled from `P_theta`, DMaskingNAS takes the
 argmax. Here a sample is judged before it is trained, by its loss under the
-supernet's shared weights, and only samples near the target stand for election.
+supernet's shared weights, and only samples near the target are candidates.
 The same draw from a `theta` of zeros gives random networks of the same cost,
 which are what a search has to be better than.
 
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.search.dnas.state import Problem
+from fbnax.search.dnas.state import SearchProblem
 from fbnax.search.prices import Price
 from fbnax.spaces import SearchSpace
 from fbnax.training import augment, losses
@@ -47,8 +47,8 @@ class Band(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
-  """A network that was considered.
+class DerivedNetwork:
+  """A candidate for the network that a search ends with.
 
   Attributes:
     genotype: `D` choices.
@@ -80,7 +80,7 @@ def draw(
   seed: int,
   price: Price,
   theta: Sequence[Any],
-  wanted: Band,
+  allowed: Band,
   count: int,
   exclude: Sequence[Any] = (),
 ) -> np.ndarray:
@@ -95,9 +95,9 @@ def draw(
     seed: of the draw.
     price: what is paid, and the space.
     theta: `f32[choices]` per decision; zeros for random networks.
-    wanted: the band.
+    allowed: the band.
     count: how many to find.
-    exclude: genotypes that are not wanted.
+    exclude: genotypes that are left out.
 
   Returns:
     At most `count` genotypes, those that needed fewer changes first,
@@ -111,14 +111,14 @@ def draw(
   current = _canonical(space, _draw(rng, probabilities, _POPULATION))
   cost = price.batch(current)
   seen = {tuple(np.asarray(g).tolist()) for g in exclude}
-  found: list[tuple[int, ...]] = []
+  genotypes: list[tuple[int, ...]] = []
   for sweep in range(_SWEEPS):
-    for i in np.flatnonzero(wanted.distance(cost) == 0):
+    for i in np.flatnonzero(allowed.distance(cost) == 0):
       genotype = tuple(current[i].tolist())
       if genotype not in seen:
         seen.add(genotype)
-        found.append(genotype)
-    if len(found) >= count or not open_decisions:
+        genotypes.append(genotype)
+    if len(genotypes) >= count or not open_decisions:
       break
     source = probabilities if sweep < _SWEEPS // 2 else even
     fresh = _draw(rng, source, _POPULATION)
@@ -128,26 +128,26 @@ def draw(
     tried[rows, columns] = fresh[rows, columns]
     tried = _canonical(space, tried)
     tried_cost = price.batch(tried)
-    better = wanted.distance(tried_cost) <= wanted.distance(cost)
+    better = allowed.distance(tried_cost) <= allowed.distance(cost)
     current = np.where(better[:, None], tried, current)
     cost = np.where(better, tried_cost, cost)
-  return np.asarray(found[:count], np.int32).reshape(-1, len(probabilities))
+  return np.asarray(genotypes[:count], np.int32).reshape(-1, len(probabilities))
 
 
 def derive(
-  problem: Problem,
+  problem: SearchProblem,
   variables: Any,
   theta: Sequence[jax.Array],
   batches: Sequence[tuple[Any, Any]],
   *,
   derivation: str,
   samples: int,
-  wanted: Band,
+  allowed: Band,
   seed: int,
-) -> list[Candidate]:
+) -> list[DerivedNetwork]:
   """The candidates for the end of a search, the one to take first.
 
-  The most likely network stands for election too, where its cost is wanted.
+  The most likely network is a candidate too, where its cost is allowed.
 
   Args:
     problem: the search.
@@ -158,8 +158,8 @@ def derive(
     derivation: `argmax`: the most likely network, whatever it costs; `sample`:
       the best of those drawn by loss under the shared weights.
     samples: how many to draw.
-    wanted: costs that may stand for election. Where no network with such a cost
-      is found the most likely one is all there is.
+    allowed: costs of candidates. Where no network with such a cost is drawn
+      the most likely one is all there is.
     seed: of the draw.
 
   Raises:
@@ -176,27 +176,27 @@ def derive(
   cost = price.exact(first)
   genotypes = [first]
   if derivation == "sample":
-    drawn = draw(seed, price, theta, wanted, samples, [first])
-    inside = wanted.distance(cost) == 0
+    drawn = draw(seed, price, theta, allowed, samples, [first])
+    inside = allowed.distance(cost) == 0
     genotypes = [*([first] if inside else []), *drawn] or [first]
-  found = []
+  candidates = []
   for genotype in genotypes:
     loss = accuracy = None
     if len(genotypes) > 1 or derivation == "sample":
       loss, accuracy = shared_loss(problem, variables, genotype, batches)
-    found.append(
-      Candidate(
+    candidates.append(
+      DerivedNetwork(
         tuple(int(i) for i in genotype),
         price.exact(genotype),
         loss,
         accuracy,
       )
     )
-  return sorted(found, key=lambda c: c.loss if c.loss is not None else 0.0)
+  return sorted(candidates, key=lambda c: c.loss if c.loss is not None else 0.0)
 
 
 def shared_loss(
-  problem: Problem,
+  problem: SearchProblem,
   variables: Any,
   genotype: Any,
   batches: Sequence[tuple[Any, Any]],
@@ -206,17 +206,17 @@ def shared_loss(
   BN uses each batch's statistics: the running ones are those of mixtures.
   """
   chosen = jnp.asarray(genotype, jnp.int32)
-  found = [
+  measured = [
     _shared(problem, variables, chosen, jnp.asarray(x), jnp.asarray(y))
     for x, y in batches
   ]
-  loss, accuracy = np.asarray(found, np.float64).mean(0)
+  loss, accuracy = np.asarray(measured, np.float64).mean(0)
   return float(loss), float(accuracy)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _shared(
-  problem: Problem,
+  problem: SearchProblem,
   variables: Any,
   genotype: jax.Array,
   images: jax.Array,

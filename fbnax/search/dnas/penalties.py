@@ -11,7 +11,7 @@ gradient descent makes small:
   `1 / x`: the distance from the target on a logarithmic scale, from either
   side. MnasNet's exponent, which this is above the target, pays for every
   network below it too; here a cheaper one is as wrong as a dearer one, so that
-  who asks for a cost gets it;
+  what is asked for is what comes out;
 * `none`: `CE` alone, as DARTS, which pays for nothing.
 
 The logarithm wants a cost above 1: MACs and parameters are counts, latencies
@@ -26,6 +26,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from fbnax.base.checks import check_section
 
 COMBINATIONS = ("additive", "multiplicative", "target", "none")
 
@@ -62,11 +64,7 @@ class Penalty:
       "omega": (_finite(self.omega) and self.omega > 0, "above 0"),
       "reference": (_finite(self.reference) and self.reference > 0, "above 0"),
     }
-    for name, (legal, wanted) in checks.items():
-      if not legal:
-        raise ValueError(
-          f"search.{name} is {getattr(self, name)!r}; legal: {wanted}"
-        )
+    check_section("search", self, checks)
 
 
 def combine(

@@ -1,9 +1,9 @@
 """What a differentiable search is, and what of it changes.
 
-`Plan` and `Problem` are compiled in; a `SearchState` holds the weights of a
-supernet and `theta`, one vector of logits per decision, and is all that a
-search needs to go on. `choice_weights` turns `theta` into the choice weights
-that the supernet and the cost share (Wan 2022, equations 3.3 to 3.10).
+`SearchPlan` and `SearchProblem` are compiled in; a `SearchState` holds the
+weights of a supernet and `theta`, one vector of logits per decision, and is all
+that a search needs to go on. `choice_weights` turns `theta` into the choice
+weights that the supernet and the cost share (Wan 2022, equations 3.3 to 3.10).
 
 Symbols: `B` examples of a batch, `D` decisions.
 """
@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fbnax.base.checks import check_section
 from fbnax.ops.gumbel import MODES, relaxed
 from fbnax.search.dnas.penalties import Penalty
 from fbnax.search.prices import Price
@@ -31,7 +32,7 @@ _ABSENT = -1e9
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class SearchPlan:
   """How a search goes, whatever the space and the data.
 
   Attributes:
@@ -82,15 +83,11 @@ class Plan:
       "weight_decay": (self.weight_decay >= 0, "at least 0"),
       "theta_learning_rate": (self.theta_learning_rate > 0, "above 0"),
     }
-    for name, (legal, wanted) in checks.items():
-      if not legal:
-        raise ValueError(
-          f"search.{name} is {getattr(self, name)!r}; legal: {wanted}"
-        )
+    check_section("search", self, checks)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Problem:
+class SearchProblem:
   """All that is compiled into a search.
 
   Attributes:
@@ -110,7 +107,7 @@ class Problem:
   settings: Settings
   price: Price
   penalty: Penalty
-  plan: Plan
+  plan: SearchPlan
   weight_steps: int
   theta_steps: int
   looped: bool = True
@@ -163,7 +160,9 @@ class SearchState(NamedTuple):
   key: jax.Array
 
 
-def start(problem: Problem, variables: Any, key: jax.Array) -> SearchState:
+def start(
+  problem: SearchProblem, variables: Any, key: jax.Array
+) -> SearchState:
   """The state before the first step; all choices are as likely."""
   variables = {"batch_stats": {}, **variables}
   theta = tuple(jnp.zeros(k) for k in problem.price.space.choices)
@@ -179,13 +178,13 @@ def start(problem: Problem, variables: Any, key: jax.Array) -> SearchState:
   )
 
 
-def temperature(plan: Plan, epoch: Any) -> Any:
+def temperature(plan: SearchPlan, epoch: Any) -> Any:
   """Of an epoch, from 0: 5.0 x exp(-0.045) per epoch as published."""
   return plan.temperature * jnp.exp(-plan.annealing * epoch)
 
 
 def choice_weights(
-  plan: Plan,
+  plan: SearchPlan,
   key: jax.Array,
   theta: tuple[jax.Array, ...],
   temperature: Any,
@@ -213,6 +212,6 @@ def choice_weights(
   return tuple(drawn[..., i, : len(t)] for i, t in enumerate(theta))
 
 
-def adam(plan: Plan) -> optax.GradientTransformation:
+def adam(plan: SearchPlan) -> optax.GradientTransformation:
   """The optimizer of `theta`."""
   return optax.adam(plan.theta_learning_rate)

@@ -2,7 +2,7 @@
 
 A step of either kind draws choice weights, and then changes the weights by SGD
 on the cross entropy, or `theta` by Adam on the cross entropy and the cost
-together (`fbnax.search.dnas.penalties`). An epoch is first all weight steps,
+together (`penalties`). An epoch is first all weight steps,
 then all theta steps, on images of their own (Wan 2022, section 3.4). What is
 random, the order of the images and the temperature follow from the key and the
 number of the step.
@@ -21,8 +21,8 @@ import optax
 
 from fbnax.search.dnas.penalties import combine
 from fbnax.search.dnas.state import (
-  Plan,
-  Problem,
+  SearchPlan,
+  SearchProblem,
   SearchState,
   Sums,
   adam,
@@ -36,7 +36,10 @@ from fbnax.training.recipes import RecipeNumbers
 
 
 def weight_step(
-  problem: Problem, state: SearchState, images: jax.Array, labels: jax.Array
+  problem: SearchProblem,
+  state: SearchState,
+  images: jax.Array,
+  labels: jax.Array,
 ) -> SearchState:
   """SGD on the cross entropy under sampled choices; `theta` stays.
 
@@ -60,7 +63,7 @@ def weight_step(
     ),
     state.key,
   )
-  found = gradients.of_batch(
+  gradient = gradients.of_batch(
     problem.model,
     settings,
     state.variables,
@@ -72,7 +75,7 @@ def weight_step(
   )
   taken = epoch * problem.weight_steps + place
   params, optimizer = optimizers.update(
-    found.params,
+    gradient.params,
     state.optimizer,
     state.variables["params"],
     step=taken,
@@ -88,19 +91,22 @@ def weight_step(
     variables={
       **state.variables,
       "params": params,
-      "batch_stats": found.batch_stats,
+      "batch_stats": gradient.batch_stats,
     },
     optimizer=optimizer,
     sums=sums._replace(
-      loss=sums.loss + found.loss, accuracy=sums.accuracy + found.accuracy
+      loss=sums.loss + gradient.loss, accuracy=sums.accuracy + gradient.accuracy
     ),
-    failed=_failed(state, found.loss),
+    failed=_failed(state, gradient.loss),
   )
   return mesh.spread(settings.mesh, after)
 
 
 def theta_step(
-  problem: Problem, state: SearchState, images: jax.Array, labels: jax.Array
+  problem: SearchProblem,
+  state: SearchState,
+  images: jax.Array,
+  labels: jax.Array,
 ) -> SearchState:
   """Adam on cross entropy and cost; the supernet stays as it is.
 
@@ -170,7 +176,7 @@ STEPS = (weight_step, theta_step)
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def run_steps(
-  problem: Problem,
+  problem: SearchProblem,
   kind: int,
   state: SearchState,
   images: jax.Array,
@@ -204,7 +210,7 @@ def run_steps(
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def run_next(
-  problem: Problem,
+  problem: SearchProblem,
   kind: int,
   state: SearchState,
   images: jax.Array,
@@ -218,7 +224,7 @@ def run_next(
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def run_step(
-  problem: Problem,
+  problem: SearchProblem,
   kind: int,
   state: SearchState,
   images: jax.Array,
@@ -229,7 +235,7 @@ def run_step(
 
 
 def _order(
-  problem: Problem, kind: int, state: SearchState, count: int
+  problem: SearchProblem, kind: int, state: SearchState, count: int
 ) -> jax.Array:
   """The order of a kind's images in this epoch, `i32[N]`."""
   # A constant far above any step keeps the order's key apart from theirs.
@@ -240,7 +246,7 @@ def _order(
 
 
 def _rows(
-  problem: Problem, kind: int, state: SearchState, order: jax.Array
+  problem: SearchProblem, kind: int, state: SearchState, order: jax.Array
 ) -> jax.Array:
   """The places of a step's images, `i32[B]`."""
   batch = min(problem.settings.batch_size, len(order))
@@ -249,7 +255,7 @@ def _rows(
   return jax.lax.dynamic_slice(order, ((state.step - first) * batch,), (batch,))
 
 
-def cost_factor(problem: Problem) -> float:
+def cost_factor(problem: SearchProblem) -> float:
   """The logarithm of latency is of microseconds; all else is as it is."""
   logarithm = problem.penalty.combination == "multiplicative"
   return problem.price.cost.log_factor if logarithm else 1.0
@@ -260,7 +266,7 @@ def _keys(state: SearchState) -> tuple[jax.Array, jax.Array, jax.Array]:
   return keys[0], keys[1], keys[2]
 
 
-def _member(plan: Plan, weights: Any, key: jax.Array) -> Member:
+def _member(plan: SearchPlan, weights: Any, key: jax.Array) -> Member:
   """A member of plain numbers: what is 0 is not compiled."""
   numbers: dict[str, Any] = dict.fromkeys(RecipeNumbers._fields, 0.0)
   numbers |= {

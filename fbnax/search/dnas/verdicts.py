@@ -29,11 +29,11 @@ UNDECIDED = 0.75
 
 def searched_skips(space: SearchSpace) -> dict[str, int]:
   """Decisions between types of which one is a skip, with its index."""
-  found = {}
+  skips = {}
   for block in blocks_of(space.table).values():
     if isinstance(block.op, Follow) and "skip" in block.op.values:
-      found[block.op.decision] = block.op.values.index("skip")
-  return found
+      skips[block.op.decision] = block.op.values.index("skip")
+  return skips
 
 
 def count_skips(space: SearchSpace, genotypes: Any) -> np.ndarray:
@@ -86,8 +86,8 @@ def skip_words(space: SearchSpace, genotype: Any, random: Any) -> str:
   layers = len(searched_skips(space))
   if not layers:
     return ""
-  found = int(count_skips(space, np.asarray(genotype)[None])[0])
-  words = f"{found} of {layers} searched layers are skips"
+  count = int(count_skips(space, np.asarray(genotype)[None])[0])
+  words = f"{count} of {layers} searched layers are skips"
   if not len(random):
     return f"{words}; no random network of the same cost was found."
   others = count_skips(space, random)
@@ -95,7 +95,7 @@ def skip_words(space: SearchSpace, genotype: Any, random: Any) -> str:
     f"; {len(others)} random networks of the same cost have "
     f"{others.mean():.1f} on average, {others.min()} to {others.max()}"
   )
-  if found and float((others >= found).mean()) < RARE:
+  if count and float((others >= count).mean()) < RARE:
     return (
       f"Collapse to skips: {words}. More than {1 - RARE:.0%} of them have "
       "fewer. Their accuracy says whether that is right."

@@ -1,5 +1,11 @@
-"""What turns candidates into accuracies: this machine, or a cluster."""
+"""What turns candidates into accuracies.
 
-from fbnax.search.evaluators.evaluators import Evaluator
+`local` trains a population at a time on this machine, candidates that share
+a program in one group (`grouping`); `tasks` cuts the same groups into tasks of
+a cluster's workers (`ray_cluster`), which speak JSON (`task_messages`). A user
+writes another one from the names below.
+"""
 
-__all__ = ["Evaluator"]
+from fbnax.search.evaluators.contract import Candidate, Evaluator, Outcome
+
+__all__ = ["Candidate", "Evaluator", "Outcome"]

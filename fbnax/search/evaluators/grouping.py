@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs
-from fbnax.search.candidates import Candidate
+from fbnax.search.evaluators import Candidate
 from fbnax.spaces.follow import decisions_of
 from fbnax.spaces.hull import has_hulls
 from fbnax.spaces.space import SearchSpace
@@ -42,7 +42,7 @@ PROGRAM = 40.0  # Seconds to compile a program.
 SECOND = 2e9  # MACs of the forward pass that are trained in a second.
 
 
-class Group(NamedTuple):
+class ProgramGroup(NamedTuple):
   """Candidates of one resolution with a program of their own.
 
   Attributes:
@@ -57,25 +57,27 @@ class Group(NamedTuple):
   size: int
   holds: tuple[tuple[int, ...], ...] | None = None
 
-  def parts(self) -> Iterator[Group]:
+  def parts(self) -> Iterator[ProgramGroup]:
     """What is trained at a time."""
     for start in range(0, len(self.candidates), self.size):
       some = self.candidates[start : start + self.size]
       yield self._replace(candidates=some)
 
 
-def alone(resolution: int, candidates: Sequence[Candidate], size: int) -> Group:
+def alone(
+  resolution: int, candidates: Sequence[Candidate], size: int
+) -> ProgramGroup:
   """Candidates with a program for them and no others; `P` at most `size`."""
   parts = -(-len(candidates) // size)
   each = -(-len(candidates) // parts)
   holds = tuple(c.genotype for c in candidates)
-  return Group(resolution, tuple(candidates), each, holds)
+  return ProgramGroup(resolution, tuple(candidates), each, holds)
 
 
-Plan = Callable[[SearchSpace, Sequence[Candidate], int], list[Group]]
+Grouping = Callable[[SearchSpace, Sequence[Candidate], int], list[ProgramGroup]]
 
 
-def by_masks(size: int) -> Plan:
+def by_masks(size: int) -> Grouping:
   """One program for all candidates of a resolution, of the whole space.
 
   Args:
@@ -87,16 +89,16 @@ def by_masks(size: int) -> Plan:
 
   def plan(
     space: SearchSpace, candidates: Sequence[Candidate], epochs: int
-  ) -> list[Group]:
+  ) -> list[ProgramGroup]:
     return [
-      Group(side, tuple(alike), size)
+      ProgramGroup(side, tuple(alike), size)
       for side, alike in by_resolution(space, candidates)
     ]
 
   return plan
 
 
-def by_size(size: int, num_classes: int, images: int) -> Plan:
+def by_size(size: int, num_classes: int, images: int) -> Grouping:
   """Groups whose programs and trainings are expected to end first.
 
   Of all ways to cut the candidates of a resolution, in the order of their
@@ -114,16 +116,16 @@ def by_size(size: int, num_classes: int, images: int) -> Plan:
 
   def plan(
     space: SearchSpace, candidates: Sequence[Candidate], epochs: int
-  ) -> list[Group]:
+  ) -> list[ProgramGroup]:
     if not has_hulls(space):
       return by_masks(size)(space, candidates, epochs)
-    found = []
+    all_groups = []
     for side, alike in by_resolution(space, candidates):
       masked, groups = _cut(space, alike, size, num_classes, images * epochs)
       if masked:
-        found.append(Group(side, tuple(masked), size))
-      found += [alone(side, members, size) for members in groups]
-    return found
+        all_groups.append(ProgramGroup(side, tuple(masked), size))
+      all_groups += [alone(side, members, size) for members in groups]
+    return all_groups
 
   return plan
 
@@ -248,5 +250,5 @@ def _macs(
   rows = np.concatenate(
     [genotypes, np.repeat(genotypes[:1], padded - count, 0)]
   )
-  found = costs.batch(space, jnp.asarray(rows), num_classes).macs
-  return np.asarray(jax.device_get(found), float)[:count]
+  macs = costs.batch(space, jnp.asarray(rows), num_classes).macs
+  return np.asarray(jax.device_get(macs), float)[:count]

@@ -1,6 +1,6 @@
 """Ray as the place where tasks run: a cluster that is there, or one of our own.
 
-Ray retries nothing by itself here (`fbnax.search.evaluators.tasks` counts),
+Ray retries nothing by itself here (`tasks` counts),
 gets no data but short texts, and keeps quiet: its signal handlers are taken off
 again, and what its workers print stays in their logs.
 
@@ -40,7 +40,7 @@ _ENVIRONMENT = {
 }
 
 
-class Kind(NamedTuple):
+class WorkerKind(NamedTuple):
   """What a task asks for.
 
   Attributes:
@@ -69,7 +69,7 @@ class Cluster:
 
   ray: Any
   functions: tuple[Any, ...]
-  asked: tuple[Kind, ...]
+  asked: tuple[WorkerKind, ...]
 
   @property
   def kinds(self) -> int:
@@ -136,7 +136,7 @@ class Cluster:
 @contextmanager
 def connected(
   run: Callable[[str], str],
-  kinds: Sequence[Kind],
+  kinds: Sequence[WorkerKind],
   *,
   address: str = "",
   workers: int = 0,
@@ -204,7 +204,9 @@ def _imported() -> Any:
   return ray
 
 
-def _begin(ray: Any, kinds: Sequence[Kind], address: str, workers: int) -> None:
+def _begin(
+  ray: Any, kinds: Sequence[WorkerKind], address: str, workers: int
+) -> None:
   options: dict[str, Any] = {"address": address or "local"}
   if not address:
     options |= {"include_dashboard": False, "object_store_memory": _OBJECTS}
@@ -226,19 +228,19 @@ def _begin(ray: Any, kinds: Sequence[Kind], address: str, workers: int) -> None:
     raise OSError(f"Ray could not be started here: {told}") from error
 
 
-def _environment(kind: Kind) -> dict[str, str]:
+def _environment(kind: WorkerKind) -> dict[str, str]:
   """Of the processes of a kind of workers."""
-  found = {
+  variables = {
     "PJRT_NPROC": str(max(1, math.floor(kind.cpus))),
     # Several may share a GPU, with the driver as well.
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
   }
   if not kind.gpus:
-    found["JAX_PLATFORMS"] = "cpu"
-  return found
+    variables["JAX_PLATFORMS"] = "cpu"
+  return variables
 
 
-def _asked(kinds: Sequence[Kind]) -> str:
+def _asked(kinds: Sequence[WorkerKind]) -> str:
   return " or of ".join(f"{k.cpus:g} CPUs and {k.gpus:g} GPUs" for k in kinds)
 
 

@@ -11,12 +11,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators.evaluators import Outcome
-from fbnax.search.evaluators.grouping import Group
+from fbnax.search.evaluators import Candidate, Outcome
+from fbnax.search.evaluators.grouping import ProgramGroup
 
 
-def request(part: Group, epochs: int, more: Mapping[str, Any]) -> str:
+def request(part: ProgramGroup, epochs: int, more: Mapping[str, Any]) -> str:
   """Asks for the outcomes of candidates.
 
   Args:
@@ -50,11 +49,11 @@ def candidates(request: Mapping[str, Any]) -> list[Candidate]:
   ]
 
 
-def group(request: Mapping[str, Any]) -> Group:
+def group(request: Mapping[str, Any]) -> ProgramGroup:
   """The candidates of a request, and the program that they share."""
   program = request["program"]
   holds = program["holds"]
-  return Group(
+  return ProgramGroup(
     program["resolution"],
     tuple(candidates(request)),
     program["size"],
@@ -74,10 +73,10 @@ def refusal(reason: str) -> str:
 
 def read_answer(text: str) -> list[Outcome] | str:
   """The outcomes, or why there are none."""
-  found = json.loads(text)
-  if "refused" in found:
-    return str(found["refused"])
+  message = json.loads(text)
+  if "refused" in message:
+    return str(message["refused"])
   return [
     Outcome(**o)._replace(curve=tuple(o["curve"]), losses=tuple(o["losses"]))
-    for o in found["outcomes"]
+    for o in message["outcomes"]
   ]

@@ -1,6 +1,6 @@
 """Evaluation by tasks that run elsewhere, and are lost now and then.
 
-A round is cut into the parts of groups that `by_training` trains at a time, and
+A round is cut into the parts of groups that `local` trains at a time, and
 each part is a task. Outcomes come as tasks end, in whatever order. A task that
 is lost is run again: with its machine as it was, otherwise candidate by
 candidate, by the same program, so that a crash is pinned on its culprit. A
@@ -21,10 +21,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from absl import logging
 
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators import task_messages
-from fbnax.search.evaluators.evaluators import Evaluator, Outcome
-from fbnax.search.evaluators.grouping import Group, Plan, by_masks
+from fbnax.search.evaluators import Candidate, Evaluator, Outcome, task_messages
+from fbnax.search.evaluators.grouping import Grouping, ProgramGroup, by_masks
 from fbnax.spaces.space import SearchSpace
 
 _MACHINES = 10  # Lost machines that count as one lost task.
@@ -44,7 +42,7 @@ class Lost(NamedTuple):
 
 
 class Workers(Protocol):
-  """Where tasks run; `fbnax.search.evaluators.ray_cluster` has Ray's."""
+  """Where tasks run; `ray_cluster` has Ray's."""
 
   @property
   def kinds(self) -> int:
@@ -64,7 +62,7 @@ class Workers(Protocol):
 
 
 class _Task(NamedTuple):
-  part: Group
+  part: ProgramGroup
   kind: int
 
 
@@ -74,7 +72,7 @@ def by_tasks(
   size: int,
   connect: Callable[[], AbstractContextManager[Workers]],
   *,
-  plan: Plan | None = None,
+  plan: Grouping | None = None,
   attempts: int = 3,
   more: Mapping[str, Any] | None = None,
 ) -> Iterator[Evaluator]:
@@ -117,13 +115,13 @@ def by_tasks(
           _start(workers, waiting, running, epochs, more or {})
           for handle, text in workers.wait(list(running)):
             task = running.pop(handle)
-            found = _read(text)
-            if isinstance(found, Lost):
-              again, found = _after(found, task.part, losses, attempts)
+            outcomes = _read(text)
+            if isinstance(outcomes, Lost):
+              again, outcomes = _after(outcomes, task.part, losses, attempts)
               waiting.extendleft(reversed(again))
-            if found:
-              progress(epochs * len(found))
-              yield found
+            if outcomes:
+              progress(epochs * len(outcomes))
+              yield outcomes
       finally:
         workers.cancel(list(running))
 
@@ -131,8 +129,8 @@ def by_tasks(
 
 
 def _unfinished(
-  groups: Sequence[Group], ended: Collection[int]
-) -> Iterator[Group]:
+  groups: Sequence[ProgramGroup], ended: Collection[int]
+) -> Iterator[ProgramGroup]:
   """The parts of a round that have not ended.
 
   Of a part that has ended in parts the candidates were being run one by one.
@@ -148,7 +146,7 @@ def _unfinished(
 
 def _start(
   workers: Workers,
-  waiting: collections.deque[Group],
+  waiting: collections.deque[ProgramGroup],
   running: dict[Any, _Task],
   epochs: int,
   more: Mapping[str, Any],
@@ -182,16 +180,16 @@ def _kind(workers: Workers, running: Mapping[Any, _Task]) -> int | None:
 def _read(text: str | Lost) -> list[Outcome] | Lost:
   if isinstance(text, Lost):
     return text
-  found = task_messages.read_answer(text)
-  return Lost(found, "worker") if isinstance(found, str) else found
+  answer = task_messages.read_answer(text)
+  return Lost(answer, "worker") if isinstance(answer, str) else answer
 
 
 def _after(
   lost: Lost,
-  part: Group,
+  part: ProgramGroup,
   losses: collections.Counter[int],
   attempts: int,
-) -> tuple[list[Group], list[Outcome]]:
+) -> tuple[list[ProgramGroup], list[Outcome]]:
   """The parts to run again, and the outcomes of those that have failed."""
   allowed = attempts * _MACHINES
   weight = 1 if lost.blame == "machine" else _MACHINES

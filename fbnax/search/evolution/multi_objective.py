@@ -30,7 +30,7 @@ Variation = Callable[[jax.Array, jax.Array], jax.Array]
 Objectives = Callable[[jax.Array], jax.Array]
 
 
-class Found(NamedTuple):
+class Evaluations(NamedTuple):
   """All that a search evaluated, in order.
 
   Attributes:
@@ -61,17 +61,17 @@ def ranks(objectives: jax.Array) -> jax.Array:
   defined = ~jnp.isnan(objectives).any(axis=-1)
 
   def peel(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    found, level = carry
-    left = (found == count) & defined
+    fronts, level = carry
+    left = (fronts == count) & defined
     dominated = (dominates & left[:, None]).any(axis=0)
-    return jnp.where(left & ~dominated, level, found), level + 1
+    return jnp.where(left & ~dominated, level, fronts), level + 1
 
-  found, _ = jax.lax.while_loop(
+  fronts, _ = jax.lax.while_loop(
     lambda carry: ((carry[0] == count) & defined).any(),
     peel,
     (jnp.full(count, count, jnp.int32), jnp.int32(0)),
   )
-  return found
+  return fronts
 
 
 def crowding(objectives: jax.Array, rank: jax.Array) -> jax.Array:
@@ -131,12 +131,12 @@ def swap_groups(
     # The parent's own choice is left out: the draw starts behind it.
     padded = jnp.pad(parents, ((0, 0), (0, 1)))
     where = jnp.asarray(places)[group]
-    own = jnp.take_along_axis(padded, where, axis=1)
-    own = jnp.where(where < decisions, own, 0)
+    current = jnp.take_along_axis(padded, where, axis=1)
+    current = jnp.where(where < decisions, current, 0)
     first, count = jnp.asarray(starts)[group], jnp.asarray(counts)[group]
     draw = jax.random.randint(choice_key, (number,), 0, count)
     chosen = jnp.asarray(rows)[first + draw]
-    same = (chosen == own).all(axis=1)
+    same = (chosen == current).all(axis=1)
     after = jnp.asarray(rows)[first + (draw + 1) % count]
     chosen = jnp.where(same[:, None], after, chosen)
     lines = jnp.arange(number)[:, None]
@@ -185,7 +185,7 @@ def evolve_front(
   *,
   rounds: int = 4,
   children: int = 50,
-) -> Found:
+) -> Evaluations:
   """Evolves a population towards the front.
 
   Args:
@@ -202,7 +202,7 @@ def evolve_front(
   size = len(first)
   values = objectives(first)
 
-  def one_round(carry: Any, key: jax.Array) -> tuple[Any, Found]:
+  def one_round(carry: Any, key: jax.Array) -> tuple[Any, Evaluations]:
     genotypes, values = carry
     parent_key, child_key = jax.random.split(key)
     rank = ranks(values)
@@ -214,19 +214,19 @@ def evolve_front(
     winner = place[pairs].argmin(axis=1)
     parents = genotypes[pairs[jnp.arange(children), winner]]
     born = vary(child_key, parents)
-    found = objectives(born)
+    born_values = objectives(born)
     every = jnp.concatenate([genotypes, born])
-    every_values = jnp.concatenate([values, found])
+    every_values = jnp.concatenate([values, born_values])
     # A genotype that is there already takes no second place.
     twice = _repeated(every)
     rank = jnp.where(twice, len(every), ranks(every_values))
     order = jnp.lexsort((-crowding(every_values, rank), rank))[:size]
-    return (every[order], every_values[order]), Found(born, found)
+    return (every[order], every_values[order]), Evaluations(born, born_values)
 
   keys = jax.random.split(key, rounds)
   _, later = jax.lax.scan(one_round, (first, values), keys)
   flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), later)
-  return Found(
+  return Evaluations(
     jnp.concatenate([first, flat.genotypes]),
     jnp.concatenate([values, flat.objectives]),
   )

@@ -66,15 +66,15 @@ def disruption(fitness: jax.Array, valid: jax.Array) -> jax.Array:
   are equal. Times a rate it is the adaptive probability of Srinivas & Patnaik
   1994.
   """
-  known = jnp.where(valid, fitness, 0.0)
+  valid_fitness = jnp.where(valid, fitness, 0.0)
   best = jnp.where(valid, fitness, -jnp.inf).max(-1, keepdims=True)
-  average = known.sum(-1, keepdims=True) / jnp.maximum(
+  average = valid_fitness.sum(-1, keepdims=True) / jnp.maximum(
     valid.sum(-1, keepdims=True), 1
   )
   spread = best - average
   # Where all are equal, rounding of the average must not decide.
   equal = ~(spread > 1e-6 * jnp.abs(best))
-  share = (best - known) / jnp.where(equal, 1.0, spread)
+  share = (best - valid_fitness) / jnp.where(equal, 1.0, spread)
   return jnp.where(equal | ~valid, 1.0, jnp.clip(share, 0.0, 1.0))
 
 

@@ -5,7 +5,7 @@ few networks, learn, and let searches ask the predictor. Three kinds stand to
 choose from: additive tables (ridge regression on the parts that a network is
 made of; robust, since a measurement may be far off), the multi-layer perceptron
 of `fbnax.models.predictor`, and the graph predictor. All learn what
-`fbnax.search.latency.starts` leaves over: what can be counted, and what other
+`starts` leaves over: what can be counted, and what other
 devices say where any have been measured. The kind with the least error on
 measurements that it has not seen is taken.
 
@@ -14,9 +14,9 @@ and budgets go: the additive kind is one, of the others it is the table that is
 nearest to their predictions on many networks.
 
   key = jax.random.key(0)
-  learned = latency_learning.learn(key, space, genotypes, ms)  # [n, D], [n]
+  learned = learning.learn(key, space, genotypes, ms)  # [n, D], [n]
   learned.kind, learned.errors  # of each kind, on what it had not seen
-  table = latency_learning.as_table(space, learned.predict)
+  table = learning.as_table(space, learned.predict)
   table.save("phone.json")  # config.search.table, or config.budgets.table
 
 Symbols: `n` measured networks, `D` decisions.
@@ -37,7 +37,7 @@ from fbnax.costs.latency_keys import made_of_blocks, space_keys
 from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.search.autobuild import additive, graph_fit
 from fbnax.search.autobuild.chains import encoding
-from fbnax.search.latency import starts as latency_starts
+from fbnax.search.latency import starts
 from fbnax.search.latency.starts import MOST_PARTS, Predict
 from fbnax.search.nars import predictor
 from fbnax.spaces import SearchSpace
@@ -58,7 +58,7 @@ class Learned(NamedTuple):
     predict: latencies of genotypes, ms.
     errors: of every kind on measurements that it had not seen: the median of
       |predicted - measured| / measured.
-    shares: of what was known before, as `latency_starts.start` has them.
+    shares: of what was known before, as `starts.start` has them.
   """
 
   kind: str
@@ -67,7 +67,7 @@ class Learned(NamedTuple):
   shares: dict[str, float]
 
 
-class Agreement(NamedTuple):
+class LatencyAgreement(NamedTuple):
   """How well predictions tell what was measured.
 
   Attributes:
@@ -107,11 +107,11 @@ def learn(
   _check(space, genotypes, latency, kinds)
   errors = {}
   for kind in kinds:
-    found: list[np.ndarray] = []
+    errors_held_out: list[np.ndarray] = []
     for train, test in _splits(len(latency)):
       model, _ = fit(key, kind, space, genotypes[train], latency[train], others)
-      found.append(np.abs(model(genotypes[test]) / latency[test] - 1))
-    errors[kind] = float(np.median(np.concatenate(found)))
+      errors_held_out.append(np.abs(model(genotypes[test]) / latency[test] - 1))
+    errors[kind] = float(np.median(np.concatenate(errors_held_out)))
   # NaN, as of a fit that diverged, is worse than any error.
   best = min(kinds, key=lambda kind: np.nan_to_num(errors[kind], nan=np.inf))
   model, shares = fit(key, best, space, genotypes, latency, others)
@@ -127,22 +127,22 @@ def fit(
   others: Mapping[str, Predict] | None = None,
 ) -> tuple[Predict, dict[str, float]]:
   """One kind, and the shares of what was known before; arguments as `learn`."""
-  known, shares = latency_starts.start(space, genotypes, latency, others or {})
-  rest = latency - known(genotypes)
+  explained, shares = starts.start(space, genotypes, latency, others or {})
+  rest = latency - explained(genotypes)
   model = _FITS[kind](key, space, genotypes, rest)
 
-  def predict(wanted: np.ndarray) -> np.ndarray:
-    wanted = np.asarray(wanted, np.int32)
-    found: np.ndarray = known(wanted) + model(wanted)
-    return found
+  def predict(unseen: np.ndarray) -> np.ndarray:
+    unseen = np.asarray(unseen, np.int32)
+    latencies: np.ndarray = explained(unseen) + model(unseen)
+    return latencies
 
   return predict, shares
 
 
-def agreement(predicted: np.ndarray, measured: np.ndarray) -> Agreement:
+def agreement(predicted: np.ndarray, measured: np.ndarray) -> LatencyAgreement:
   """How well predictions tell what was measured, ms, `[n]` each."""
   error = np.median(np.abs(predicted - measured) / measured)
-  return Agreement(float(error), correlations(predicted, measured)[1])
+  return LatencyAgreement(float(error), correlations(predicted, measured)[1])
 
 
 def check_space(space: SearchSpace) -> None:
@@ -177,11 +177,11 @@ def as_table(
   """
   check_space(space)
   genotypes = np.asarray(space.sobol(_NETWORKS))
-  found = np.maximum(predict(genotypes), 0.0)
+  predicted = np.maximum(predict(genotypes), 0.0)
   return fit_table(
     space,
     genotypes,
-    found,
+    predicted,
     device=device,
     note="of a predictor that was learned from measured networks",
   )
@@ -193,11 +193,11 @@ def _check(
   latency: np.ndarray,
   kinds: Sequence[str],
 ) -> None:
-  wanted = (len(latency), len(space.decisions))
-  if latency.ndim != 1 or genotypes.shape != wanted or wanted[0] < FEWEST:
+  shape = (len(latency), len(space.decisions))
+  if latency.ndim != 1 or genotypes.shape != shape or shape[0] < FEWEST:
     raise ValueError(
       f"genotypes have shape {genotypes.shape}, latency {latency.shape}; "
-      f"legal: [n, {wanted[1]}] and [n], n at least {FEWEST}"
+      f"legal: [n, {shape[1]}] and [n], n at least {FEWEST}"
     )
   wrong = np.flatnonzero(~(np.isfinite(latency) & (latency > 0)))
   if len(wrong):
@@ -223,32 +223,32 @@ def _fit_additive(
   key: jax.Array, space: SearchSpace, genotypes: np.ndarray, rest: np.ndarray
 ) -> Predict:
   del key  # Nothing is random.
-  if latency_starts.has_parts(space):
-    found = additive.robust_ridge(latency_starts.parts(space, genotypes), rest)
-    return lambda wanted: (
-      latency_starts.parts(space, wanted) @ found.weights + found.mean
+  if starts.has_parts(space):
+    regression = additive.robust_ridge(starts.parts(space, genotypes), rest)
+    return lambda unseen: (
+      starts.parts(space, unseen) @ regression.weights + regression.mean
     )
   model = additive.fit(space, genotypes, rest)
-  return lambda wanted: np.asarray(model(jnp.asarray(wanted)), np.float64)
+  return lambda unseen: np.asarray(model(jnp.asarray(unseen)), np.float64)
 
 
 def _fit_mlp(
   key: jax.Array, space: SearchSpace, genotypes: np.ndarray, rest: np.ndarray
 ) -> Predict:
   model = predictor.fit(key, space, None, genotypes, rest)
-  return lambda wanted: np.asarray(
-    predictor.predict(model, jnp.asarray(wanted)).score, np.float64
+  return lambda unseen: np.asarray(
+    predictor.predict(model, jnp.asarray(unseen)).score, np.float64
   )
 
 
 def _fit_graph(
   key: jax.Array, space: SearchSpace, genotypes: np.ndarray, rest: np.ndarray
 ) -> Predict:
-  found = encoding(space)
-  module = GraphPredictor(found.categories, found.numbers)
-  encode = jax.jit(found.encode)
-  steps = max(1, len(rest) // graph_fit.Settings().batch_size)
-  settings = graph_fit.Settings(
+  chain = encoding(space)
+  module = GraphPredictor(chain.categories, chain.numbers)
+  encode = jax.jit(chain.encode)
+  steps = max(1, len(rest) // graph_fit.GraphSettings().batch_size)
+  settings = graph_fit.GraphSettings(
     # A multiple of what runs at once, so that nothing is compiled twice.
     epochs=max(
       graph_fit.EPOCHS_AT_ONCE,
@@ -261,8 +261,8 @@ def _fit_graph(
     key[None], module, encode(jnp.asarray(genotypes)), rest, settings
   )
 
-  def predict(wanted: np.ndarray) -> np.ndarray:
-    said = graph_fit.evaluate(model, encode(jnp.asarray(wanted)))
+  def predict(unseen: np.ndarray) -> np.ndarray:
+    said = graph_fit.evaluate(model, encode(jnp.asarray(unseen)))
     return np.asarray(said.prediction[0], np.float64)
 
   return predict

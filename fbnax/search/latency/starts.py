@@ -53,8 +53,8 @@ def counted(space: SearchSpace, genotypes: np.ndarray) -> np.ndarray:
     (max(16, 1 << (count - 1).bit_length()), *genotypes.shape[1:])
   )
   padded[:count] = genotypes
-  found = costs.batch(space, jnp.asarray(padded, jnp.int32))
-  columns = [np.asarray(cost, np.float64)[:count] for cost in found]
+  counts = costs.batch(space, jnp.asarray(padded, jnp.int32))
+  columns = [np.asarray(cost, np.float64)[:count] for cost in counts]
   if has_parts(space):
     often = part_counts(space, genotypes)
     built = {key: n for key, n in often.items() if not key.is_identity}
@@ -85,19 +85,21 @@ def start(
   """
   from scipy.optimize import nnls  # Slow to import, and only needed here.
 
-  def known(wanted: np.ndarray) -> np.ndarray:
-    said = [np.asarray(other(wanted))[:, None] for other in others.values()]
-    return np.concatenate([counted(space, wanted), *said], axis=1)
+  def explained(unseen: np.ndarray) -> np.ndarray:
+    said = [np.asarray(other(unseen))[:, None] for other in others.values()]
+    return np.concatenate([counted(space, unseen), *said], axis=1)
 
-  columns = known(genotypes)
+  columns = explained(genotypes)
   scale = np.maximum(np.abs(columns).mean(axis=0), 1e-300)
   design = np.concatenate([columns / scale, np.ones((len(latency), 1))], axis=1)
   # Relative errors, since small networks count as much as large ones.
   weights = nnls(design / latency[:, None], np.ones(len(latency)))[0]
 
-  def predict(wanted: np.ndarray) -> np.ndarray:
-    found: np.ndarray = known(wanted) / scale @ weights[:-1] + weights[-1]
-    return found
+  def predict(unseen: np.ndarray) -> np.ndarray:
+    latencies: np.ndarray = (
+      explained(unseen) / scale @ weights[:-1] + weights[-1]
+    )
+    return latencies
 
   total = max(float(weights @ design.mean(axis=0)), 1e-300)
   names = [*COUNTED[: columns.shape[1] - len(others)], *others]
@@ -114,9 +116,9 @@ def _parts(
   space: SearchSpace, shape: tuple[int, ...], genotypes: bytes
 ) -> np.ndarray:
   rows = np.frombuffer(genotypes, np.int32).reshape(shape)
-  found = np.stack(list(part_counts(space, rows).values()), axis=1)
-  found.flags.writeable = False
-  return found
+  counts = np.stack(list(part_counts(space, rows).values()), axis=1)
+  counts.flags.writeable = False
+  return counts
 
 
 @functools.lru_cache(maxsize=32)

@@ -78,9 +78,9 @@ def columns(extra: Mapping[str, Any], count: int) -> dict[str, np.ndarray]:
     ValueError: a name is that of a cost, a shape is not `[n]`, or fewer than
       `LEAST` values are known.
   """
-  found = {}
-  for name, given in extra.items():
-    values = np.asarray(given, np.float64)
+  normal = {}
+  for name, label in extra.items():
+    values = np.asarray(label, np.float64)
     if name in ("macs", "params"):
       raise ValueError(
         f"extra has {name!r}, which is learned anyway; legal: other names"
@@ -90,10 +90,11 @@ def columns(extra: Mapping[str, Any], count: int) -> dict[str, np.ndarray]:
         f"extra[{name!r}] has shape {values.shape}; legal: ({count},), one for "
         "each genotype, NaN where it is not known"
       )
-    known = int((~np.isnan(values)).sum())
-    if known < LEAST:
+    count_known = int((~np.isnan(values)).sum())
+    if count_known < LEAST:
       raise ValueError(
-        f"extra[{name!r}] has {known} known values; legal: at least {LEAST}"
+        f"extra[{name!r}] has {count_known} known values; legal: at least"
+        f" {LEAST}"
       )
-    found[name] = normal_scores(values)
-  return found
+    normal[name] = normal_scores(values)
+  return normal

@@ -20,11 +20,11 @@ import numpy as np
 
 from fbnax.base.ranks import correlations
 from fbnax.search.nars import predictor
-from fbnax.search.nars.pretraining import Pretrained
+from fbnax.search.nars.pretraining import PretrainedEncoder
 from fbnax.spaces import SearchSpace
 
 
-class Score(NamedTuple):
+class HeldOutScore(NamedTuple):
   """How one predictor did on genotypes it had not seen.
 
   Attributes:
@@ -47,7 +47,7 @@ def score(
   labels: np.ndarray,
   count: int,
   held_out: int,
-) -> Score:
+) -> HeldOutScore:
   """Learns from `count` random rows, predicts `held_out` others.
 
   The rows that are held out depend on the seed alone, so that all learners and
@@ -74,19 +74,19 @@ def score(
   test, train = order[:held_out], order[held_out : held_out + count]
   predicted = learner(labels[train], genotypes[train], genotypes[test])
   rmse = float(np.sqrt(np.mean((predicted - labels[test]) ** 2)))
-  return Score(rmse, correlations(predicted, labels[test])[0])
+  return HeldOutScore(rmse, correlations(predicted, labels[test])[0])
 
 
 def neural(
   key: jax.Array,
   space: SearchSpace,
-  pretrained: Pretrained | None,
+  pretrained: PretrainedEncoder | None,
   *,
   members: int,
   capacity: int,
 ) -> Learner:
   """The predictor of this project; `pretrained` None starts at random."""
-  settings = predictor.Settings(capacity=capacity)
+  settings = predictor.HeadSettings(capacity=capacity)
 
   def learn(
     labels: np.ndarray, genotypes: np.ndarray, unseen: np.ndarray
@@ -156,12 +156,12 @@ def labels_needed(
     A number of labels; the first count where that is good enough already, and
     infinity where no count is.
   """
-  for i, found in enumerate(errors):
-    if found <= error:
+  for i, reached in enumerate(errors):
+    if reached <= error:
       if i == 0:
         return float(counts[0])
       left, right = np.log(counts[i - 1]), np.log(counts[i])
-      high, low = np.log(errors[i - 1]), np.log(found)
+      high, low = np.log(errors[i - 1]), np.log(reached)
       share = (high - np.log(error)) / (high - low)
       return float(np.exp(left + share * (right - left)))
   return float("inf")

@@ -25,7 +25,7 @@ SIGNALS = ("accuracy", "likelihood")
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class NarsSizes:
   """The sizes of a search; the paper's are in parentheses.
 
   Attributes:
@@ -50,7 +50,7 @@ class Options:
       classes get (e to the minus log-loss), still tells candidates apart where
       nearly all images are classified right or few are held out.
     ranks: the predictor learns ranks of accuracies instead of accuracies (see
-      `fbnax.search.nars.fitting`).
+      `predictor`).
   """
 
   pool: int
@@ -105,7 +105,7 @@ class Options:
       )
 
 
-def candidate_pool(space: SearchSpace, options: Options) -> jax.Array:
+def candidate_pool(space: SearchSpace, options: NarsSizes) -> jax.Array:
   """Sobol points, or the whole space if it has no more genotypes than that."""
   if space.size > options.pool:
     return space.sobol(options.pool, options.seed)
@@ -120,7 +120,7 @@ def plan_key(number: int) -> str:
 
 
 def plan_round(
-  options: Options,
+  options: NarsSizes,
   number: int,
   model: Any,
   pool: jax.Array,

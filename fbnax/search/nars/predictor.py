@@ -12,19 +12,20 @@ Symbols: `n` genotypes, `D` decisions, `F` features, `M` members, `c` capacity.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from fbnax.base.ranks import correlations
-from fbnax.search.nars.fitting import Settings, train_ensembles
 from fbnax.search.nars.predictor_files import load, save
-from fbnax.search.nars.pretraining import Pretrained
+from fbnax.search.nars.pretraining import PretrainedEncoder, predictor_module
 from fbnax.search.nars.scoring import (
   FittedPredictor,
-  Prediction,
+  PredictedScores,
   predict,
   scorer,
 )
@@ -33,8 +34,8 @@ from fbnax.spaces import SearchSpace
 __all__ = [
   "CrossValidation",
   "FittedPredictor",
-  "Prediction",
-  "Settings",
+  "HeadSettings",
+  "PredictedScores",
   "cross_validate",
   "fit",
   "load",
@@ -42,6 +43,31 @@ __all__ = [
   "save",
   "scorer",
 ]
+
+
+class HeadSettings(NamedTuple):
+  """How heads are fitted.
+
+  Attributes:
+    epochs: passes over the trials in each of the two phases.
+    batch_size: trials in a step.
+    head_rate: learning rate while the encoder is frozen.
+    full_rate: learning rate while everything trains.
+    weight_decay: decoupled, of all weights that train.
+    ranks: learn the ranks of the labels, which says more of the best where
+      some are far below the rest. Scores then have the labels' mean and
+      deviation, but order candidates without being accuracies.
+    capacity: labels are padded to a multiple of it, so that the program need
+      not be compiled anew while the trials grow from round to round.
+  """
+
+  epochs: int = 50
+  batch_size: int = 16
+  head_rate: float = 1e-2
+  full_rate: float = 2e-3
+  weight_decay: float = 1e-2
+  ranks: bool = False
+  capacity: int = 256
 
 
 class CrossValidation(NamedTuple):
@@ -65,12 +91,12 @@ class CrossValidation(NamedTuple):
 def fit(
   key: jax.Array,
   space: SearchSpace,
-  pretrained: Pretrained | None,
+  pretrained: PretrainedEncoder | None,
   genotypes: Any,
   labels: Any,
   *,
   members: int = 4,
-  settings: Settings = Settings(),  # noqa: B008 - a tuple of numbers.
+  settings: HeadSettings = HeadSettings(),  # noqa: B008 - a tuple of numbers.
 ) -> FittedPredictor:
   """Fits an ensemble to measured trials.
 
@@ -91,13 +117,13 @@ def fit(
   Raises:
     ValueError: fewer than two labels, or shapes that do not fit.
   """
-  padded, targets, known = _padded(space, genotypes, labels, settings)
+  padded, targets, is_known = _padded(space, genotypes, labels, settings)
   params, mean, deviation = train_ensembles(
     key,
     pretrained,
     padded,
     targets,
-    known[None],
+    is_known[None],
     space=space,
     members=members,
     settings=settings,
@@ -109,13 +135,13 @@ def fit(
 def cross_validate(
   key: jax.Array,
   space: SearchSpace,
-  pretrained: Pretrained | None,
+  pretrained: PretrainedEncoder | None,
   genotypes: Any,
   labels: Any,
   *,
   folds: int = 8,
   members: int = 4,
-  settings: Settings = Settings(),  # noqa: B008 - a tuple of numbers.
+  settings: HeadSettings = HeadSettings(),  # noqa: B008 - a tuple of numbers.
 ) -> CrossValidation:
   """Predicts each label by an ensemble fitted to the other folds.
 
@@ -125,16 +151,16 @@ def cross_validate(
     ValueError: as `fit`, or there are fewer labels than folds.
   """
   fold_key, fit_key = jax.random.split(key)
-  padded, targets, known = _padded(space, genotypes, labels, settings)
-  rows = np.flatnonzero(np.asarray(known))
+  padded, targets, is_known = _padded(space, genotypes, labels, settings)
+  rows = np.flatnonzero(np.asarray(is_known))
   if not 2 <= folds <= len(rows):
     raise ValueError(
       f"folds is {folds}; legal: 2 to {len(rows)}, the number of labels"
     )
-  fold = np.full(len(known), -1)
+  fold = np.full(len(is_known), -1)
   order = np.asarray(jax.random.permutation(fold_key, len(rows)))
   fold[rows[order]] = np.arange(len(rows)) % folds
-  masks = np.asarray(known) * (fold != np.arange(folds)[:, None])
+  masks = np.asarray(is_known) * (fold != np.arange(folds)[:, None])
   params, mean, deviation = train_ensembles(
     fit_key,
     pretrained,
@@ -158,23 +184,161 @@ def cross_validate(
 
 
 def _padded(
-  space: SearchSpace, genotypes: Any, labels: Any, settings: Settings
+  space: SearchSpace, genotypes: Any, labels: Any, settings: HeadSettings
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Genotypes, labels (0 if unknown), and 1 where known, padded to `c`."""
   genotypes = np.asarray(genotypes, np.int32)
   labels = np.asarray(labels, np.float32)
-  wanted = (len(labels), len(space.decisions))
-  if labels.ndim != 1 or genotypes.shape != wanted:
+  shape = (len(labels), len(space.decisions))
+  if labels.ndim != 1 or genotypes.shape != shape:
     raise ValueError(
       f"genotypes have shape {genotypes.shape} and labels {labels.shape}; "
-      f"wanted [n, {wanted[1]}] and [n]"
+      f"wanted [n, {shape[1]}] and [n]"
     )
-  known = np.isfinite(labels)
-  if known.sum() < 2:
-    raise ValueError(f"{known.sum()} finite labels given; legal: at least 2")
+  is_known = np.isfinite(labels)
+  if is_known.sum() < 2:
+    raise ValueError(f"{is_known.sum()} finite labels given; legal: at least 2")
   padding = -len(labels) % settings.capacity
   return (
     jnp.asarray(np.pad(genotypes, ((0, padding), (0, 0)))),
-    jnp.asarray(np.pad(np.where(known, labels, 0.0), (0, padding))),
-    jnp.asarray(np.pad(known.astype(np.float32), (0, padding))),
+    jnp.asarray(np.pad(np.where(is_known, labels, 0.0), (0, padding))),
+    jnp.asarray(np.pad(is_known.astype(np.float32), (0, padding))),
   )
+
+
+@functools.partial(jax.jit, static_argnames=("space", "members", "settings"))
+def train_ensembles(
+  key: jax.Array,
+  pretrained: PretrainedEncoder | None,
+  genotypes: jax.Array,
+  labels: jax.Array,
+  masks: jax.Array,
+  *,
+  space: SearchSpace,
+  members: int,
+  settings: HeadSettings,
+) -> tuple[Any, jax.Array, jax.Array]:
+  """Ensembles fitted to several choices of the labels, side by side.
+
+  Args:
+    key: typed key.
+    pretrained: the encoder to start from.
+    genotypes: `i32[c, D]`.
+    labels: `f32[c]`.
+    masks: 1 for labels to fit to, 0 for others, `f32[folds, c]`.
+    space: the space.
+    members: `M`.
+    settings: how heads are fitted.
+
+  Returns:
+    Parameters `[folds, M, ...]`, label mean and deviation `f32[folds]`.
+  """
+  features = space.encode(genotypes)
+  total = masks.sum(axis=1)
+  mean = (masks * labels).sum(axis=1) / total
+  squares = masks * (labels - mean[:, None]) ** 2
+  # Equal labels have a deviation of 0; their score is then their mean.
+  deviation = jnp.sqrt(squares.sum(axis=1) / total)
+  learned = jnp.broadcast_to(labels, masks.shape)
+  if settings.ranks:
+    learned = jax.vmap(_ranks, (None, 0))(labels, masks)
+  center = (masks * learned).sum(axis=1) / total
+  squares = masks * (learned - center[:, None]) ** 2
+  spread = jnp.sqrt(squares.sum(axis=1) / total)
+  scale = jnp.where(spread > 0, spread, 1.0)
+  targets = (learned - center[:, None]) / scale[:, None]
+  # As many as the fold with the most labels needs, the same for all.
+  largest = total.max().astype(jnp.int32)
+  steps = -(-largest // settings.batch_size)
+
+  def member(key: jax.Array, mask: jax.Array, targets: jax.Array) -> Any:
+    init_key, weight_key, train_key = jax.random.split(key, 3)
+    params = predictor_module(space).init(init_key, features[:1])["params"]
+    if pretrained is not None and "encoder" in params:
+      params = params | {"encoder": pretrained.encoder}
+    weights = mask * jax.random.exponential(weight_key, mask.shape)
+    data = features, targets, weights
+    return _train_member(train_key, space, params, data, steps, settings)
+
+  folds = len(masks)
+  keys = jax.random.split(key, (folds, members))
+  train = jax.vmap(jax.vmap(member, (0, None, None)))
+  return train(keys, masks, targets), mean, deviation
+
+
+def _ranks(labels: jax.Array, mask: jax.Array) -> jax.Array:
+  """Ranks of `f32[c]` among those whose mask is 1; ties share theirs."""
+  below = (labels[None] < labels[:, None]) * mask
+  equal = (labels[None] == labels[:, None]) * mask
+  return below.sum(axis=1) + 0.5 * equal.sum(axis=1)
+
+
+def _train_member(
+  key: jax.Array,
+  space: SearchSpace,
+  params: Any,
+  data: tuple[jax.Array, jax.Array, jax.Array],
+  steps: jax.Array,
+  settings: HeadSettings,
+) -> Any:
+  """One member through both phases; `steps` per epoch, `i32[]`."""
+  features, targets, weights = data
+  module = predictor_module(space)
+  adam = optax.scale_by_adam()
+
+  def loss(params: Any, rows: jax.Array) -> jax.Array:
+    scores = module.apply({"params": params}, features[rows])
+    losses = optax.huber_loss(scores, targets[rows], delta=1.0)
+    total = weights[rows].sum()
+    return (weights[rows] * losses).sum() / jnp.where(total > 0, total, 1.0)
+
+  def phase(params: Any, settings_of_phase: Any) -> tuple[Any, None]:
+    key, rate, encoder_trains = settings_of_phase
+    trains = {
+      name: encoder_trains if name == "encoder" else 1.0 for name in params
+    }
+
+    def step(i: jax.Array, carry: Any) -> Any:
+      params, state, order = carry
+      # The last batch of an epoch reaches into padding, which weighs 0.
+      start = i * settings.batch_size
+      rows = jax.lax.dynamic_slice_in_dim(order, start, settings.batch_size)
+      gradients = jax.grad(loss)(params, rows)
+      updates, new_state = adam.update(gradients, state)
+      new_params = {
+        name: jax.tree.map(
+          lambda p, u, r=rate * trains[name]: (
+            p - r * (u + settings.weight_decay * p)
+          ),
+          params[name],
+          updates[name],
+        )
+        for name in params
+      }
+      # Without a label a step must not even follow its momentum.
+      moves = weights[rows].sum() > 0
+      params, state = jax.tree.map(
+        lambda new, old: jnp.where(moves, new, old),
+        (new_params, new_state),
+        (params, state),
+      )
+      return params, state, order
+
+    def epoch(carry: Any, key: jax.Array) -> tuple[Any, None]:
+      params, state = carry
+      draws = jax.random.uniform(key, weights.shape)
+      order = jnp.argsort(jnp.where(weights > 0, draws, 2.0))
+      order = jnp.pad(order, (0, settings.batch_size), mode="edge")
+      carry = jax.lax.fori_loop(0, steps, step, (params, state, order))
+      return carry[:2], None
+
+    keys = jax.random.split(key, settings.epochs)
+    (params, _), _ = jax.lax.scan(epoch, (params, adam.init(params)), keys)
+    return params, None
+
+  phases = (
+    jax.random.split(key, 2),
+    jnp.asarray([settings.head_rate, settings.full_rate]),
+    jnp.asarray([0.0, 1.0]),
+  )
+  return jax.lax.scan(phase, params, phases)[0]

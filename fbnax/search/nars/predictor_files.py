@@ -30,25 +30,37 @@ _LARGEST = 2**30  # Bytes; a predictor has some megabytes.
 
 def save(path: str | os.PathLike[str], model: FittedPredictor) -> None:
   """Writes a predictor; the file appears complete or not at all."""
-  arrays = {
-    f"params/{name}": np.asarray(value)
-    for name, value in flax.traverse_util.flatten_dict(
-      model.params, sep="/"
-    ).items()
-  }
   metadata = {
-    "version": VERSION,
     **_description(model.space),
     "label_mean": float(model.mean),
     "label_deviation": float(model.deviation),
   }
+  write_file(path, metadata, model, {"params": model.params})
+
+
+def write_file(
+  path: str | os.PathLike[str],
+  metadata: dict[str, Any],
+  model: Any,
+  variables: Any,
+) -> None:
+  """Writes a predictor of any kind, as `read_file` reads it.
+
+  Args:
+    path: of the file; it appears complete or not at all.
+    metadata: what JSON can say; the version is added.
+    model: has the labels' `mean` and `deviation`.
+    variables: of the members, stacked; their names stand in the file with
+      slashes.
+  """
+  flat = flax.traverse_util.flatten_dict(variables, sep="/")
   with writing(path) as file:
     np.savez(
       file,
-      metadata=np.asarray(json.dumps(metadata)),
+      metadata=np.asarray(json.dumps({"version": VERSION, **metadata})),
       mean=np.asarray(model.mean),
       deviation=np.asarray(model.deviation),
-      **arrays,  # type: ignore[arg-type]  # NumPy types them as a flag.
+      **{name: np.asarray(value) for name, value in flat.items()},  # type: ignore[arg-type]  # NumPy types them as a flag.
     )
 
 
@@ -146,20 +158,20 @@ def load(
     json_values.field(metadata, key, list, where, of=list)
   if space is None:
     space = _rebuilt(metadata, where)
-  found = _description(space)
+  expected = _description(space)
   for key in ("space", "decisions", "features"):
     for left, right in zip(
-      _items(metadata[key]), _items(found[key]), strict=False
+      _items(metadata[key]), _items(expected[key]), strict=False
     ):
       if left != right:
         raise ValueError(
           f"{path} was fitted with {key} {json_values.shown(left)}; "
           f"space {space.name!r} has {right!r}"
         )
-    if len(metadata[key]) != len(found[key]):
+    if len(metadata[key]) != len(expected[key]):
       raise ValueError(
         f"{path} was fitted with {len(metadata[key])} {key}; "
-        f"space {space.name!r} has {len(found[key])}"
+        f"space {space.name!r} has {len(expected[key])}"
       )
   module = predictor_module(space)
   features = jnp.zeros((1, len(space.features)))

@@ -3,7 +3,7 @@
 Stage 1 of Algorithm 1 of Wan 2022: encoder and proxy head learn the costs of a
 pool of architectures, 80% of it to train on and the rest to judge by. Scores of
 untrained networks, which the paper does not have, may be learned beside them
-(`fbnax.search.nars.free_labels`).
+(`free_labels`).
 
 Symbols: `n` genotypes, `D` decisions, `F` features, `T` free labels.
 """
@@ -32,7 +32,7 @@ COSTS = Costs._fields
 
 
 @flax.struct.dataclass
-class Pretrained:
+class PretrainedEncoder:
   """A pretrained encoder.
 
   Attributes:
@@ -89,7 +89,7 @@ def pretrain(
   epochs: int = 40,
   batch_size: int = 128,
   learning_rate: float = 1e-2,
-) -> tuple[Pretrained, dict[str, ProxyMetrics]]:
+) -> tuple[PretrainedEncoder, dict[str, ProxyMetrics]]:
   """Trains encoder and proxy head on log MACs, log parameters and scores.
 
   Mean square error on standardised labels, of each over the genotypes of which
@@ -146,7 +146,7 @@ def pretrain(
     epochs=epochs,
     batch_size=min(batch_size, len(train)),
   )
-  pretrained = Pretrained(
+  pretrained = PretrainedEncoder(
     params["encoder"],
     params["proxy_head"],
     mean,
@@ -164,7 +164,7 @@ def pretrain(
 
 @functools.partial(jax.jit, static_argnums=1)
 def predict_labels(
-  pretrained: Pretrained, space: SearchSpace, genotypes: jax.Array
+  pretrained: PretrainedEncoder, space: SearchSpace, genotypes: jax.Array
 ) -> jax.Array:
   """Free labels as the proxy head sees them, `i32[n, D]` to `f32[n, T]`.
 
@@ -179,13 +179,13 @@ def predict_labels(
   standardised: Any = module.apply(
     {"params": params}, space.encode(genotypes), method="proxies"
   )
-  found: jax.Array = standardised * pretrained.deviation + pretrained.mean
-  return found
+  labels: jax.Array = standardised * pretrained.deviation + pretrained.mean
+  return labels
 
 
 @functools.partial(jax.jit, static_argnums=1)
 def predict_costs(
-  pretrained: Pretrained, space: SearchSpace, genotypes: jax.Array
+  pretrained: PretrainedEncoder, space: SearchSpace, genotypes: jax.Array
 ) -> Costs:
   """Costs as the proxy head sees them, `i32[n, D]` to `f32[n]` each."""
   logs = predict_labels(pretrained, space, genotypes)
@@ -196,8 +196,8 @@ def _metrics(
   name: str, predicted: np.ndarray, truth: np.ndarray
 ) -> ProxyMetrics:
   """Of one label, `f32[n]` each, where the truth is known."""
-  known = ~np.isnan(truth)
-  guess, truth = (v[known].astype(np.float64) for v in (predicted, truth))
+  is_known = ~np.isnan(truth)
+  guess, truth = (v[is_known].astype(np.float64) for v in (predicted, truth))
   kendall, spearman = correlations(guess, truth)
   shown = guess[:PLOTTED], truth[:PLOTTED]
   if name in COSTS:
@@ -224,11 +224,11 @@ def _train(
   batch_size: int,
 ) -> Any:
   """The parameters after all epochs; labels are NaN where not known."""
-  known = ~jnp.isnan(targets)
-  targets = jnp.where(known, targets, 0.0)
+  is_known = ~jnp.isnan(targets)
+  targets = jnp.where(is_known, targets, 0.0)
   # All together they are a mean over labels of means over what is known.
-  share = known.mean(axis=0) * targets.shape[1]
-  weights = jnp.where(known, 1.0 / share, 0.0)
+  share = is_known.mean(axis=0) * targets.shape[1]
+  weights = jnp.where(is_known, 1.0 / share, 0.0)
   module = predictor_module(space, targets.shape[1])
   init_key, epochs_key = jax.random.split(key)
   features = space.encode(genotypes)
@@ -239,10 +239,10 @@ def _train(
   )
 
   def loss(params: Any, rows: jax.Array) -> jax.Array:
-    found: Any = module.apply(
+    predicted: Any = module.apply(
       {"params": params}, features[rows], method="proxies"
     )
-    errors = weights[rows] * (found - targets[rows]) ** 2
+    errors = weights[rows] * (predicted - targets[rows]) ** 2
     return errors.sum(axis=1).mean()
 
   def step(carry: Any, rows: jax.Array) -> tuple[Any, None]:

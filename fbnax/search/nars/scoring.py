@@ -39,7 +39,7 @@ class FittedPredictor:
   space: SearchSpace = flax.struct.field(pytree_node=False)
 
 
-class Prediction(NamedTuple):
+class PredictedScores(NamedTuple):
   """Predicted accuracy, in the units of the labels.
 
   Attributes:
@@ -69,11 +69,11 @@ class AffineEncoding(NamedTuple):
 
 
 @jax.jit
-def predict(model: FittedPredictor, genotypes: jax.Array) -> Prediction:
+def predict(model: FittedPredictor, genotypes: jax.Array) -> PredictedScores:
   """Predicted accuracy of genotypes `i32[n, D]`."""
-  found = scores(model.space, model.params, genotypes)
-  found = found * model.deviation + model.mean
-  return Prediction(found.mean(axis=0), found.std(axis=0))
+  by_member = scores(model.space, model.params, genotypes)
+  by_member = by_member * model.deviation + model.mean
+  return PredictedScores(by_member.mean(axis=0), by_member.std(axis=0))
 
 
 def scorer(
@@ -156,12 +156,12 @@ def scores(space: SearchSpace, params: Any, genotypes: jax.Array) -> jax.Array:
       "meh,men->mhn", layer["kernel"][:, :embedding], embedded
     )
   # A product, because a sum over a middle axis is slow on a CPU.
-  found = jnp.einsum("mh,mhn->mn", head["kernel"][..., 0], nn.silu(hidden))
-  return found + head["bias"]
+  heads = jnp.einsum("mh,mhn->mn", head["kernel"][..., 0], nn.silu(hidden))
+  return heads + head["bias"]
 
 
 def _score(
   model: FittedPredictor, caution: jax.Array, genotypes: jax.Array
 ) -> jax.Array:
-  found = predict(model, genotypes)
-  return found.score - caution * found.deviation
+  predicted = predict(model, genotypes)
+  return predicted.score - caution * predicted.deviation

@@ -24,12 +24,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators.evaluators import Evaluator, Outcome
+from fbnax.search.evaluators import Candidate, Evaluator, Outcome
 from fbnax.search.nars import predictor
 from fbnax.search.nars.free_labels import Scored, appended
 from fbnax.search.nars.planning import (
-  Options,
+  NarsSizes,
   candidate_pool,
   plan_key,
   plan_round,
@@ -42,7 +41,7 @@ from fbnax.training.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True)
-class Search:
+class NarsSearch:
   """What a search has found.
 
   Attributes:
@@ -75,14 +74,14 @@ def search(
   num_classes: int,
   evaluate: Evaluator,
   store: TrialStore,
-  options: Options,
+  options: NarsSizes,
   progress: Progress,
   timed: Callable[[str], AbstractContextManager[None]],
   *,
   pool: Any = None,
   scored: Scored | None = None,
   check: bool = True,
-) -> Search:
+) -> NarsSearch:
   """Runs the search, or what is left of it.
 
   Args:
@@ -114,12 +113,12 @@ def search(
     proxies: dict[str, ProxyMetrics] = {}
     # Where recipes alone are searched there is nothing to learn from costs.
     if space.num_architecture_features:
-      known, extra = appended(pool, scored)
+      genotypes, extra = appended(pool, scored)
       known_costs = pool_costs
       if scored is not None:
-        known_costs = costs.batch(space, jnp.asarray(known), num_classes)
+        known_costs = costs.batch(space, jnp.asarray(genotypes), num_classes)
       pretrained, proxies = pretrain(
-        pretrain_key, space, known, known_costs, extra
+        pretrain_key, space, genotypes, known_costs, extra
       )
   rounds = []
   model = None
@@ -162,7 +161,7 @@ def search(
     "predictor": {"pretraining": _pretraining(proxies), "rounds": rounds},
     "early_stop": stop,
   }
-  return Search(trials, model, labels, report)
+  return NarsSearch(trials, model, labels, report)
 
 
 def _learn(
@@ -171,7 +170,7 @@ def _learn(
   pretrained: Any,
   trials: Sequence[Trial],
   labels: np.ndarray,
-  options: Options,
+  options: NarsSizes,
   check: bool,
 ) -> tuple[Any, dict[str, Any] | None]:
   """Fits the predictor to trials; with `check` also cross-validates it.
@@ -200,7 +199,7 @@ def _learn(
   # What failed is as good as the worst that did not.
   learned = np.where(np.isfinite(labels), labels, np.nanmin(labels))
   # As many as there can be, so that later rounds compile nothing.
-  sizes = predictor.Settings(capacity=options.total, ranks=options.ranks)
+  sizes = predictor.HeadSettings(capacity=options.total, ranks=options.ranks)
   examples = (space, pretrained, genotypes, learned)
   model = predictor.fit(
     key, *examples, members=options.predictors, settings=sizes
@@ -222,14 +221,14 @@ def _learn(
 def _pretraining(proxies: dict[str, ProxyMetrics]) -> dict[str, Any]:
   return {
     name: {
-      "rmse_log" if name in COSTS else "rmse": found.rmse,
-      "kendall": found.kendall,
-      "spearman": found.spearman,
-      "predicted": found.predicted,
-      "true": found.truth,
+      "rmse_log" if name in COSTS else "rmse": metrics.rmse,
+      "kendall": metrics.kendall,
+      "spearman": metrics.spearman,
+      "predicted": metrics.predicted,
+      "true": metrics.truth,
       "normal_scores": name not in COSTS,
     }
-    for name, found in proxies.items()
+    for name, metrics in proxies.items()
   }
 
 
@@ -238,7 +237,7 @@ def signals(trials: Sequence[Trial], signal: str) -> list[np.ndarray]:
 
   Args:
     trials: any.
-    signal: see `Options`.
+    signal: see `NarsSizes`.
 
   Returns:
     `f64[epochs]` for each trial, NaN where it failed.
@@ -246,7 +245,7 @@ def signals(trials: Sequence[Trial], signal: str) -> list[np.ndarray]:
   Raises:
     ValueError: likelihoods are asked for, and the evaluator gave no losses.
   """
-  found = []
+  curves = []
   for trial in trials:
     values = trial.curve if signal == "accuracy" else trial.losses
     if trial.status == "done" and not values:
@@ -257,8 +256,8 @@ def signals(trials: Sequence[Trial], signal: str) -> list[np.ndarray]:
     curve = np.asarray([np.nan if v is None else v for v in values], np.float64)
     if signal == "likelihood":
       curve = np.exp(-curve)
-    found.append(curve if trial.status == "done" else np.full(1, np.nan))
-  return found
+    curves.append(curve if trial.status == "done" else np.full(1, np.nan))
+  return curves
 
 
 def labels_at(
@@ -274,7 +273,7 @@ def _run(
   num_classes: int,
   evaluate: Evaluator,
   store: TrialStore,
-  options: Options,
+  options: NarsSizes,
   progress: Progress,
   number: int,
   plan: Sequence[dict[str, Any]],
@@ -301,7 +300,7 @@ def _run(
       store.record(new)
 
 
-def _seed(options: Options, trial: int) -> int:
+def _seed(options: NarsSizes, trial: int) -> int:
   """A seed of each trial's own, `uint32`."""
   return (options.seed * 1_000_003 + trial) % 2**32
 
@@ -312,7 +311,7 @@ def _trial(
   number: int,
   planned: dict[str, Any],
   outcome: Outcome,
-  options: Options,
+  options: NarsSizes,
 ) -> Trial:
   genotype = tuple(planned["genotype"])
   architecture = space.architecture(np.asarray(genotype))
@@ -342,15 +341,15 @@ def _trial(
   )
 
 
-def _early_stop(trials: Sequence[Trial], options: Options) -> dict[str, Any]:
+def _early_stop(trials: Sequence[Trial], options: NarsSizes) -> dict[str, Any]:
   """The epoch at which later rounds stop, as JSON."""
   done = [t for t in trials if t.status == "done"]
   curves = np.asarray(signals(done, options.signal), np.float64)
   curves = curves.reshape(-1, options.epochs)
-  found = early_stop_epoch(curves, options.correlation)
+  stop = early_stop_epoch(curves, options.correlation)
   return {
     "threshold": options.correlation,
-    "epoch": found.epoch,
+    "epoch": stop.epoch,
     "max_epochs": options.epochs,
-    "correlations": found.correlations.tolist(),
+    "correlations": stop.correlations.tolist(),
   }

@@ -1,10 +1,10 @@
 """Differentiable architecture search: FBNet, DMaskingNAS, and between them.
 
-The loop around the steps of `fbnax.search.dnas.step`: epochs of weight steps
+The loop around the steps (`step`): epochs of weight steps
 and theta steps by turns (Wan 2022, section 3.4), on images on the device or
 streamed, with checkpoints from which it goes on bit for bit, and a row of what
 it saw for each epoch. What is derived from `theta` in the end is in
-`fbnax.search.dnas.derivation`.
+`derivation`.
 
 Symbols: `D` decisions.
 """
@@ -13,27 +13,72 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax import data
 from fbnax.models import initialize
 from fbnax.search.dnas import state as dnas_state
 from fbnax.search.dnas import step as dnas_step
 from fbnax.search.dnas.derivation import most_likely
 from fbnax.search.dnas.penalties import Penalty
-from fbnax.search.dnas.saving import Checkpointing, Row, resume, save
-from fbnax.search.dnas.state import Plan, Problem, SearchState
+from fbnax.search.dnas.state import SearchPlan, SearchProblem, SearchState
 from fbnax.search.prices import Price
-from fbnax.training import mesh, stopping
+from fbnax.training import checkpoints, mesh, stopping
 from fbnax.training import step as step_lib
-from fbnax.training.loop import DivergedError, Examples, Feed
+from fbnax.training.loop import DivergedError, Examples, Feed, batches
 from fbnax.training.model import Model
 from fbnax.training.recipes import Settings
+
+
+class SearchEpoch(NamedTuple):
+  """What an epoch was like; means over its steps, and `theta` at its end.
+
+  Attributes:
+    epoch: from 1.
+    temperature: of the relaxation.
+    loss: cross entropy of the weight steps, nats.
+    accuracy: of the weight steps.
+    theta_loss: cross entropy of the theta steps; None while theta is frozen.
+    theta_accuracy: likewise.
+    objective: what the theta steps made small; likewise.
+    expected: cost under `softmax(theta)`.
+    derived: cost of the most likely network.
+    entropies: of each decision as a share of what it has where all choices are
+      as likely, `[D]`; 0 for a decision with one choice.
+    probabilities: `softmax(theta)`, `[D][choices]`.
+  """
+
+  epoch: int
+  temperature: float
+  loss: float
+  accuracy: float
+  theta_loss: float | None
+  theta_accuracy: float | None
+  objective: float | None
+  expected: float
+  derived: float
+  entropies: list[float]
+  probabilities: list[list[float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchCheckpointing:
+  """Where and how often states are saved, besides at the end of each epoch.
+
+  Attributes:
+    directory: of the checkpoints.
+    every: steps between them; 0 for the ends of epochs alone.
+    keep: how many of the last stay.
+  """
+
+  directory: Path
+  every: int = 0
+  keep: int = 2
 
 
 class Searched(NamedTuple):
@@ -45,7 +90,7 @@ class Searched(NamedTuple):
   """
 
   state: SearchState
-  rows: list[Row]
+  rows: list[SearchEpoch]
 
 
 def problem(
@@ -53,20 +98,20 @@ def problem(
   settings: Settings,
   price: Price,
   penalty: Penalty,
-  plan: Plan,
+  plan: SearchPlan,
   weights: Feed,
   theta: Feed,
   *,
   looped: bool = True,
-) -> Problem:
+) -> SearchProblem:
   """Puts a search together; the lengths of its epochs are those of the data.
 
-  Arguments as `Problem`'s attributes; the images are those of `search`.
+  Arguments as `SearchProblem`'s attributes; the images are those of `search`.
   """
   settings = dataclasses.replace(
     settings, epochs=plan.epochs, batch_size=_batch(settings, weights, theta)
   )
-  return Problem(
+  return SearchProblem(
     model,
     settings,
     price,
@@ -78,7 +123,9 @@ def problem(
   )
 
 
-def start(problem: Problem, seed: int, channels: int, side: int) -> SearchState:
+def start(
+  problem: SearchProblem, seed: int, channels: int, side: int
+) -> SearchState:
   """A supernet with random weights, and a `theta` that prefers nothing.
 
   Args:
@@ -97,14 +144,14 @@ def start(problem: Problem, seed: int, channels: int, side: int) -> SearchState:
 
 
 def search(
-  problem: Problem,
+  problem: SearchProblem,
   state: SearchState,
   weights: Feed,
   theta: Feed,
   *,
   seed: int = 0,
-  checkpointing: Checkpointing | None = None,
-  on_epoch: Callable[[Row], None] | None = None,
+  checkpointing: SearchCheckpointing | None = None,
+  on_epoch: Callable[[SearchEpoch], None] | None = None,
 ) -> Searched:
   """Searches, or does what is left of a search.
 
@@ -132,16 +179,18 @@ def search(
     mesh.put(devices, feed) if isinstance(feed, Examples) else feed
     for feed in (weights, theta)
   ]
-  streams = [_stream(problem, feed, seed + i) for i, feed in enumerate(feeds)]
+  settings = problem.settings
+  streams = [
+    None
+    if isinstance(feed, Examples)
+    else batches(settings, feed, settings.batch_size, train=True, seed=seed + i)
+    for i, feed in enumerate(feeds)
+  ]
   if any(s is not None for s in streams):
     # Crops and flips of streamed images are made where they are decoded.
-    problem = dataclasses.replace(
-      problem,
-      settings=dataclasses.replace(
-        problem.settings, flip=False, crop_padding=0
-      ),
-    )
-  rows: list[Row] = []
+    settings = dataclasses.replace(settings, flip=False, crop_padding=0)
+    problem = dataclasses.replace(problem, settings=settings)
+  rows: list[SearchEpoch] = []
   if checkpointing is not None:
     state, rows = resume(checkpointing, state, streams)
   state = mesh.put(devices, state)
@@ -193,7 +242,7 @@ def look(
   return probabilities, jnp.stack(entropies), price.expected(probabilities)
 
 
-def _row(problem: Problem, state: SearchState, epoch: int) -> Row:
+def _row(problem: SearchProblem, state: SearchState, epoch: int) -> SearchEpoch:
   price, sums = problem.price, state.sums
   probabilities, entropies, expected = look(price, state.theta)
 
@@ -205,7 +254,7 @@ def _row(problem: Problem, state: SearchState, epoch: int) -> Row:
     mean(s, problem.theta_steps) if searched else None
     for s in (sums.objective, sums.theta_loss, sums.theta_accuracy)
   )
-  return Row(
+  return SearchEpoch(
     epoch=epoch + 1,
     temperature=float(dnas_state.temperature(problem.plan, epoch)),
     loss=mean(sums.loss, problem.weight_steps),
@@ -221,7 +270,7 @@ def _row(problem: Problem, state: SearchState, epoch: int) -> Row:
 
 
 def _advance(
-  problem: Problem,
+  problem: SearchProblem,
   kind: int,
   state: SearchState,
   feed: Feed,
@@ -257,7 +306,9 @@ def _advance(
 
 
 def _check(
-  problem: Problem, state: SearchState, checkpointing: Checkpointing | None
+  problem: SearchProblem,
+  state: SearchState,
+  checkpointing: SearchCheckpointing | None,
 ) -> None:
   failed = int(state.failed)
   if failed < 0:
@@ -266,11 +317,9 @@ def _check(
   kind = "weights" if place < problem.weight_steps else "theta"
   last = "none was saved"
   if checkpointing is not None:
-    from fbnax.training import checkpoints  # Orbax is slow to import.
-
-    found = checkpoints.steps(checkpointing.directory)
-    if found:
-      last = f"{checkpointing.directory / f'{found[-1]:08d}'}"
+    saved = checkpoints.steps(checkpointing.directory)
+    if saved:
+      last = f"{checkpointing.directory / f'{saved[-1]:08d}'}"
   raise DivergedError(
     f"search: not a finite number in loss or theta at step {failed}, a step of "
     f"{kind} in epoch {epoch + 1}; last good checkpoint: {last}; a lower "
@@ -287,16 +336,46 @@ def _batch(settings: Settings, *feeds: Feed) -> int:
   return min(settings.batch_size, *(_count(f) for f in feeds))
 
 
-def _stream(problem: Problem, feed: Feed, seed: int) -> Any:
-  if isinstance(feed, Examples):
-    return None
-  return data.stream(
-    feed,
-    batch_size=problem.settings.batch_size,
-    resolution=problem.settings.resolution,
-    seed=seed,
-    train=True,
-    flip=problem.settings.flip,
-    workers=8,
-    rows=mesh.rows(problem.settings.mesh, problem.settings.batch_size),
+def save(
+  checkpointing: SearchCheckpointing,
+  step: int,
+  state: SearchState,
+  rows: Sequence[SearchEpoch],
+  streams: Sequence[Any],
+) -> None:
+  """Saves the state after `step` steps.
+
+  Args:
+    checkpointing: where.
+    step: number of steps.
+    state: of the search.
+    rows: of the finished epochs.
+    streams: one for each kind of step, None where images are on the device.
+  """
+  metadata = {
+    "rows": [row._asdict() for row in rows],
+    "streams": [None if s is None else s.get_state() for s in streams],
+  }
+  checkpoints.save(
+    checkpointing.directory, step, state, metadata, checkpointing.keep
   )
+
+
+def resume(
+  checkpointing: SearchCheckpointing, state: SearchState, streams: Sequence[Any]
+) -> tuple[SearchState, list[SearchEpoch]]:
+  """The newest saved state and its rows, or the given state and none.
+
+  Args:
+    checkpointing: where.
+    state: what a search starts with; its shapes are those of what was saved.
+    streams: as in `save`; they are set to where they were.
+  """
+  checkpoint = checkpoints.restore_latest(checkpointing.directory, state)
+  if checkpoint is None:
+    return state, []
+  _, restored, metadata = checkpoint
+  for stream, position in zip(streams, metadata["streams"], strict=True):
+    if stream is not None:
+      stream.set_state(position)
+  return restored, [SearchEpoch(**row) for row in metadata["rows"]]

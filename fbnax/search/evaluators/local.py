@@ -1,7 +1,7 @@
-"""Evaluators: what turns candidates into accuracies.
+"""The evaluator that trains on this machine, a population at a time.
 
-An evaluator is called with candidates and a number of epochs and yields
-outcomes, some at a time, as they end. NARS does not know which one it has.
+What it yields depends on a candidate's genotype, seed and epochs alone, up to
+the rounding of its group's program.
 
 Symbols: `P` members of a population.
 """
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from fbnax.models.network import Supernet
-from fbnax.search.candidates import Candidate
-from fbnax.search.evaluators import grouping
-from fbnax.search.evaluators.grouping import Group, Plan
+from fbnax.search.evaluators.contract import Candidate, Evaluator, Outcome
+from fbnax.search.evaluators.grouping import Grouping, ProgramGroup
 from fbnax.spaces.hull import hull
 from fbnax.spaces.space import SearchSpace
 from fbnax.training import loop, population, programs
@@ -25,92 +24,16 @@ from fbnax.training.recipes import Settings
 from fbnax.training.step import Model
 
 
-class Outcome(NamedTuple):
-  """What came of it.
-
-  Attributes:
-    id: of the trial.
-    curve: validation accuracy after each epoch, 0 to 1.
-    log_loss: at the end, nats.
-    seconds: its share of the time.
-    error: why it failed, None if it did not.
-    losses: log-loss after each epoch, nats; empty where it is not known.
-  """
-
-  id: int
-  curve: tuple[float, ...]
-  log_loss: float
-  seconds: float
-  error: str | None
-  losses: tuple[float, ...] = ()
-
-
-class Evaluator(Protocol):
-  """Evaluates candidates."""
-
-  def __call__(
-    self,
-    candidates: Sequence[Candidate],
-    epochs: int,
-    progress: Callable[[float], None],
-    ended: Collection[int] = (),
-  ) -> Iterator[list[Outcome]]:
-    """Yields outcomes as they end.
-
-    Args:
-      candidates: all of a round.
-      epochs: of training.
-      progress: called with the number of epochs that have been trained.
-      ended: ids that have been evaluated before a restart and are left out.
-        All are given, so that the others are evaluated in the same company
-        and come out the same to the last bit.
-    """
-
-
 class Trainer(Protocol):
   """Trains candidates that share a program, `P` of them."""
 
   def __call__(
-    self, part: Group, epochs: int, progress: Callable[[float], None]
+    self, part: ProgramGroup, epochs: int, progress: Callable[[float], None]
   ) -> list[Outcome]:
     """Outcomes of a part of a group; the rest as an `Evaluator` has it."""
 
 
-def by_training(
-  space: SearchSpace,
-  num_classes: int,
-  channels: int,
-  settings_at: Callable[[int], Settings],
-  train: loop.Feed,
-  validation: loop.Feed,
-  size: int,
-  plan: Plan | None = None,
-) -> Evaluator:
-  """An evaluator that trains candidates on this machine, `P` at a time.
-
-  Args:
-    space: the space.
-    num_classes: outputs.
-    channels: of the images.
-    settings_at: training settings at a resolution.
-    train: images to train on.
-    validation: images to measure on.
-    size: `P` at most.
-    plan: which candidates share a program (`grouping`); None for all of a
-      resolution, under masks.
-
-  Returns:
-    The evaluator. What it yields depends on a candidate's genotype, seed and
-    epochs alone, up to the rounding of its group's program.
-  """
-  return planned(
-    space,
-    trainer(space, num_classes, channels, settings_at, train, validation),
-    plan or grouping.by_masks(size),
-  )
-
-
-def planned(space: SearchSpace, trained: Trainer, plan: Plan) -> Evaluator:
+def planned(space: SearchSpace, trained: Trainer, plan: Grouping) -> Evaluator:
   """An evaluator of groups, one after the other.
 
   Args:
@@ -141,15 +64,23 @@ def trainer(
   train: loop.Feed,
   validation: loop.Feed,
 ) -> Trainer:
-  """What trains a part of a group on this machine; see `by_training`.
+  """What trains a part of a group on this machine.
 
   A group's own programs are dropped when the next group comes: nobody else has
   a use for them.
+
+  Args:
+    space: the space.
+    num_classes: outputs.
+    channels: of the images.
+    settings_at: training settings at a resolution.
+    train: images to train on.
+    validation: images to measure on.
   """
   held: tuple[tuple[int, ...], ...] | None = None  # By the programs there are.
 
   def trained(
-    part: Group, epochs: int, progress: Callable[[float], None]
+    part: ProgramGroup, epochs: int, progress: Callable[[float], None]
   ) -> list[Outcome]:
     start = time.monotonic()
     nonlocal held

@@ -18,7 +18,7 @@ population one family within a few generations, in whatever basin led first.
 What it finds is a local optimum, and another key finds another: to spend more
 time on a budget, give it several times in the batch rather than more patience.
 
-Symbols: `b` budgets, `K` survivors, `n` candidates, `D` decisions.
+Symbols: `b` budgets, `P` parents, `K` survivors, `n` candidates, `D` decisions.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from fbnax.costs.table import Context
 from fbnax.search import budgets as budgets_lib
 from fbnax.search import prices
 from fbnax.search.budgets import Budget, Paid, paid, violation
-from fbnax.search.evolution.survival import Population, survive
 from fbnax.search.evolution.variation import Candidates, Rates, breed
 from fbnax.search.prices import price_of
 from fbnax.spaces import SearchSpace
@@ -65,6 +64,18 @@ class Evolution(NamedTuple):
   valid: jax.Array
   generations: jax.Array
   evaluated: jax.Array
+
+
+class Population(NamedTuple):
+  """Candidates of a budget.
+
+  Attributes:
+    candidates: genotypes and costs, `[n]`.
+    scores: `f32[n]`, -inf for those outside the budget or without a score.
+  """
+
+  candidates: Candidates
+  scores: jax.Array
 
 
 class _State(NamedTuple):
@@ -102,7 +113,7 @@ def evolve(
     key: typed key.
     predict: from genotypes `i32[n, D]` to scores `f32[n]`, larger is better;
       it is compiled. A `jax.tree_util.Partial` of a function and a model, as
-      `search.predictor.scorer` gives, compiles once for all models.
+      `nars.scoring.scorer` gives, compiles once for all models.
     space: the space.
     budgets: one budget or a batch of `b`.
     first_best: measured trials, the best first, `i32[m, D]`; those within a
@@ -354,3 +365,61 @@ def _scored(
   scores = predict(flat).astype(jnp.float32).reshape(candidates.violation.shape)
   usable = (candidates.violation == 0) & ~jnp.isnan(scores)
   return Population(candidates, jnp.where(usable, scores, -jnp.inf))
+
+
+def survive(
+  old: Population,
+  new: Population,
+  by_family: jax.Array,
+  survivors: int,
+) -> tuple[Population, jax.Array]:
+  """The survivors, best first, and how many of the new ones count.
+
+  Args:
+    old: the parents, `n = P`.
+    new: the children of each parent in turn.
+    by_family: whether the best of each parent and its children survives,
+      `bool[]`, otherwise the best of all.
+    survivors: `K`.
+  """
+  both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), old, new)
+  repeated = repeats(both.candidates.genotypes)
+  scores = jnp.where(repeated, -jnp.inf, both.scores)
+  usable = ~jnp.isneginf(scores)
+  parents = len(old.scores)
+  # Invalid ones rank behind all valid ones, the nearest first; a repeat last.
+  behind = -1e30 * (1.0 + both.candidates.violation)
+  rank = jnp.where(usable, scores, behind)
+  rank = jnp.where(repeated, -jnp.inf, rank)
+  families = jnp.concatenate(
+    [rank[:parents, None], rank[parents:].reshape(parents, -1)], axis=1
+  )
+  own_best = families == families.max(axis=1, keepdims=True)
+  within = jnp.concatenate([own_best[:, 0], own_best[:, 1:].reshape(-1)])
+  # An infinite rank cannot be lowered further, and is not usable either.
+  rank = jnp.where(by_family & ~within, -jnp.inf, rank)
+  best = jax.lax.top_k(rank, survivors)[1]
+  kept = Population(both.candidates.take(best), scores[best])
+  return kept, usable[parents:].sum(dtype=jnp.int32)
+
+
+def repeats(genotypes: jax.Array) -> jax.Array:
+  """Whether an earlier row is equal, `i32[n, D]` to `bool[n]`.
+
+  Hash and row number share a word, because sorting single words is several
+  times as fast as sorting pairs. Equal rows have equal hashes, so no repeat
+  escapes; different rows may share a hash (with the paper's sizes one in
+  10,000 candidates), and the later is then lost as if it were a repeat.
+  """
+  count, decisions = genotypes.shape
+  bits = max(1, (count - 1).bit_length())
+  # Odd multiples of the golden ratio (Knuth's multiplicative hashing).
+  odd = np.cumsum(np.full(decisions, 0x9E3779B9, np.uint32), dtype=np.uint32)
+  mixed = (genotypes.astype(jnp.uint32) + 1) * jnp.asarray(odd | 1)
+  mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(0x2C1B3C6D)
+  hashes = (mixed ^ (mixed >> 13)).sum(axis=1, dtype=jnp.uint32)
+  low = np.uint32(2**bits - 1)
+  ordered = jnp.sort((hashes & ~low) | jnp.arange(count, dtype=jnp.uint32))
+  same = (ordered[1:] >> bits) == (ordered[:-1] >> bits)
+  rows = (ordered & low).astype(jnp.int32)
+  return jnp.zeros(count, bool).at[rows[1:]].set(same)
