@@ -50,7 +50,8 @@ from fbnax.nbdt.entropy import (
   path_entropy,
   top_two_entropy,
 )
-from fbnax.nbdt.explaining import Decision, describe, explain
+from fbnax.nbdt.explaining import PathDecision as Decision
+from fbnax.nbdt.explaining import describe, explain
 from fbnax.nbdt.hierarchy import Hierarchy
 from fbnax.nbdt.induce import induce
 from fbnax.nbdt.inference import (

@@ -79,8 +79,8 @@ def information_gain(
     raise ValueError(f"thresholds is {thresholds}; legal: at least 2")
 
   def split(x: np.ndarray, y: np.ndarray, k: int) -> np.ndarray | None:
-    found = splits.best_axis(x, y, k, thresholds)
-    return None if found is None else found.left
+    test = splits.best_axis(x, y, k, thresholds)
+    return None if test is None else test.left
 
   return _grown(features, labels, num_classes, split)
 
@@ -129,10 +129,10 @@ def oblique(
 
   def split(x: np.ndarray, y: np.ndarray, k: int) -> np.ndarray | None:
     kept = splits.drawn(random, y, k, samples)
-    found = splits.best_oblique(
+    test = splits.best_oblique(
       random, x[kept], y[kept], k, restarts, components
     )
-    return None if found is None else found.left
+    return None if test is None else test.left
 
   return _grown(features, labels, num_classes, split)
 

@@ -44,15 +44,15 @@ def in_chunks(kernel: Callable, shared: Any, *batches: jax.Array) -> Any:
   ) -> tuple[Any, Any]:
     shared_batched, *each = batched
     if any(jax.tree.leaves(shared_batched)):
-      found = _one_by_one(apply, size, batched, shared, batches)
+      results = _one_by_one(apply, size, batched, shared, batches)
     else:
       full = [
         x if has else jnp.broadcast_to(x, (size, *x.shape))
         for x, has in zip(batches, each, strict=True)
       ]
       flat = apply(shared, *(x.reshape(-1, *x.shape[2:]) for x in full))
-      found = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), flat)
-    return found, jax.tree.map(lambda _: True, found)
+      results = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), flat)
+    return results, jax.tree.map(lambda _: True, results)
 
   return apply(shared, *batches)
 
@@ -93,10 +93,10 @@ def _by_chunk(kernel: Callable, shared: Any, batches: tuple) -> Any:
     ]
     return jax.tree.map(jnp.transpose, kernel(shared, *map(_columns, taken)))
 
-  def body(index: jax.Array, found: Any) -> Any:
+  def body(index: jax.Array, results: Any) -> Any:
     return jax.tree.map(
       lambda all_, one: lax.dynamic_update_index_in_dim(all_, one, index, 1),
-      found,
+      results,
       call(index),
     )
 
@@ -104,9 +104,9 @@ def _by_chunk(kernel: Callable, shared: Any, batches: tuple) -> Any:
   empty = jax.tree.map(
     lambda s: jnp.zeros((width, chunks, *s.shape[1:]), s.dtype), shapes
   )
-  found = lax.fori_loop(0, chunks, body, empty)
+  results = lax.fori_loop(0, chunks, body, empty)
   return jax.tree.map(
-    lambda x: x.reshape(width * chunks, *x.shape[2:])[:total], found
+    lambda x: x.reshape(width * chunks, *x.shape[2:])[:total], results
   )
 
 

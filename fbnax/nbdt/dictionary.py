@@ -87,14 +87,14 @@ def synset(reader: Any, wnid: str) -> Any:
     ) from None
 
 
-def wnid(found: Any) -> str:
+def wnid(noun: Any) -> str:
   """The id of a noun."""
-  return f"n{found.offset():08d}"
+  return f"n{noun.offset():08d}"
 
 
-def name(found: Any) -> str:
+def name(noun: Any) -> str:
   """The first word of a noun, as one writes it."""
-  return found.lemma_names()[0].replace("_", " ")
+  return noun.lemma_names()[0].replace("_", " ")
 
 
 def names(found: Sequence[Any]) -> list[str]:
@@ -107,12 +107,12 @@ def names(found: Sequence[Any]) -> list[str]:
   ]
 
 
-def above(found: Any) -> list[Any]:
+def above(noun: Any) -> list[Any]:
   """What a noun is a kind or an instance of, by name.
 
   Versions of nltk differ in the order; published hierarchies have this one.
   """
-  nouns = found.hypernyms() or found.instance_hypernyms()
+  nouns = noun.hypernyms() or noun.instance_hypernyms()
   return sorted(nouns, key=lambda noun: noun.name())
 
 

@@ -103,11 +103,11 @@ def save_picture(
 
 def data_uri(image: np.ndarray, longest: int) -> str:
   """An image `u8[H, W, 3]` as a PNG in an address, made smaller if needed."""
-  found = Image.fromarray(np.ascontiguousarray(image))
-  if max(found.size) > longest:
-    found.thumbnail((longest, longest))
+  picture = Image.fromarray(np.ascontiguousarray(image))
+  if max(picture.size) > longest:
+    picture.thumbnail((longest, longest))
   buffer = io.BytesIO()
-  found.save(buffer, "PNG")
+  picture.save(buffer, "PNG")
   text = base64.b64encode(buffer.getvalue()).decode()
   return f"data:image/png;base64,{text}"
 
@@ -124,7 +124,7 @@ def _element(shape: sketching.Shape) -> str:
       f'height="{shape.height:.1f}" rx="{shape.radius:g}" fill="{shape.fill}" '
       f'stroke="{shape.stroke}" stroke-width="{shape.thickness:g}"/>'
     )
-  if isinstance(shape, sketching.Curve):
+  if isinstance(shape, sketching.Link):
     middle = (shape.x + shape.to_x) / 2
     return (
       f'<path d="M{shape.x:.1f} {shape.y:.1f}C{middle:.1f} {shape.y:.1f} '
@@ -198,7 +198,7 @@ def _put(axes: Any, shape: sketching.Shape, order: int) -> None:
         zorder=order,
       )
     )
-  elif isinstance(shape, sketching.Curve):
+  elif isinstance(shape, sketching.Link):
     middle = (shape.x + shape.to_x) / 2
     corners = [
       *((shape.x, shape.y), (middle, shape.y)),

@@ -102,10 +102,10 @@ def _path_entropy(
     classes = soft_predict(logits, hierarchy)
   nodes = decisions(logits, hierarchy, classes, max_depth=max_depth).nodes
   entropies = decision_entropies(logits, hierarchy)
-  found = jnp.take_along_axis(entropies, jnp.maximum(nodes, 0), axis=-1)
+  on_path = jnp.take_along_axis(entropies, jnp.maximum(nodes, 0), axis=-1)
   deciding = (nodes >= 0) & _decides(hierarchy)[jnp.maximum(nodes, 0)]
-  largest = jnp.where(deciding, found, -jnp.inf).max(-1)
-  smallest = jnp.where(deciding, found, jnp.inf).min(-1)
+  largest = jnp.where(deciding, on_path, -jnp.inf).max(-1)
+  smallest = jnp.where(deciding, on_path, jnp.inf).min(-1)
   return largest - smallest
 
 
@@ -166,8 +166,8 @@ def ambiguous_labels(
   """
   if count < 1:
     raise ValueError(f"count is {count}; legal: 1 or more")
-  found = path_entropy(logits, hierarchy, max_depth=max_depth).reshape(-1)
-  values, places = lax.top_k(found, min(count, found.shape[0]))
+  entropies = path_entropy(logits, hierarchy, max_depth=max_depth).reshape(-1)
+  values, places = lax.top_k(entropies, min(count, entropies.shape[0]))
   return places, values
 
 

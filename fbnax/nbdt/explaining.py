@@ -26,7 +26,7 @@ class Option(NamedTuple):
   probability: float
 
 
-class Decision(NamedTuple):
+class PathDecision(NamedTuple):
   """A node on a path, its children, and the place among them that was taken.
 
   `reached` is the probability of all decisions before it.
@@ -50,7 +50,7 @@ def explain(
   names: Sequence[str] | None = None,
   *,
   label: int | None = None,
-) -> list[Decision]:
+) -> list[PathDecision]:
   """The decisions from the root to a class, for one sample.
 
   Args:
@@ -87,21 +87,21 @@ def explain(
   probabilities = np.exp(np.asarray(steps, np.float64))
   children = hierarchy.children
   path = hierarchy.path(label)
-  found, reached = [], 1.0
+  decisions, reached = [], 1.0
   for node, child in pairwise(path):
     below = children[node - hierarchy.num_classes]
     if len(below) > 1:
       options = tuple(
         Option(n, words[n], float(probabilities[n])) for n in below
       )
-      found.append(
-        Decision(node, words[node], reached, options, below.index(child))
+      decisions.append(
+        PathDecision(node, words[node], reached, options, below.index(child))
       )
       reached *= float(probabilities[child])
-  return found
+  return decisions
 
 
-def describe(decisions: Sequence[Decision]) -> str:
+def describe(decisions: Sequence[PathDecision]) -> str:
   """Decisions as text: the path and its probability, then each in a line.
 
   Args:

@@ -264,16 +264,16 @@ def _named_order(
   full = [k for k in texts if sorted(texts[k]) == sorted(names)]
   if full and len(set(names)) == len(names):
     place = {text: i for i, text in enumerate(texts[full[0]])}
-    found = [order[place[name]] for name in names]
-    _check_both(path, found, labels, names, name_of, len(full) == 2)
-    if asked and found != order:
-      i = next(i for i, node in enumerate(order) if node != found[i])
+    by_name = [order[place[name]] for name in names]
+    _check_both(path, by_name, labels, names, name_of, len(full) == 2)
+    if asked and by_name != order:
+      i = next(i for i, node in enumerate(order) if node != by_name[i])
       raise ValueError(
         f"{path}: wnids has {order[i]!r} for class {i}, which is {names[i]!r} "
-        f"and the leaf {found[i]!r}; legal: the order of the classes, or none, "
-        f"since the {full[0]} of the leaves are the class names"
+        f"and the leaf {by_name[i]!r}; legal: the order of the classes, or "
+        f"none, since the {full[0]} of the leaves are the class names"
       )
-    return found
+    return by_name
   if asked:
     return order
   if any(_names_others(texts[k], names) for k in texts):
@@ -299,10 +299,10 @@ def _recognizer(names: Sequence[str]) -> Callable[[str], str]:
   def plain(words: str) -> str:
     return " ".join(normalized(words).casefold().replace("_", " ").split())
 
-  known = {plain(name): name for name in names}
-  if len(known) < len(names):
+  name_of = {plain(name): name for name in names}
+  if len(name_of) < len(names):
     return normalized
-  return lambda words: known.get(plain(words), normalized(words))
+  return lambda words: name_of.get(plain(words), normalized(words))
 
 
 def _check_both(
@@ -343,7 +343,7 @@ def _names_others(texts: list[str], names: list[str]) -> bool:
 
 def _differing(texts: dict[str, list[str]], names: list[str]) -> str:
   """Classes of the file alone and of the data alone, of the nearer texts."""
-  nearer = max(texts.values(), key=lambda found: len({*found} & {*names}))
+  nearer = max(texts.values(), key=lambda words: len({*words} & {*names}))
   extra = list((Counter(nearer) - Counter(names)).elements())
   missing = list((Counter(names) - Counter(nearer)).elements())
   return f"in the file alone: {extra[:3]}, in the data alone: {missing[:3]}"

@@ -7,7 +7,18 @@ costs no compilation. Names are not part of the pytree: a hierarchy that comes
 back out of a compiled function has none. Outside of one it is also hashable,
 equal to another with the same children and names.
 
-Symbols: `K` classes, `M` inner nodes, `V = K + M` nodes.
+A class or node with two parents is refused: equation 5.1 of Wan 2022 is a
+product over the one path from the root to a class, and with two paths the
+"probabilities" no longer sum to one. A node with one child is legal and kept,
+as published hierarchies may hold some: its decision is certain, so it changes
+no probability, and it counts as no decision.
+
+`fbnax.ops.tree` computes in pairwise merges: a node with many children becomes
+a balanced tree of merges of neighbours, the last of which is the node; a node
+with one child has its child's row. So every tree of `K` classes is `K - 1`
+merges, and programs are compiled once for all.
+
+Symbols: `K` classes, `M` inner nodes, `V = K + M` nodes, `R = 2 K - 1` rows.
 """
 
 from __future__ import annotations
@@ -20,9 +31,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from fbnax.base.json_values import shown
 from fbnax.nbdt import files
-from fbnax.nbdt.checking import checked_children
-from fbnax.nbdt.merging import merged
 from fbnax.ops.tree import Merges
 
 
@@ -73,13 +83,13 @@ class Hierarchy:
       ValueError: the lists are no tree: a cycle, two roots, a class that is
         missing or that has two parents, another number of classes.
     """
-    lists, root = checked_children(children, num_classes)
+    lists, root = _checked_children(children, num_classes)
     sizes = [len(nodes) for nodes in lists]
     classes = 1 + sum(sizes) - len(lists)
     parents = np.full(classes + len(lists), -1, np.int32)
     for i, nodes in enumerate(lists):
       parents[nodes] = classes + i
-    merges, rows = merged(lists, root)
+    merges, rows = _merged(lists, root)
     arrays = (
       parents,
       np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32),
@@ -237,11 +247,11 @@ class Hierarchy:
     """The nodes from the root to a node, both included. Not under jit."""
     if not 0 <= node < self.num_nodes:
       raise ValueError(f"node is {node}; legal: 0 to {self.num_nodes - 1}")
-    found = []
+    upwards = []
     while node >= 0:
-      found.append(node)
+      upwards.append(node)
       node = int(self.parents[node])
-    return found[::-1]
+    return upwards[::-1]
 
   def tree_flatten(self) -> tuple[tuple, None]:
     """The arrays; the names stay behind."""
@@ -268,14 +278,199 @@ class Hierarchy:
     return (*(a.tobytes() for a in arrays), self.ids, self.labels)
 
 
+def _checked_children(
+  children: Sequence[Sequence[int]], num_classes: int | None
+) -> tuple[list[list[int]], int]:
+  """The child lists as plain integers, and the root.
+
+  Args:
+    children: the children of each inner node `K`, `K + 1`, ....
+    num_classes: `K`, or None to infer it.
+
+  Raises:
+    ValueError: they are no tree over the classes `0` to `K - 1`.
+  """
+  lists = [_integers(i, nodes) for i, nodes in enumerate(children)]
+  if not lists:
+    raise ValueError(
+      "children is empty; legal: at least one node over at least two classes"
+    )
+  parent: dict[int, int] = {}
+  for i, nodes in enumerate(lists):
+    for node in nodes:
+      if node in parent:
+        where = f"children[{parent[node]}] and children[{i}]"
+        if parent[node] == i:
+          where = f"children[{i}], twice"
+        raise ValueError(
+          f"node {node} is a child in {where}; legal: one parent each, because "
+          f"a path probability needs one path to each class"
+        )
+      parent[node] = i
+  # Every node but the root is a child, so a tree's counts give its classes.
+  inferred = max(len(parent), *parent) + 1 - len(lists)
+  if num_classes is None:
+    try:
+      return lists, _root(lists, parent, inferred)
+    except ValueError as error:
+      raise ValueError(
+        f"{error} (num_classes is not given; the lists look like {inferred})"
+      ) from None
+  return lists, _root(lists, parent, num_classes)
+
+
+def _root(lists: list[list[int]], parent: dict[int, int], classes: int) -> int:
+  """The root of lists whose nodes are the children of one node each."""
+  if classes < 2:
+    raise ValueError(
+      f"the children are of {classes} classes; legal: at least 2, as one class "
+      f"leaves nothing to decide"
+    )
+  total = classes + len(lists)
+  for node, i in parent.items():
+    if not 0 <= node < total:
+      raise ValueError(
+        f"children[{i}] has node {node}; legal: 0 to {total - 1}, as there are "
+        f"{classes} classes and {len(lists)} inner nodes"
+      )
+  _check_cycles(lists, parent, classes)
+  orphans = [node for node in range(total) if node not in parent]
+  missing = [node for node in orphans if node < classes]
+  if missing:
+    raise ValueError(
+      f"class {missing[0]} is under no node ({len(missing)} of {classes} "
+      f"are not); legal: each class once"
+    )
+  if len(orphans) > 1:
+    raise ValueError(
+      f"nodes {shown(orphans)} have no parent; legal: one root, above all"
+      " others"
+    )
+  return orphans[0]
+
+
+def _integers(i: int, nodes: Sequence[int]) -> list[int]:
+  values = np.asarray(nodes)
+  if values.ndim != 1 or not values.size:
+    raise ValueError(
+      f"children[{i}] is {nodes!r}; legal: a list of one or more node numbers"
+    )
+  if not np.issubdtype(values.dtype, np.integer):
+    raise ValueError(f"children[{i}] is {nodes!r}; legal: whole numbers")
+  return [int(node) for node in values]
+
+
+def _check_cycles(
+  lists: list[list[int]], parent: dict[int, int], classes: int
+) -> None:
+  ended = [False] * len(lists)
+  for start in range(len(lists)):
+    walk: list[int] = []
+    inside: set[int] = set()
+    inner: int | None = start
+    while inner is not None and not ended[inner]:
+      if inner in inside:
+        cycle = [classes + i for i in walk[walk.index(inner) :]]
+        raise ValueError(
+          f"nodes {shown(cycle[::-1])} are each under the one before, in a"
+          " cycle; legal: a tree"
+        )
+      walk.append(inner)
+      inside.add(inner)
+      inner = parent.get(classes + inner)
+    for i in walk:
+      ended[i] = True
+
+
 def _decisions(lists: list[list[int]], classes: int, root: int) -> np.ndarray:
   """Nodes with two or more children on the path to each class, `i32[K]`."""
-  found = np.zeros(classes + len(lists), np.int32)
+  above = np.zeros(classes + len(lists), np.int32)
   waiting = [root]
   while waiting:
     node = waiting.pop()
     if node >= classes:
       below = lists[node - classes]
-      found[below] = found[node] + (len(below) > 1)
+      above[below] = above[node] + (len(below) > 1)
       waiting.extend(below)
-  return found[:classes]
+  return above[:classes]
+
+
+def _merged(
+  children: Sequence[Sequence[int]], root: int
+) -> tuple[Merges, np.ndarray]:
+  """The merges of a tree, and the row of each of its nodes.
+
+  Args:
+    children: the children of each inner node `K`, `K + 1`, ...; a valid tree.
+    root: the node without a parent.
+
+  Returns:
+    The merges, and `i32[nodes]`.
+  """
+  nodes = 1 + sum(map(len, children))
+  classes = nodes - len(children)
+  rows = np.arange(nodes, dtype=np.int32)
+  left: list[int] = []
+  right: list[int] = []
+  parents = np.zeros(2 * classes - 1, np.int32)
+  deciders = np.zeros(2 * classes - 1, np.int32)
+  decided = np.zeros(2 * classes - 1, bool)
+  positions = np.zeros(classes, np.int32)
+  order = _depth_first(children, classes, root)
+  seen = 0
+  for node in order:
+    if node < classes:
+      positions[node] = seen
+      seen += 1
+      continue
+    outcomes = [int(rows[child]) for child in children[node - classes]]
+    start = classes + len(left)
+    parts = outcomes
+    while len(parts) > 1:
+      pairs = [parts[i : i + 2] for i in range(0, len(parts), 2)]
+      parts = []
+      for pair in pairs:
+        if len(pair) == 2:
+          row = classes + len(left)
+          parents[pair] = row
+          left.append(pair[0])
+          right.append(pair[1])
+          parts.append(row)
+        else:
+          parts.extend(pair)
+    rows[node] = parts[0]
+    if len(outcomes) > 1:
+      decided[outcomes] = True
+      deciders[outcomes] = parts[0]
+      deciders[start : parts[0]] = parts[0]
+  parents[-1] = deciders[-1] = 2 * classes - 2
+  counts = np.ones(2 * classes - 1, np.int32)
+  first = np.concatenate([positions, np.zeros(classes - 1, np.int32)])
+  for i, (a, b) in enumerate(zip(left, right, strict=True)):
+    counts[classes + i] = counts[a] + counts[b]
+    first[classes + i] = first[a]
+  merges = Merges(
+    np.asarray(left, np.int32),
+    np.asarray(right, np.int32),
+    parents,
+    deciders,
+    decided,
+    counts,
+    first,
+    positions,
+  )
+  return merges, rows
+
+
+def _depth_first(
+  children: Sequence[Sequence[int]], classes: int, root: int
+) -> list[int]:
+  """All nodes, children from left to right before their parent."""
+  # Parents first from right to left, turned around.
+  order, waiting = [], [root]
+  while waiting:
+    node = waiting.pop()
+    order.append(node)
+    if node >= classes:
+      waiting.extend(children[node - classes])
+  return order[::-1]

@@ -92,8 +92,8 @@ def soft_predict(logits: jax.Array, hierarchy: Hierarchy) -> jax.Array:
   Raises:
     ValueError: the logits are of another number of classes.
   """
-  found = jnp.argmax(path_log_probs(logits, hierarchy), axis=-1)
-  return found.astype(jnp.int32)
+  classes = jnp.argmax(path_log_probs(logits, hierarchy), axis=-1)
+  return classes.astype(jnp.int32)
 
 
 def hard_predict(logits: jax.Array, hierarchy: Hierarchy) -> jax.Array:
@@ -187,8 +187,8 @@ def _apply(
   function: Callable, logits: jax.Array, hierarchy: Hierarchy
 ) -> jax.Array:
   flat = flattened(logits, hierarchy)
-  found = function(flat, hierarchy.merges)
-  return found.reshape(*jnp.shape(logits)[:-1], *found.shape[1:])
+  values = function(flat, hierarchy.merges)
+  return values.reshape(*jnp.shape(logits)[:-1], *values.shape[1:])
 
 
 def longest_path(hierarchy: Hierarchy) -> int:

@@ -90,12 +90,12 @@ def original_soft_tree_loss(
   """
   _check_labels(logits, labels)
   probabilities = jnp.exp(path_log_probs(logits, hierarchy))
-  found = jax.nn.log_softmax(probabilities)
+  log_shares = jax.nn.log_softmax(probabilities)
   if _are_targets(labels):
-    return -(labels * found).sum(-1).mean()
+    return -(labels * log_shares).sum(-1).mean()
   legal = (labels >= 0) & (labels < hierarchy.num_classes)
   place = jnp.where(legal, labels, 0)[..., None]
-  chosen = jnp.take_along_axis(found, place, axis=-1)[..., 0]
+  chosen = jnp.take_along_axis(log_shares, place, axis=-1)[..., 0]
   return -jnp.where(legal, chosen, jnp.nan).mean()
 
 
@@ -135,8 +135,8 @@ def _path_losses(
   """Cross entropy of each sample's path, `f32[N]`."""
   _check_labels(logits, labels)
   if _are_targets(labels):
-    found = path_log_probs(logits, hierarchy)
-    return -(labels * found).sum(-1).reshape(-1)
+    log_probs = path_log_probs(logits, hierarchy)
+    return -(labels * log_probs).sum(-1).reshape(-1)
   flat = flattened(logits, hierarchy)
   return -paths.label_log_probs(flat, jnp.ravel(labels), hierarchy.merges)
 
@@ -146,15 +146,15 @@ def _are_targets(labels: jax.Array) -> bool:
 
 
 def _check_labels(logits: jax.Array, labels: jax.Array) -> None:
-  shape, wanted = jnp.shape(labels), jnp.shape(logits)
+  shape, legal = jnp.shape(labels), jnp.shape(logits)
   if not _are_targets(labels):
     if not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
       raise ValueError(
         f"labels has dtype {jnp.result_type(labels)}; legal: integers, or "
         f"target probabilities"
       )
-    wanted = wanted[:-1]
-  if shape != wanted:
+    legal = legal[:-1]
+  if shape != legal:
     raise ValueError(
       f"labels has shape {shape}; legal with logits of {jnp.shape(logits)}: "
       f"{jnp.shape(logits)[:-1]} of integers, or target probabilities of the "

@@ -134,9 +134,9 @@ def all_names(
     ValueError: another number of names, or classes' names that repeat.
   """
   if names is not None and len(names) == hierarchy.num_nodes:
-    own = checked_names(hierarchy, names[: hierarchy.num_classes])
-    return (*own, *map(str, names[hierarchy.num_classes :]))
-  own = checked_names(hierarchy, names)
+    of_classes = checked_names(hierarchy, names[: hierarchy.num_classes])
+    return (*of_classes, *map(str, names[hierarchy.num_classes :]))
+  of_classes = checked_names(hierarchy, names)
   if hierarchy.labels is not None:
-    return (*own, *hierarchy.labels[hierarchy.num_classes :])
-  return by_leaves(hierarchy, own)
+    return (*of_classes, *hierarchy.labels[hierarchy.num_classes :])
+  return by_leaves(hierarchy, of_classes)

@@ -35,9 +35,8 @@ from fbnax.base.names import escaped
 from fbnax.nbdt import inference
 from fbnax.nbdt.drawing import data_uri
 from fbnax.nbdt.hierarchy import Hierarchy
-from fbnax.nbdt.layout import opened
 from fbnax.nbdt.naming import all_names, by_leaves
-from fbnax.nbdt.sketch import as_rgb, checked_images
+from fbnax.nbdt.sketch import as_rgb, checked_images, opened
 
 _ROWS = 40  # Shown at first; larger trees begin with nodes closed.
 _SMALL = 64  # Trees with as many classes begin with all nodes open.

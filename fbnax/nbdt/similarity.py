@@ -51,8 +51,8 @@ def node_logits(logits: jax.Array, hierarchy: Hierarchy) -> jax.Array:
   """
   flat = flattened(logits, hierarchy)
   means = tree.mean_logits(flat.T, hierarchy.merges)
-  found = means[jnp.asarray(hierarchy.rows)].T
-  return found.reshape(*jnp.shape(logits)[:-1], hierarchy.num_nodes)
+  of_nodes = means[jnp.asarray(hierarchy.rows)].T
+  return of_nodes.reshape(*jnp.shape(logits)[:-1], hierarchy.num_nodes)
 
 
 def similar_examples(

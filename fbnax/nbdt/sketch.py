@@ -1,5 +1,8 @@
 """A drawn tree as a list of shapes, from which SVG and PNG are made.
 
+The root is on the left, children are on the right of their node, and each leaf
+or closed node has a row of its own, from top to bottom.
+
 It is drawn here and not by `fbnax.report`, which knows no trees and which this
 room may not import; colours and fonts are the report's.
 
@@ -8,6 +11,7 @@ Symbols: `K` classes, `V` nodes, classes first.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,7 +20,6 @@ import numpy as np
 from fbnax.base.names import escaped
 from fbnax.nbdt.explaining import explain
 from fbnax.nbdt.hierarchy import Hierarchy
-from fbnax.nbdt.layout import opened, places
 from fbnax.nbdt.naming import all_names, leaf_counts
 
 INK = "#222a35"
@@ -32,6 +35,13 @@ _GAP, _BESIDE, _MARGIN = 40.0, 8.0, 4.0
 _WIDE_LETTER = 0.56  # Of the size, for the widest of the fonts above.
 
 
+class NodePlace(NamedTuple):
+  """Column and row of a node that is shown; rows of inner nodes lie between."""
+
+  column: int
+  row: float
+
+
 class Box(NamedTuple):
   """A rectangle with round corners."""
 
@@ -45,7 +55,7 @@ class Box(NamedTuple):
   radius: float = 5.0
 
 
-class Curve(NamedTuple):
+class Link(NamedTuple):
   """From the right of a node to the left of a child."""
 
   x: float
@@ -77,7 +87,7 @@ class Picture(NamedTuple):
   pixels: np.ndarray
 
 
-Shape = Box | Curve | Words | Picture
+Shape = Box | Link | Words | Picture
 
 
 class Card(NamedTuple):
@@ -92,8 +102,66 @@ class Sketch(NamedTuple):
 
   width: float
   height: float
-  curves: list[Curve]
+  curves: list[Link]
   cards: list[Card]
+
+
+def opened(hierarchy: Hierarchy, rows: int) -> list[int]:
+  """The inner nodes to open so that about so many rows are shown.
+
+  The root is always open; after it, of the closed nodes that are shown the one
+  with the most classes, as long as there is room.
+
+  Args:
+    hierarchy: the tree.
+    rows: the most rows, where the root's children are not more.
+
+  Returns:
+    Nodes, from the root down.
+  """
+  children = hierarchy.children
+  classes = hierarchy.num_classes
+  counts = leaf_counts(hierarchy).tolist()
+  open_nodes: list[int] = []
+  waiting = [(-counts[hierarchy.root], hierarchy.root)]
+  shown = 1
+  while waiting:
+    _, node = heapq.heappop(waiting)
+    below = children[node - classes]
+    if open_nodes and shown + len(below) - 1 > rows:
+      continue
+    open_nodes.append(node)
+    shown += len(below) - 1
+    for child in below:
+      if child >= classes:
+        heapq.heappush(waiting, (-counts[child], child))
+  return open_nodes
+
+
+def places(hierarchy: Hierarchy, open_nodes: list[int]) -> dict[int, NodePlace]:
+  """Where each shown node stands, in the order from top to bottom."""
+  children = hierarchy.children
+  classes = hierarchy.num_classes
+  inside = set(open_nodes)
+  placed: dict[int, NodePlace] = {}
+  row = 0
+
+  # Depth first with a stack of its own: chains are deeper than Python's.
+  waiting = [(hierarchy.root, 0, False)]
+  while waiting:
+    node, column, done = waiting.pop()
+    if node not in inside:
+      placed[node] = NodePlace(column, float(row))
+      row += 1
+    elif done:
+      below = children[node - classes]
+      middle = (placed[below[0]].row + placed[below[-1]].row) / 2
+      placed[node] = NodePlace(column, middle)
+    else:
+      waiting.append((node, column, True))
+      below = children[node - classes]
+      waiting += [(child, column + 1, False) for child in reversed(below)]
+  return placed
 
 
 def sketch(
@@ -132,8 +200,8 @@ def sketch(
     x = _MARGIN + spot.column * (width + _GAP)
     return x, _MARGIN + spot.row * (height + _BESIDE)
 
-  curves: list[Curve] = []
-  late: list[Curve] = []  # The path is drawn over the rest.
+  curves: list[Link] = []
+  late: list[Link] = []  # The path is drawn over the rest.
   for node in shown:
     x, y = corner(node)
     for child in children[node - hierarchy.num_classes]:
@@ -141,7 +209,7 @@ def sketch(
       middle = height / 2
       chosen = child in path
       share = probabilities.get(child, 0.0)
-      curve = Curve(
+      curve = Link(
         x + width,
         y + middle,
         to_x,
@@ -221,12 +289,12 @@ def _decided(
   """Probabilities of the children on a sample's path, and the path."""
   if logits is None:
     return {}, set()
-  found: dict[int, float] = {}
+  probabilities: dict[int, float] = {}
   path = {hierarchy.root}
   for step in explain(logits, hierarchy):
-    found.update({o.node: o.probability for o in step.options})
+    probabilities.update({o.node: o.probability for o in step.options})
     path.update(hierarchy.path(step.chosen.node))
-  return found, path
+  return probabilities, path
 
 
 def _card(

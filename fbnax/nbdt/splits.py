@@ -47,9 +47,9 @@ def best_axis(
     place = np.searchsorted(cuts, values)
     counts = np.bincount(place * k + y, minlength=(len(cuts) + 1) * k)
     below = counts.reshape(-1, k).cumsum(0)
-    found = _best_cut(below[:-1], below[-1])
-    if found is not None and (best is None or found[0] > best.gain + 1e-12):
-      gain, at, left = found
+    cut = _best_cut(below[:-1], below[-1])
+    if cut is not None and (best is None or cut[0] > best.gain + 1e-12):
+      gain, at, left = cut
       weights = np.zeros(x.shape[1])
       weights[feature] = 1.0
       best = Test(gain, left, weights, float(cuts[at]))
@@ -84,9 +84,11 @@ def best_oblique(
   beginnings += list(random.standard_normal((restarts, x.shape[1])))
   best = start
   for weights in beginnings:
-    found = _climbed(random, x, y, k, weights)
-    if found is not None and (best is None or found.gain > best.gain + 1e-12):
-      best = found
+    climbed = _climbed(random, x, y, k, weights)
+    if climbed is not None and (
+      best is None or climbed.gain > best.gain + 1e-12
+    ):
+      best = climbed
   return best
 
 
@@ -114,10 +116,10 @@ def on_a_line(values: np.ndarray, y: np.ndarray, k: int) -> tuple | None:
   counts = np.zeros((len(y), k), np.int32)
   counts[np.arange(len(y)), y[order]] = 1
   below = counts.cumsum(0)
-  found = _best_cut(below[ends], below[-1])
-  if found is None:
+  cut = _best_cut(below[ends], below[-1])
+  if cut is None:
     return None
-  gain, at, left = found
+  gain, at, left = cut
   return gain, (ordered[ends[at]] + ordered[ends[at] + 1]) / 2, left
 
 
@@ -132,10 +134,10 @@ def _climbed(
   # Sums move with the weights: products of small matrices would be left to
   # threads, which wait for each other longer than they compute.
   weights, values = weights.copy(), x @ weights
-  found = on_a_line(values, y, k)
-  if found is None:
+  cut = on_a_line(values, y, k)
+  if cut is None:
     return None
-  gain, threshold, left = found
+  gain, threshold, left = cut
   jumps = 0
   for _ in range(_ROUNDS):
     before = gain
@@ -191,10 +193,10 @@ def along(
   first = still + np.bincount(y[moving][grows], minlength=k)
   change = np.zeros((len(turn), k), np.int32)
   change[np.arange(len(turn)), y[moving][order]] = np.where(grows[order], -1, 1)
-  found = _best_cut(first + change.cumsum(0)[ends], counts)
-  if found is None or found[0] <= least + 1e-12:
+  cut = _best_cut(first + change.cumsum(0)[ends], counts)
+  if cut is None or cut[0] <= least + 1e-12:
     return None
-  gain, at, left = found
+  gain, at, left = cut
   return gain, float(ordered[ends[at]] + ordered[ends[at] + 1]) / 2, left
 
 
@@ -210,8 +212,8 @@ def _cuts(values: np.ndarray, y: np.ndarray, k: int, most: int) -> np.ndarray:
   bounds = np.searchsorted(y[order], np.arange(1, k))
   parts = np.split(values[order], bounds)
   medians = np.unique(np.asarray([np.median(part) for part in parts]))
-  wanted = np.concatenate([shares, (medians[1:] + medians[:-1]) / 2])
-  places = np.searchsorted(middles, wanted).clip(0, len(middles) - 1)
+  candidates = np.concatenate([shares, (medians[1:] + medians[:-1]) / 2])
+  places = np.searchsorted(middles, candidates).clip(0, len(middles) - 1)
   return middles[np.unique(places)]
 
 

@@ -54,8 +54,8 @@ def divider(
   Raises:
     ValueError: not one superclass for each class, or fewer than two.
   """
-  given = _checked(hierarchy, superclasses)
-  named = set(np.flatnonzero(given >= 0).tolist())
+  of_class = _checked(hierarchy, superclasses)
+  named = set(np.flatnonzero(of_class >= 0).tolist())
   node = hierarchy.root
   while True:
     below = hierarchy.children[node - hierarchy.num_classes]
@@ -63,10 +63,10 @@ def divider(
     if named not in held:
       break
     node = below[held.index(named)]
-  found = [{int(given[leaf]) for leaf in leaves} for leaves in held]
-  if any(len(kinds) > 1 for kinds in found):
+  kinds_below = [{int(of_class[leaf]) for leaf in leaves} for leaves in held]
+  if any(len(kinds) > 1 for kinds in kinds_below):
     return None
-  return Divider(node, tuple(next(iter(kinds), -1) for kinds in found))
+  return Divider(node, tuple(next(iter(kinds), -1) for kinds in kinds_below))
 
 
 def node_predict(
@@ -137,19 +137,19 @@ def superclass_log_probs(
     ValueError: the shapes do not fit, or fewer than two superclasses.
   """
   if hierarchy is None:
-    found = jax.nn.log_softmax(jnp.asarray(logits, jnp.float32))
-    given = np.asarray(superclasses)
-    if given.shape != found.shape[-1:]:
+    log_probs = jax.nn.log_softmax(jnp.asarray(logits, jnp.float32))
+    of_class = np.asarray(superclasses)
+    if of_class.shape != log_probs.shape[-1:]:
       raise ValueError(
-        f"superclasses has shape {given.shape}; legal: ({found.shape[-1]},), "
-        f"one a class"
+        f"superclasses has shape {of_class.shape}; legal: "
+        f"({log_probs.shape[-1]},), one a class"
       )
   else:
-    given = _checked(hierarchy, superclasses)
-    found = path_log_probs(logits, hierarchy)
+    of_class = _checked(hierarchy, superclasses)
+    log_probs = path_log_probs(logits, hierarchy)
   parts = [
-    jax.nn.logsumexp(found[..., np.flatnonzero(given == kind)], axis=-1)
-    for kind in range(int(given.max()) + 1)
+    jax.nn.logsumexp(log_probs[..., np.flatnonzero(of_class == kind)], axis=-1)
+    for kind in range(int(of_class.max()) + 1)
   ]
   return jnp.stack(parts, axis=-1)
 
@@ -167,38 +167,38 @@ def tree_superclass(
   Raises:
     ValueError: as `superclass_log_probs`.
   """
-  found = divider(hierarchy, superclasses)
-  if found is None:
+  dividing = divider(hierarchy, superclasses)
+  if dividing is None:
     sums = superclass_log_probs(logits, hierarchy, superclasses)
     return jnp.argmax(sums, axis=-1).astype(jnp.int32)
-  taken = node_predict(logits, hierarchy, found.node)
-  return jnp.asarray(found.children, jnp.int32)[taken]
+  taken = node_predict(logits, hierarchy, dividing.node)
+  return jnp.asarray(dividing.children, jnp.int32)[taken]
 
 
 def plain_superclass(
   logits: jax.Array, superclasses: Sequence[int] | np.ndarray
 ) -> jax.Array:
   """The superclass of the class that the plain network predicts, `i32[N]`."""
-  given = jnp.asarray(superclasses, jnp.int32)
-  return given[jnp.argmax(jnp.asarray(logits), axis=-1)]
+  of_class = jnp.asarray(superclasses, jnp.int32)
+  return of_class[jnp.argmax(jnp.asarray(logits), axis=-1)]
 
 
 def _checked(
   hierarchy: Hierarchy, superclasses: Sequence[int] | np.ndarray
 ) -> np.ndarray:
-  given = np.asarray(superclasses)
-  if given.shape != (hierarchy.num_classes,):
+  of_class = np.asarray(superclasses)
+  if of_class.shape != (hierarchy.num_classes,):
     raise ValueError(
-      f"superclasses has shape {given.shape}; legal: "
+      f"superclasses has shape {of_class.shape}; legal: "
       f"({hierarchy.num_classes},), one a class"
     )
-  if not np.issubdtype(given.dtype, np.integer):
+  if not np.issubdtype(of_class.dtype, np.integer):
     raise ValueError(
-      f"superclasses has dtype {given.dtype}; legal: integers, -1 for none"
+      f"superclasses has dtype {of_class.dtype}; legal: integers, -1 for none"
     )
-  kinds = set(given[given >= 0].tolist())
+  kinds = set(of_class[of_class >= 0].tolist())
   if len(kinds) < 2 or kinds != set(range(len(kinds))):
     raise ValueError(
       f"superclasses has {sorted(kinds)}; legal: all of 0 to S - 1, two or more"
     )
-  return given
+  return of_class

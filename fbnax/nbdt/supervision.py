@@ -98,8 +98,8 @@ class Supervision:
       given: the hierarchy.
     """
     beta, omega = self.weights(progress)
-    found = LOSSES[self.loss](logits, targets, given.hierarchy)
-    both = beta * plain + omega * found
+    tree_loss = LOSSES[self.loss](logits, targets, given.hierarchy)
+    both = beta * plain + omega * tree_loss
     return jnp.where(given.active > 0, both, plain)
 
 

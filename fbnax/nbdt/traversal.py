@@ -107,8 +107,8 @@ def _node_accuracy(
   right = right.at[parents].add((above & chosen).sum(0, dtype=jnp.int32))
   visits = above.sum(0, dtype=jnp.int32)
   inner = jnp.arange(hierarchy.num_nodes) >= hierarchy.num_classes
-  found = right / jnp.maximum(visits, 1)
-  return NodeAccuracy(jnp.where(inner & (visits > 0), found, jnp.nan), visits)
+  shares = right / jnp.maximum(visits, 1)
+  return NodeAccuracy(jnp.where(inner & (visits > 0), shares, jnp.nan), visits)
 
 
 def traversals(

@@ -61,15 +61,15 @@ def find_wnids(
       classes of one meaning, or no WordNet.
   """
   reader = dictionary.wordnet(path)
-  found = [_lookup(reader, str(name)) for name in classes]
-  unknown = [str(n) for n, s in zip(classes, found, strict=True) if s is None]
+  senses = [_lookup(reader, str(name)) for name in classes]
+  unknown = [str(n) for n, s in zip(classes, senses, strict=True) if s is None]
   if unknown:
     raise ValueError(
       f"not in WordNet: {', '.join(map(repr, unknown[:5]))} ({len(unknown)} of "
-      f"{len(found)} classes); legal: nouns, ids such as 'n02121620', or "
+      f"{len(senses)} classes); legal: nouns, ids such as 'n02121620', or "
       f"senses such as 'crane.n.05'"
     )
-  ids = [dictionary.wnid(sense) for sense in found]
+  ids = [dictionary.wnid(sense) for sense in senses]
   first: dict[str, str] = {}
   for name, wnid in zip(classes, ids, strict=True):
     if wnid in first:
@@ -163,7 +163,7 @@ def hypernym_names(
     ValueError: other numbers of names, or an id that is none of WordNet's.
   """
   reader = dictionary.wordnet(path)
-  found = list(by_leaves(hierarchy, names))
+  labels = list(by_leaves(hierarchy, names))
   if len(classes) != hierarchy.num_classes:
     raise ValueError(
       f"classes has {len(classes)} ids; legal: {hierarchy.num_classes}"
@@ -178,31 +178,31 @@ def hypernym_names(
   for node in order:
     below = children[node - hierarchy.num_classes]
     counts[node] = sum((counts[child] for child in below), Counter())
-  known = sum(wnid is not None for wnid in classes)
-  everything = _above_all(counts[hierarchy.root], max(known, 1))
+  with_id = sum(wnid is not None for wnid in classes)
+  everything = _above_all(counts[hierarchy.root], max(with_id, 1))
   used = {wnid for wnid in classes if wnid is not None}
   words = set(names)
   sizes = leaf_counts(hierarchy)
   for node in order:
     size = int(sizes[node])
-    own = _above_all(counts[node], size)
+    of_all = _above_all(counts[node], size)
     most = _above_all(counts[node], _MOST * size)
     if node == hierarchy.root:
-      most = own
+      most = of_all
     else:
-      own, most = own - everything, most - everything
-    free = sorted(own - used, key=ancestors.rank)
+      of_all, most = of_all - everything, most - everything
+    free = sorted(of_all - used, key=ancestors.rank)
     noun = min(free[:1] or most, key=ancestors.rank, default=None)
     if noun is None:
       continue
     # Two nouns may be one word; so may a noun and a class.
     word = ancestors.name(noun)
     alone = bool(free) and word not in words
-    mostly = "" if noun in own else "mostly "
-    found[node] = word if alone else f"{mostly}{word}: {found[node]}"
+    mostly = "" if noun in of_all else "mostly "
+    labels[node] = word if alone else f"{mostly}{word}: {labels[node]}"
     used.update(free[:1])
     words.add(word)
-  return found
+  return labels
 
 
 def name_nodes(
@@ -232,13 +232,13 @@ def name_nodes(
     labels = list(by_leaves(hierarchy, names))
   else:
     labels = _labels(reader, hierarchy, names, path)
-  given = given_labels(hierarchy, class_names)
-  taken = set(given.values())
+  labelled = given_labels(hierarchy, class_names)
+  taken = set(labelled.values())
   leaves = by_leaves(hierarchy, labels[: hierarchy.num_classes])
   for node in range(hierarchy.num_classes, hierarchy.num_nodes):
     # One noun is not to name two nodes.
     made = leaves[node] if labels[node] in taken else labels[node]
-    labels[node] = given.get(node, made)
+    labels[node] = labelled.get(node, made)
   return Hierarchy.from_children(
     hierarchy.children, hierarchy.num_classes, ids=hierarchy.ids, labels=labels
   )
@@ -247,8 +247,8 @@ def name_nodes(
 def _labels(
   reader: Any, hierarchy: Hierarchy, names: list[str], path: Pathlike | None
 ) -> list[str]:
-  own = (hierarchy.ids or ())[: hierarchy.num_classes] or names
-  senses = [_lookup(reader, id_) for id_ in own]
+  ids = (hierarchy.ids or ())[: hierarchy.num_classes] or names
+  senses = [_lookup(reader, id_) for id_ in ids]
   if not any(senses):
     senses = [_lookup(reader, name) for name in names]
   wnids = [sense and dictionary.wnid(sense) for sense in senses]
@@ -300,17 +300,17 @@ class _Ancestors:
 
   def __init__(self, reader: Any) -> None:
     self._reader = reader
-    self._known: dict[str, frozenset[str]] = {}
+    self._above: dict[str, frozenset[str]] = {}
     self._nouns: dict[str, Any] = {}
 
   def of(self, wnid: str) -> frozenset[str]:
     """A noun's id and those of all nouns above it, by any path."""
-    if wnid not in self._known:
+    if wnid not in self._above:
       noun = dictionary.synset(self._reader, wnid)
       self._nouns[wnid] = noun
       above = [self.of(dictionary.wnid(n)) for n in dictionary.above(noun)]
-      self._known[wnid] = frozenset({wnid}).union(*above)
-    return self._known[wnid]
+      self._above[wnid] = frozenset({wnid}).union(*above)
+    return self._above[wnid]
 
   def rank(self, wnid: str) -> tuple[int, str]:
     """Sorts the lowest nouns first."""
@@ -345,8 +345,8 @@ def _contract(
   if node not in below:
     return number[node]
   # A class that other classes are kinds of stands beside them.
-  own = [number[node]] if node in number else []
+  beside = [number[node]] if node in number else []
   lists = [_contract(n, below, number, children, kept) for n in below[node]]
-  children.append(own + lists)
+  children.append(beside + lists)
   kept.append(node)
   return len(number) + len(kept) - 1

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.nbdt.explaining import Decision, explain
+from fbnax.nbdt.explaining import PathDecision, explain
 from fbnax.nbdt.hierarchy import Hierarchy
 from fbnax.nbdt.induce import induce
 from fbnax.nbdt.inference import hard_predict, path_log_probs, soft_predict
@@ -59,7 +59,9 @@ class TreeClassifier:
     rule = hard_predict if hard else soft_predict
     return rule(self.logits(images), self.hierarchy)
 
-  def explain(self, images: Any, classes: Any = None) -> list[list[Decision]]:
+  def explain(
+    self, images: Any, classes: Any = None
+  ) -> list[list[PathDecision]]:
     """The decisions that lead to a class, one list for each sample.
 
     Args:

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax.proxies import capture
-from fbnax.proxies.problem import Problem
+from fbnax.proxies.probe import Probe
 
 
-def naswot(problem: Problem) -> jax.Array:
+def naswot(probe: Probe) -> jax.Array:
   """In how many ReLU units two images are on the same side, `f32[B, B]`.
 
   Exact up to 2^24 units, and rounded to 24 bits above.
@@ -26,10 +26,10 @@ def naswot(problem: Problem) -> jax.Array:
     ValueError: the network has no ReLU.
   """
   sums = capture.watch(
-    problem.forward,
+    probe.forward,
     {capture.RELU: _agreement},
-    problem.variables,
-    problem.images,
+    probe.variables,
+    probe.images,
   ).sums
   if capture.RELU not in sums:
     raise ValueError(
@@ -48,7 +48,7 @@ def log_determinant(matrix: np.ndarray) -> float:
   return float(value) if sign > 0 and smallest > bound else -np.inf
 
 
-def meco(problem: Problem) -> jax.Array:
+def meco(probe: Probe) -> jax.Array:
   """The sum over the layers of the channels' least correlation, `f32[]`.
 
   Of the result of each convolution before BN, for the first image alone, the
@@ -59,16 +59,16 @@ def meco(problem: Problem) -> jax.Array:
   Raises:
     ValueError: the network has no convolution.
   """
-  if not any(layer.convolves for layer in problem.layers):
+  if not any(layer.convolves for layer in probe.layers):
     raise ValueError(
       "meco: the module calls no convolution (a module with a parameter "
       "`kernel` of more than two axes); legal: at least one"
     )
   return capture.watch(
-    problem.forward,
+    probe.forward,
     {capture.LAYER: _least_correlation},
-    problem.variables,
-    problem.images,
+    probe.variables,
+    probe.images,
   ).sums[capture.LAYER]
 
 

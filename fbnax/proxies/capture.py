@@ -115,16 +115,16 @@ def intercept(
 
 def layers(function: Function, *arguments: Any) -> list[Layer]:
   """All calls of layers with weights, in order; computes nothing."""
-  found: list[Layer] = []
+  calls: list[Layer] = []
 
   def note(layer: Layer, result: jax.Array) -> jax.Array:
-    found.append(layer)
+    calls.append(layer)
     return result
 
   with intercept(output=note):
     # A function of its own, which no cache has seen.
     jax.eval_shape(lambda *a: function(*a), *arguments)
-  return found
+  return calls
 
 
 def watch(
@@ -225,25 +225,25 @@ class _Walk:
     `moving` says which of the values depend on the images, `path` which calls
     lead here.
     """
-    known: dict[Any, Any] = {}
+    values_of: dict[Any, Any] = {}
     moved = {v for v, m in zip(jaxpr.invars, moving, strict=True) if m}
     sums = self.start
-    known.update(zip(jaxpr.constvars, consts, strict=True))
-    known.update(zip(jaxpr.invars, values, strict=True))
+    values_of.update(zip(jaxpr.constvars, consts, strict=True))
+    values_of.update(zip(jaxpr.invars, values, strict=True))
 
     def read(variable: Any) -> Any:
-      return variable.val if relus.is_literal(variable) else known[variable]
+      return variable.val if relus.is_literal(variable) else values_of[variable]
 
     for equation in jaxpr.eqns:
       inputs = [read(v) for v in equation.invars]
       here = (*path, id(equation))
-      found = _marked(equation)
+      mark = _marked(equation)
       if (
-        found is not None
-        and found[0] in self.statistics
-        and (found[0] != RELU or here in self.relus)
+        mark is not None
+        and mark[0] in self.statistics
+        and (mark[0] != RELU or here in self.relus)
       ):
-        kind, operand = found
+        kind, operand = mark
         places = self.places[kind]
         value = self.statistics[kind](
           inputs[operand], places[id(equation)], len(places)
@@ -256,7 +256,7 @@ class _Walk:
       self._note_map(equation, inputs, flags)
       if any(flags):
         moved.update(equation.outvars)
-      known.update(zip(equation.outvars, outputs, strict=True))
+      values_of.update(zip(equation.outvars, outputs, strict=True))
     return [read(v) for v in jaxpr.outvars], sums
 
   def _apply(
@@ -301,7 +301,7 @@ class _Walk:
 
     def step(carry: Any, row: Any) -> Any:
       values, sums = carry
-      outputs, found = self(
+      outputs, added = self(
         inner.jaxpr,
         inner.consts,
         [*inputs[:consts], *values, *row],
@@ -309,7 +309,7 @@ class _Walk:
         path,
       )
       kept = outputs[: params["num_carry"]]
-      return (kept, jax.tree.map(jnp.add, sums, found)), outputs[len(kept) :]
+      return (kept, jax.tree.map(jnp.add, sums, added)), outputs[len(kept) :]
 
     (carry, sums), rows = lax.scan(
       step,

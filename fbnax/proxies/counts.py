@@ -7,18 +7,18 @@ import math
 import jax
 import jax.numpy as jnp
 
-from fbnax.proxies.problem import Problem
+from fbnax.proxies.probe import Probe
 
 
-def params(problem: Problem) -> jax.Array:
+def params(probe: Probe) -> jax.Array:
   """Numbers in `variables["params"]`, trainable all of them."""
-  leaves = jax.tree.leaves(problem.variables["params"])
+  leaves = jax.tree.leaves(probe.variables["params"])
   return _whole(sum(math.prod(leaf.shape) for leaf in leaves))
 
 
-def macs(problem: Problem) -> jax.Array:
+def macs(probe: Probe) -> jax.Array:
   """Multiply-accumulates of all convolutions and linear layers, one image."""
-  return _whole(sum(layer.macs for layer in problem.layers))
+  return _whole(sum(layer.macs for layer in probe.layers))
 
 
 def _whole(count: int) -> jax.Array:

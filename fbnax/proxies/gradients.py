@@ -17,29 +17,29 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from fbnax.proxies.problem import Problem
+from fbnax.proxies.probe import Probe
 
 
-def grad_norm(problem: Problem) -> jax.Array:
+def grad_norm(probe: Probe) -> jax.Array:
   """The sum over the layers of the Euclidean norm of `g`, `f32[]`."""
-  gradients, _, _ = problem.gradients
+  gradients, _, _ = probe.gradients
   return _sum(jnp.sqrt(jnp.sum(g * g)) for g in gradients.values())
 
 
-def snip(problem: Problem) -> jax.Array:
+def snip(probe: Probe) -> jax.Array:
   """The sum of |w g|, `f32[]`."""
-  gradients, _, _ = problem.gradients
+  gradients, _, _ = probe.gradients
   return _sum(
-    jnp.abs(problem.kernels[path] * g).sum() for path, g in gradients.items()
+    jnp.abs(probe.kernels[path] * g).sum() for path, g in gradients.items()
   )
 
 
-def grasp(problem: Problem) -> jax.Array:
+def grasp(probe: Probe) -> jax.Array:
   """The sum of -w (H g), `f32[]`."""
-  return -problem.gradients[2]
+  return -probe.gradients[2]
 
 
-def fisher(problem: Problem) -> jax.Array:
+def fisher(probe: Probe) -> jax.Array:
   """Half the mean square of result times gradient, summed over weights.
 
   The results are those of convolutions and linear layers before BN; their
@@ -53,15 +53,15 @@ def fisher(problem: Problem) -> jax.Array:
   Raises:
     ValueError: the network has no convolution.
   """
-  if not any(layer.convolves for layer in problem.layers):
+  if not any(layer.convolves for layer in probe.layers):
     raise ValueError(
       "fisher: the module calls no convolution (a module with a parameter "
       "`kernel` of more than two axes); legal: at least one"
     )
-  return problem.gradients[1]
+  return probe.gradients[1]
 
 
-def zico(problem: Problem) -> jax.Array:
+def zico(probe: Probe) -> jax.Array:
   """The sum over the layers of log(sum(mean |g| / deviation of g)).
 
   Mean and deviation are over two batches, the halves of the given one. Weights
@@ -73,7 +73,7 @@ def zico(problem: Problem) -> jax.Array:
   Raises:
     ValueError: the batch has fewer than two images.
   """
-  half = problem.images.shape[0] // 2
+  half = probe.images.shape[0] // 2
   if not half:
     raise ValueError(
       "zico: the batch has 1 image; legal: at least 2, as it compares the "
@@ -81,9 +81,9 @@ def zico(problem: Problem) -> jax.Array:
     )
 
   def gradient(images: jax.Array, labels: jax.Array) -> dict:
-    return jax.grad(problem.loss)(problem.kernels, images, labels)
+    return jax.grad(probe.loss)(probe.kernels, images, labels)
 
-  images, labels = problem.images, problem.labels
+  images, labels = probe.images, probe.labels
   first = gradient(images[:half], labels[:half])
   second = gradient(images[half : 2 * half], labels[half : 2 * half])
   return _sum(_inverse_variation(first[p], second[p]) for p in first)

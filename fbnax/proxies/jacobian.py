@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.proxies.problem import Problem
+from fbnax.proxies.probe import Probe
 
 _SMALL = 1e-5
 
 
-def jacob_cov(problem: Problem) -> jax.Array:
+def jacob_cov(probe: Probe) -> jax.Array:
   """Correlations of the images' gradients of the sum of all logits.
 
   Returns:
@@ -26,15 +26,15 @@ def jacob_cov(problem: Problem) -> jax.Array:
   Raises:
     ValueError: the batch has fewer than two images.
   """
-  count = problem.images.shape[0]
+  count = probe.images.shape[0]
   if count < 2:
     raise ValueError(
       "jacob_cov: the batch has 1 image; legal: at least 2, as it compares "
       "the gradients of images"
     )
-  rows = jax.grad(
-    lambda images: problem.forward(problem.variables, images).sum()
-  )(problem.images).reshape(count, -1)
+  rows = jax.grad(lambda images: probe.forward(probe.variables, images).sum())(
+    probe.images
+  ).reshape(count, -1)
   centred = rows - rows.mean(1, keepdims=True)
   # Images by their largest value first: squares of small ones underflow.
   scaled = centred / jnp.abs(centred).max(1, keepdims=True)

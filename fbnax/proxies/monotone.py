@@ -87,25 +87,25 @@ def increases(function: Callable[..., jax.Array], *arguments: Any) -> bool:
     *arguments: trees of arrays that are at least 0.
   """
   traced = jax.make_jaxpr(function)(*arguments)
-  given = [_Value(rises=True, fixed=False)] * len(traced.jaxpr.invars)
-  return all(v.rises for v in _outputs(traced.jaxpr, traced.consts, given))
+  rising = [_Value(rises=True, fixed=False)] * len(traced.jaxpr.invars)
+  return all(v.rises for v in _outputs(traced.jaxpr, traced.consts, rising))
 
 
 def _outputs(
   jaxpr: Any, consts: Sequence[Any], inputs: Sequence[_Value]
 ) -> list[_Value]:
-  known: dict[Any, _Value] = {}
-  known.update(zip(jaxpr.constvars, map(_constant, consts), strict=True))
-  known.update(zip(jaxpr.invars, inputs, strict=True))
+  value_of: dict[Any, _Value] = {}
+  value_of.update(zip(jaxpr.constvars, map(_constant, consts), strict=True))
+  value_of.update(zip(jaxpr.invars, inputs, strict=True))
 
   def read(variable: Any) -> _Value:
     if relus.is_literal(variable):
       return _constant(variable.val)
-    return known[variable]
+    return value_of[variable]
 
   for equation in jaxpr.eqns:
-    found = _results(equation, [read(v) for v in equation.invars])
-    known.update(zip(equation.outvars, found, strict=True))
+    results = _results(equation, [read(v) for v in equation.invars])
+    value_of.update(zip(equation.outvars, results, strict=True))
   return [read(v) for v in jaxpr.outvars]
 
 
@@ -134,7 +134,8 @@ def _results(equation: Any, inputs: list[_Value]) -> list[_Value]:
       for branch in params["branches"]
     ]
     return [
-      functools.reduce(_either, found) for found in zip(*branches, strict=True)
+      functools.reduce(_either, outcomes)
+      for outcomes in zip(*branches, strict=True)
     ]
   rises = False
   if name in _KEEPING:
@@ -156,11 +157,11 @@ def _scan(params: Any, inputs: list[_Value]) -> list[_Value]:
   carry = inputs[consts : consts + kept]
   inner = params["jaxpr"]
   while True:  # Until a further step teaches nothing.
-    given = [*inputs[:consts], *carry, *inputs[consts + kept :]]
-    found = _outputs(inner.jaxpr, inner.consts, given)
-    merged = [_either(a, b) for a, b in zip(carry, found[:kept], strict=True)]
+    values = [*inputs[:consts], *carry, *inputs[consts + kept :]]
+    results = _outputs(inner.jaxpr, inner.consts, values)
+    merged = [_either(a, b) for a, b in zip(carry, results[:kept], strict=True)]
     if merged == carry:
-      return [*carry, *found[kept:]]
+      return [*carry, *results[kept:]]
     carry = merged
 
 

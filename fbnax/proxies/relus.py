@@ -72,10 +72,10 @@ def find(jaxpr: Any, moving: Sequence[bool]) -> set[Path]:
   Returns:
     For each the calls that lead to it, and its equation.
   """
-  found: set[Path] = set()
+  paths: set[Path] = set()
   values = [_Value(moves, _ACTIVATION) for moves in moving]
-  _visit(jaxpr, values, (), False, found)
-  return found
+  _visit(jaxpr, values, (), False, paths)
+  return paths
 
 
 def operand(equation: Any) -> int | None:
@@ -108,15 +108,15 @@ def _visit(
   values: Sequence[_Value],
   path: Path,
   inside: bool,
-  found: set[Path],
+  paths: set[Path],
 ) -> list[_Value]:
   """What is known of the results; notes the ReLUs on the way."""
-  known: dict[Any, _Value] = dict(zip(jaxpr.invars, values, strict=True))
+  value_of: dict[Any, _Value] = dict(zip(jaxpr.invars, values, strict=True))
   for variable in jaxpr.constvars:
-    known[variable] = _Value(False, _ACTIVATION)
+    value_of[variable] = _Value(False, _ACTIVATION)
 
   def of(variable: Any) -> _Value:
-    return _Value() if is_literal(variable) else known[variable]
+    return _Value() if is_literal(variable) else value_of[variable]
 
   for equation in jaxpr.eqns:
     inputs = [of(v) for v in equation.invars]
@@ -124,22 +124,22 @@ def _visit(
     here = (*path, id(equation))
     place = operand(equation)
     if place is not None and not within:
-      found |= {here} if inputs[place].degree != _STATISTIC else set()
+      paths |= {here} if inputs[place].degree != _STATISTIC else set()
     name, params = equation.primitive.name, equation.params
     if name == "cond":
       branches = [
-        _visit(branch.jaxpr, inputs[1:], here, within, found)
+        _visit(branch.jaxpr, inputs[1:], here, within, paths)
         for branch in params["branches"]
       ]
       results = [_mixed(same) for same in zip(*branches, strict=True)]
     elif name == "scan":
-      results = _visit(params["jaxpr"].jaxpr, inputs, here, within, found)
+      results = _visit(params["jaxpr"].jaxpr, inputs, here, within, paths)
     elif (inner := called(equation)) is not None:
       program = getattr(inner, "jaxpr", inner)
-      results = _visit(program, inputs, here, within, found)
+      results = _visit(program, inputs, here, within, paths)
     else:
       results = [_result(equation, inputs)] * len(equation.outvars)
-    known.update(zip(equation.outvars, results, strict=True))
+    value_of.update(zip(equation.outvars, results, strict=True))
   return [of(v) for v in jaxpr.outvars]
 
 

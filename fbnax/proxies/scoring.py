@@ -27,7 +27,7 @@ from fbnax.proxies import (
   synflow,
   zen,
 )
-from fbnax.proxies.problem import Problem
+from fbnax.proxies.probe import Probe
 
 # Gives the logits of variables, images, a random key and a choice; is called
 # with `train=True`, BN having the batch's statistics, or `train=False`.
@@ -48,7 +48,7 @@ class Proxy(NamedTuple):
       off too.
   """
 
-  measure: Callable[[Problem], jax.Array]
+  measure: Callable[[Probe], jax.Array]
   finish: Callable[[Any], float] = float
   double: bool = False
   of_choice: bool = True
@@ -108,10 +108,10 @@ def score(
       without a convolution, zen without a feature map, jacob_cov and zico of
       one image.
   """
-  found = _scorer(tuple(names), module)
+  scorer = _scorer(tuple(names), module)
   logits = jax.eval_shape(_applied(module), variables, images, key, None)
   check_batch(images, labels, logits.shape[-1])
-  return found(variables, images, labels, key)
+  return scorer(variables, images, labels, key)
 
 
 class Scorer:
@@ -189,21 +189,21 @@ class Scorer:
 
   def _run(self, program: Any, variables: Any, *arguments: Any) -> Any:
     images, *rest = arguments
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     single = self._group(False)
     if single:
-      found |= jax.device_get(program(single, variables, images, *rest))
+      measured |= jax.device_get(program(single, variables, images, *rest))
     if self._group(True):
       with jax.enable_x64(True):
         if not _same(self._doubled[0], variables):
           kept = jax.tree.map(lambda leaf: leaf, variables)
           self._doubled = kept, jax.device_put(_doubled(variables))
-        found |= jax.device_get(
+        measured |= jax.device_get(
           program(
             self._group(True), self._doubled[1], _doubled(images[:1]), *rest
           )
         )
-    return found
+    return measured
 
   def _group(self, double: bool) -> tuple[str, ...]:
     return tuple(n for n in self.names if PROXIES[n].double == double)
@@ -217,19 +217,19 @@ class Scorer:
     key: jax.Array,
     choice: Any,
   ) -> dict[str, jax.Array]:
-    dropout_key, own_key = jax.random.split(key)
+    dropout_key, proxy_key = jax.random.split(key)
 
     def forward(
       variables: Any, images: jax.Array, train: bool = True
     ) -> jax.Array:
       return self._network(variables, images, dropout_key, choice, train=train)
 
-    problem = Problem(forward, variables, images, labels, own_key, group)
+    probe = Probe(forward, variables, images, labels, proxy_key, group)
     measured: dict[Any, jax.Array] = {}
     for name in group:
       measure = PROXIES[name].measure
       if measure not in measured:
-        measured[measure] = measure(problem)
+        measured[measure] = measure(probe)
     return {name: measured[PROXIES[name].measure] for name in group}
 
 
@@ -248,10 +248,10 @@ def check_batch(images: jax.Array, labels: jax.Array, num_classes: int) -> None:
       f"labels has shape {labels.shape}; legal: ({len(images)},), one for each "
       "image"
     )
-  found = np.asarray(labels)
-  if found.min() < 0 or found.max() >= num_classes:
+  numbers = np.asarray(labels)
+  if numbers.min() < 0 or numbers.max() >= num_classes:
     raise ValueError(
-      f"labels go from {found.min()} to {found.max()}; legal: 0 to "
+      f"labels go from {numbers.min()} to {numbers.max()}; legal: 0 to "
       f"{num_classes - 1}, as the network has {num_classes} outputs"
     )
 
@@ -312,8 +312,8 @@ def _doubled(tree: Any) -> Any:
   """Floating arrays of a tree in float64, on the host."""
 
   def widen(leaf: Any) -> np.ndarray:
-    found = np.asarray(leaf)
-    wide = np.issubdtype(found.dtype, np.floating)
-    return found.astype(np.float64) if wide else found
+    array = np.asarray(leaf)
+    wide = np.issubdtype(array.dtype, np.floating)
+    return array.astype(np.float64) if wide else array
 
   return jax.tree.map(widen, tree)

@@ -19,24 +19,24 @@ import numpy as np
 
 from fbnax.ops.hand_written import forward_mode
 from fbnax.proxies import capture, monotone
-from fbnax.proxies.problem import Kernels, Problem, kernels_of, with_kernels
+from fbnax.proxies.probe import Kernels, Probe, kernels_of, with_kernels
 
 
-def synflow(problem: Problem) -> jax.Array:
+def synflow(probe: Probe) -> jax.Array:
   """The sum of |w dR/dw|, `f64[]` where float64 is switched on.
 
   Where no weight can lower an output, as in a network of convolutions, ReLUs,
   pools and sums, all terms are positive: the sum is then R's derivative along
   the weights, which needs no backward pass.
   """
-  absolute = jax.tree.map(jnp.abs, problem.variables["params"])
-  ones = jnp.ones_like(problem.images[:1])
+  absolute = jax.tree.map(jnp.abs, probe.variables["params"])
+  ones = jnp.ones_like(probe.images[:1])
 
   def total(kernels: Kernels, params: Any, ones: jax.Array) -> jax.Array:
-    variables = {**problem.variables, "params": params}
+    variables = {**probe.variables, "params": params}
     with capture.intercept(skip_norm=True):
       changed = with_kernels(variables, kernels)
-      return problem.forward(changed, ones, train=False).sum()
+      return probe.forward(changed, ones, train=False).sum()
 
   kernels = kernels_of({"params": absolute})
   with forward_mode():

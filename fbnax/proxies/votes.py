@@ -38,7 +38,7 @@ def majority(scores: np.ndarray) -> np.ndarray:
   """
   ranked = ranks(scores)
   count = len(ranked)
-  found = np.empty(count)
+  shares = np.empty(count)
   for start in range(0, count, _ROWS):
     rows = ranked[start : start + _ROWS]
     votes = np.zeros((len(rows), count), np.int16)
@@ -48,8 +48,8 @@ def majority(scores: np.ndarray) -> np.ndarray:
       votes -= mine < theirs
     # A network draws with itself.
     won = (votes > 0).sum(1) + 0.5 * ((votes == 0).sum(1) - 1)
-    found[start : start + _ROWS] = won / (count - 1)
-  return found
+    shares[start : start + _ROWS] = won / (count - 1)
+  return shares
 
 
 def mean_rank(scores: np.ndarray) -> np.ndarray:
@@ -129,12 +129,12 @@ def normal_scores(values: Any) -> np.ndarray:
   from scipy import special, stats  # Slow to import.
 
   values = np.asarray(values, np.float64)
-  known = ~np.isnan(values)
-  found = np.full(len(values), np.nan)
-  if known.any():
-    places = (stats.rankdata(values[known]) - 0.375) / (known.sum() + 0.25)
-    found[known] = special.ndtri(places)
-  return found
+  ranked = ~np.isnan(values)
+  scores = np.full(len(values), np.nan)
+  if ranked.any():
+    places = (stats.rankdata(values[ranked]) - 0.375) / (ranked.sum() + 0.25)
+    scores[ranked] = special.ndtri(places)
+  return scores
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:

@@ -16,23 +16,23 @@ import jax.numpy as jnp
 
 from fbnax.ops import norm
 from fbnax.proxies import capture
-from fbnax.proxies.problem import Problem
+from fbnax.proxies.probe import Probe
 
 STRENGTH = 0.01
 _MOMENTUM = 0.9
 
 
-def zen(problem: Problem) -> jax.Array:
+def zen(probe: Probe) -> jax.Array:
   """Log of the change plus logs of the deviations, `f32[]`.
 
   Raises:
     ValueError: the network has no feature map.
   """
-  noise = jax.random.normal(problem.key, problem.images.shape)
-  return sum(parts(problem, noise), start=jnp.zeros(()))
+  noise = jax.random.normal(probe.key, probe.images.shape)
+  return sum(parts(probe, noise), start=jnp.zeros(()))
 
 
-def parts(problem: Problem, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
+def parts(probe: Probe, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
   """The two summands of the score for given noise `f32[B, H, W, C]`.
 
   A BN's deviation is, as in the original program, that of its running variance
@@ -43,23 +43,23 @@ def parts(problem: Problem, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
     ValueError: the network has no feature map.
   """
   variables = {
-    **problem.variables,
-    "params": _plain_norms(problem.variables["params"]),
+    **probe.variables,
+    "params": _plain_norms(probe.variables["params"]),
   }
 
   def watch(images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    found = capture.watch(
-      problem.forward, {capture.NORM: _variance}, variables, images
+    seen = capture.watch(
+      probe.forward, {capture.NORM: _variance}, variables, images
     )
-    if found.last_map is None:
+    if seen.last_map is None:
       raise ValueError(
         "zen: the module computes no feature map f32[B, H, W, C] of more than "
         "one pixel; legal: a convolutional network"
       )
-    return found.last_map, found.sums.get(capture.NORM, jnp.zeros((0, 2)))
+    return seen.last_map, seen.sums.get(capture.NORM, jnp.zeros((0, 2)))
 
-  before, first = watch(problem.images)
-  after, second = watch(problem.images + STRENGTH * noise)
+  before, first = watch(probe.images)
+  after, second = watch(probe.images + STRENGTH * noise)
   change = jnp.abs(before - after).sum((1, 2, 3)).mean()
   count = first[:, 0]
   calls = jnp.maximum(count, 1.0)
@@ -81,9 +81,9 @@ def _plain_norms(tree: Any) -> Any:
   """Scale 1 and offset 0 wherever there is a scale."""
   if not isinstance(tree, dict):
     return tree
-  found = {name: _plain_norms(inner) for name, inner in tree.items()}
-  if "scale" in found:
-    found["scale"] = jnp.ones_like(found["scale"])
-    if "bias" in found:
-      found["bias"] = jnp.zeros_like(found["bias"])
-  return found
+  norms = {name: _plain_norms(inner) for name, inner in tree.items()}
+  if "scale" in norms:
+    norms["scale"] = jnp.ones_like(norms["scale"])
+    if "bias" in norms:
+      norms["bias"] = jnp.zeros_like(norms["bias"])
+  return norms

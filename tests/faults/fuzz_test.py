@@ -27,7 +27,7 @@ from fbnax.costs.latency_convert import convert
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key
 from fbnax.jobs.runtime import networks
-from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
+from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.nbdt import Hierarchy
 from fbnax.nbdt.files import class_ids
 from fbnax.report.trees import read_drawing
@@ -167,7 +167,7 @@ def _read_published(path):
 
 
 def _read_names(path):
-  found = nbdt_inputs.named(str(path), NAMES, "config.class_names")
+  found = tree_settings.named(str(path), NAMES, "config.class_names")
   assert len(found) == len(NAMES) and all(n == n.strip() != "" for n in found)
 
 

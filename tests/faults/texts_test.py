@@ -21,7 +21,7 @@ from fbnax.costs.latency_keys import Key
 from fbnax.jobs.autobuild import data as autobuild_data
 from fbnax.jobs.runtime import networks
 from fbnax.jobs.runtime.messages import explain
-from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
+from fbnax.jobs.runtime.trees.settings import named
 from fbnax.nbdt.files import class_ids
 from fbnax.report.trees import read_drawing
 from fbnax.search.autobuild import labelled
@@ -74,7 +74,11 @@ def tree_file(folder):
 TABLE = LatencyTable({Key("skip", 8, 16, c_out=16): Entry(0.5)}, device="a")
 # What a file is called, what it holds, and how it is read.
 READERS = {
-  "names": ("a.txt", "a\nb\nc\n", lambda p: nbdt_inputs.named(p, "xyz", "key")),
+  "names": (
+    "a.txt",
+    "a\nb\nc\n",
+    lambda p: named(p, "xyz", "key"),
+  ),
   "wnids": ("a.txt", "n01 n02\nn03\n", class_ids),
   "hierarchy": ("a.json", tree_file, nbdt.Hierarchy.load),
   "architecture": (

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fbnax.jobs.eval import job
-from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
+from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.models.building import build
 from fbnax.spaces import ResNet
 from fbnax.training import model_files
@@ -82,7 +82,7 @@ def test_a_tree_of_a_finished_model_sees_them_as_the_model_does(
   tmp_path, images
 ):
   given = config("nbdt", "digits", **images)
-  assert nbdt_inputs.dataset(given).bits == 10
+  assert tree_settings.dataset(given).bits == 10
   save_model(tmp_path / "model", 12)
   given.model = str(tmp_path / "model")
-  assert nbdt_inputs.dataset(given).bits == 12
+  assert tree_settings.dataset(given).bits == 12

@@ -6,7 +6,6 @@ import json
 import jax
 import numpy as np
 import pytest
-from ml_collections import config_dict
 
 from fbnax import nbdt
 from fbnax.jobs.nars import job as nars
@@ -14,14 +13,14 @@ from fbnax.jobs.nbdt import job
 from fbnax.jobs.nbdt_tables import job as nbdt_tables
 from fbnax.jobs.runtime import inputs, networks
 from fbnax.jobs.runtime.training import train_network
-from fbnax.jobs.runtime.trees import members as nbdt_members
-from fbnax.jobs.runtime.trees import pictures as nbdt_pictures
+from fbnax.jobs.runtime.trees import explaining
+from fbnax.jobs.runtime.trees import training as tree_training
 from fbnax.models.classifier import final_weights
 from fbnax.spaces.resnet import ResNet
 from fbnax.training import loop, model_files
 from fbnax.training.progress import open_progress
 from tests.jobs import members_test
-from tests.jobs.nbdt_inputs_test import config
+from tests.jobs.tree_settings_test import config
 
 SMALL = {
   "data.max_images": 200,
@@ -93,7 +92,7 @@ def test_everything_is_there(whole):
 def test_a_run_that_is_stopped_goes_on(whole, tmp_path, monkeypatch, capsys):
   given = small(tmp_path, **MADE)
   given.architecture = result_of(whole)["config"]["architecture"]
-  write, train = nbdt_pictures.write, job.train_network
+  write, train = explaining.draw, job.train_network
   stops = iter((True, False))
 
   def stop(*arguments, **keywords):
@@ -113,10 +112,10 @@ def test_a_run_that_is_stopped_goes_on(whole, tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(job, "train_network", train_a_while)
   with pytest.raises(KeyboardInterrupt):  # Between two parts of a training.
     job.run(given, str(tmp_path / "run"))
-  monkeypatch.setattr(nbdt_pictures, "write", stop)
+  monkeypatch.setattr(explaining, "draw", stop)
   with pytest.raises(KeyboardInterrupt):  # After all trainings.
     job.run(given, str(tmp_path / "run"))
-  monkeypatch.setattr(nbdt_pictures, "write", write)
+  monkeypatch.setattr(explaining, "draw", write)
   job.run(given, str(tmp_path / "run"))
   assert without_times(result_of(tmp_path / "run")) == without_times(
     result_of(whole)
@@ -262,8 +261,9 @@ def test_a_member_comes_with_its_tree(tmp_path):
         **more,
       )
 
-  entry, teacher = nbdt_members.train_with_tree(
-    given,
+  entry, teacher = tree_training.train_member(
+    given.tree,
+    given.seed,
     tmp_path,
     dataset,
     "small-1",
@@ -323,7 +323,3 @@ def test_heads_that_are_none(tmp_path, changes, message):
   given = members_test._config(**members_test.TINY, **changes)
   with pytest.raises(ValueError, match=message):
     nars.run(given, str(tmp_path))
-
-
-def test_runs_without_a_head_are_linear():
-  assert not nbdt_members.is_tree(config_dict.create())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fbnax import nbdt
-from fbnax.nbdt import layout
+from fbnax.nbdt import sketch
 from tests.nbdt import trees
 
 NAMES = ["cat", "dog", "car", "truck"]
@@ -36,8 +36,8 @@ def texts(svg):
 def test_places(seed, classes, rows):
   random = np.random.default_rng(seed)
   tree = nbdt.Hierarchy.from_children(trees.random_children(random, classes, 5))
-  opened = layout.opened(tree, rows)
-  places = layout.places(tree, opened)
+  opened = sketch.opened(tree, rows)
+  places = sketch.places(tree, opened)
   assert opened[0] == tree.root
   assert all(n == tree.root or int(tree.parents[n]) in opened for n in opened)
   shown = {tree.root} | {
@@ -59,7 +59,7 @@ def test_places(seed, classes, rows):
 
 def test_a_chain_is_no_recursion():
   tree = nbdt.Hierarchy.from_children(trees.chain(3000))
-  places = layout.places(tree, layout.opened(tree, 3000))
+  places = sketch.places(tree, sketch.opened(tree, 3000))
   assert max(place.column for place in places.values()) == 2999
 
 
@@ -107,9 +107,9 @@ def test_many_classes_are_counted():
   svg = nbdt.tree_svg(tree, rows=10)
   cards = texts(svg)
   assert len(cards) < 22
-  shown = layout.places(tree, layout.opened(tree, 10))
+  shown = sketch.places(tree, sketch.opened(tree, 10))
   assert len(cards) == len(shown)
-  closed = set(shown) - set(layout.opened(tree, 10)) - set(range(200))
+  closed = set(shown) - set(sketch.opened(tree, 10)) - set(range(200))
   assert closed
   # A second rectangle behind each node that holds more.
   assert svg.count('fill="#eef1f5"') == len(closed)

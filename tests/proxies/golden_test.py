@@ -7,7 +7,7 @@ import pytest
 
 from fbnax import proxies
 from fbnax.proxies import zen
-from fbnax.proxies.problem import Problem
+from fbnax.proxies.probe import Probe
 from tests.proxies import golden
 
 NAMES = (
@@ -48,7 +48,7 @@ def test_scores(network):
   assert found["synflow"] == pytest.approx(wanted["synflow"], rel=1e-12)
 
 
-def problem_of(network, names=()):
+def probe_of(network, names=()):
   data, module, variables = network
   images, labels = golden.batch(data)
 
@@ -57,23 +57,23 @@ def problem_of(network, names=()):
       variables, images, train=train, mutable=["batch_stats"]
     )[0]
 
-  return Problem(
+  return Probe(
     forward, variables, images, labels, jax.random.key(0), names
   ), data
 
 
 def test_kernel_matrix_is_exact(network):
-  problem, data = problem_of(network)
+  probe, data = probe_of(network)
   measure = proxies.PROXIES["naswot"].measure
   np.testing.assert_array_equal(
-    jax.jit(lambda: measure(problem))(), data["naswot_K"]
+    jax.jit(lambda: measure(probe))(), data["naswot_K"]
   )
 
 
 def test_zen_with_the_given_noise(network):
-  problem, data = problem_of(network)
+  probe, data = probe_of(network)
   noise = jnp.asarray(data["zen_noise"].transpose(0, 2, 3, 1))
-  change, deviations = jax.jit(lambda n: zen.parts(problem, n))(noise)
+  change, deviations = jax.jit(lambda n: zen.parts(probe, n))(noise)
   assert change == pytest.approx(data["zen_log_delta"], rel=1e-4)
   assert deviations == pytest.approx(data["zen_log_bn"].sum(), rel=1e-4)
   assert change + deviations == pytest.approx(data["score64/zen"], rel=1e-4)

@@ -13,7 +13,7 @@ from fbnax.jobs.nbdt.result import NbdtResult
 from fbnax.jobs.nbdt_tables import page as nbdt_tables_page
 from fbnax.jobs.nbdt_tables.result import TablesResult
 from fbnax.jobs.nbdt_tables.summary import summarize
-from fbnax.jobs.runtime.trees.analyses import png
+from fbnax.jobs.runtime.trees.explaining import png
 from fbnax.report.trees import read_drawing
 from tests.browser import needs_chromium, visit
 

@@ -24,7 +24,7 @@ from fbnax.jobs.nars import round_loads
 from fbnax.jobs.nars.pool import Pool, draw_for, resolutions, shown
 from fbnax.jobs.runtime import estimates, inputs, networks
 from fbnax.jobs.runtime.estimates import FORWARD, Measured, duration, size
-from fbnax.jobs.runtime.trees import members as nbdt_members
+from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.search.budgets import Budget, cost_range
 from fbnax.training import step
 from fbnax.training.recipes import Settings
@@ -256,7 +256,7 @@ def _members(
     if place < len(chosen) - 1:  # The largest teaches the others.
       found = found._replace(step=found.step + FORWARD * measured[-1].step)
     part = _training(found, settings, len(dataset.train), 0)
-    if nbdt_members.is_tree(config):  # Plainly, then with the tree.
+    if tree_settings.has_trees(config):  # Plainly, then with the tree.
       again = (config.tree.finetune_epochs or settings.epochs) / settings.epochs
       part = part.repeated(1 + again)
     total = Part(

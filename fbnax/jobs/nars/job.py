@@ -19,7 +19,7 @@ from fbnax.jobs.nars.pool import draw_for
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime import proxy_scores as zero_cost_scores
 from fbnax.jobs.runtime.networks import read_teacher
-from fbnax.jobs.runtime.trees import members as nbdt_members
+from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.jobs.runtime.workdir import TRIALS, WorkDir, open_workdir
 from fbnax.search import nars
 from fbnax.search.budgets import Budget, cost_range
@@ -69,7 +69,7 @@ def design(config: Any, work: WorkDir, progress: Progress) -> dict[str, Any]:
   options = _options(config, budgets, within)
   # What is not legal is said before the search.
   _check_numbers(config)
-  nbdt_members.is_tree(config)
+  tree_settings.has_trees(config)
   inputs.settings(config, dataset, 1)
   teacher = read_teacher(
     config.training.teacher, "config.training.teacher", dataset

@@ -21,7 +21,8 @@ from fbnax.base.cost_kinds import COST_KINDS
 from fbnax.data import Dataset
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime.training import Teacher, train_network
-from fbnax.jobs.runtime.trees import members as nbdt_members
+from fbnax.jobs.runtime.trees import settings as tree_settings
+from fbnax.jobs.runtime.trees import training as tree_training
 from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.search import evolution, nars
 from fbnax.search.budgets import Budget, stacked
@@ -250,9 +251,16 @@ def train(
       )
 
     with work.phase(f"train {member.name}"):
-      if nbdt_members.is_tree(config):
-        entry, trained = nbdt_members.train_with_tree(
-          config, work.path, dataset, member.name, member.recipe, settings, one
+      if tree_settings.has_trees(config):
+        entry, trained = tree_training.train_member(
+          config.tree,
+          config.seed,
+          work.path,
+          dataset,
+          member.name,
+          member.recipe,
+          settings,
+          one,
         )
       else:
         entry, trained = one(member.name, member.recipe, settings)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from fbnax.jobs.nbdt import weights as nbdt_weights
-from fbnax.jobs.runtime.trees import analyses as nbdt_analyses
-from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
-from fbnax.jobs.runtime.trees import measure as nbdt_measure
-from fbnax.jobs.runtime.trees import pictures as nbdt_pictures
-from fbnax.jobs.runtime.trees.analyses import Seen
+from fbnax.jobs.nbdt import weights
+from fbnax.jobs.runtime.trees import explaining, measuring, settings
+from fbnax.jobs.runtime.trees.explaining import Seen
 from fbnax.jobs.runtime.workdir import WorkDir
 
 
 def explained(config: Any, work: WorkDir) -> dict[str, Any]:
   """The part of `result.json` of a classifier from elsewhere."""
   with work.phase("reading"):
-    foreign = nbdt_weights.read(config)
+    foreign = weights.read(config)
   with work.phase("hierarchy"):
-    tree = nbdt_inputs.hierarchy(
+    tree = settings.hierarchy(
       config.tree, foreign.class_names, foreign.weights, seed=config.seed
     )
   seen = None
@@ -27,13 +24,13 @@ def explained(config: Any, work: WorkDir) -> dict[str, Any]:
   if foreign.logits is not None:
     seen = Seen(foreign.logits, foreign.labels, foreign.images)
     with work.phase("analyses"):
-      analyses = nbdt_analyses.analyse(seen, tree, foreign.weights)
+      analyses = explaining.analyse(seen, tree, foreign.weights)
       if foreign.labels is not None:
-        accuracies["given"] = nbdt_measure.accuracies(
+        accuracies["given"] = measuring.accuracies(
           foreign.logits, foreign.labels, tree
         )
   with work.phase("pictures"):
-    nbdt_pictures.write(
+    pictures = explaining.draw(
       work.path, tree, "Decision tree", seen, analyses.get("nodes")
     )
   return {
@@ -44,10 +41,9 @@ def explained(config: Any, work: WorkDir) -> dict[str, Any]:
       "class_names": list(foreign.class_names),
       "test": None if seen is None else len(seen.logits),
     },
-    "hierarchy": {"kind": config.tree.hierarchy}
-    | nbdt_analyses.described(tree),
+    "hierarchy": {"kind": config.tree.hierarchy} | explaining.described(tree),
     "accuracies": accuracies,
     "members": [],
-    "pictures": nbdt_pictures.listed(work.path),
+    "pictures": pictures,
     **analyses,
   }

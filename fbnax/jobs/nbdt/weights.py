@@ -18,12 +18,12 @@ import numpy as np
 
 from fbnax.base import text
 from fbnax.base.arrays import check_finite, open_npz, read_array
-from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
+from fbnax.jobs.runtime.trees import settings
 from fbnax.models import safetensors
 from fbnax.models.weight_names import shared_prefix
 
 # What last layers are called where people save them, in the order of trust.
-_KNOWN = (
+_USUAL = (
   "fc_weights",
   "weights",
   "fc.weight",
@@ -63,19 +63,19 @@ def read(config: Any) -> Foreign:
   Raises:
     ValueError: a file, a key or an array that is none of what is legal.
   """
-  given = config.foreign
-  arrays = read_arrays(given.weights, "config.foreign.weights")
-  weights = _final(given.weights, arrays, given.key)
+  section = config.foreign
+  arrays = read_arrays(section.weights, "config.foreign.weights")
+  weights = _final(section.weights, arrays, section.key)
   outputs = arrays
-  if given.logits:
-    outputs = read_arrays(given.logits, "config.foreign.logits")
+  if section.logits:
+    outputs = read_arrays(section.logits, "config.foreign.logits")
     if set(outputs) == {""}:
       outputs = {"logits": outputs[""]}
   names = _names(config.class_names, arrays, outputs, len(weights))
   logits = outputs.get("logits")
-  if given.logits and logits is None:
+  if section.logits and logits is None:
     raise ValueError(
-      f"{given.logits} has no array 'logits'; found {sorted(outputs)}"
+      f"{section.logits} has no array 'logits'; found {sorted(outputs)}"
     )
   if logits is None:
     return Foreign(weights, names)
@@ -126,9 +126,9 @@ def _final(path: str, arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray:
   if not key:
     only = tables if len(tables) == 1 else []
     prefix = shared_prefix(
-      arrays, lambda names: not {*_KNOWN}.isdisjoint(names)
+      arrays, lambda names: not {*_USUAL}.isdisjoint(names)
     )
-    usual = ("", *_KNOWN, *only, *(prefix + name for name in _KNOWN))
+    usual = ("", *_USUAL, *only, *(prefix + name for name in _USUAL))
     key = next((k for k in usual if k in arrays), "")
   if key not in arrays:
     missing = f"array {key!r}" if key else "weights of a usual name"
@@ -165,16 +165,16 @@ def _names(
   classes: int,
 ) -> tuple[str, ...]:
   names: tuple[str, ...] = tuple(str(k) for k in range(classes))
-  found = outputs.get("class_names", arrays.get("class_names"))
-  if found is not None:
-    if found.dtype.kind not in "SU" or found.shape != (classes,):
+  listed = outputs.get("class_names", arrays.get("class_names"))
+  if listed is not None:
+    if listed.dtype.kind not in "SU" or listed.shape != (classes,):
       raise ValueError(
-        f"class_names is {found.dtype}{list(found.shape)}; legal: {classes} "
+        f"class_names is {listed.dtype}{list(listed.shape)}; legal: {classes} "
         f"strings, one for each row of the weights"
       )
-    names = tuple(_name(i, name) for i, name in enumerate(found))
-    nbdt_inputs.check_forms(names, "class_names")
-  return nbdt_inputs.named(words, names, "config.class_names")
+    names = tuple(_name(i, name) for i, name in enumerate(listed))
+    settings.check_forms(names, "class_names")
+  return settings.named(words, names, "config.class_names")
 
 
 def _name(index: int, name: str | bytes) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
+from fbnax.jobs.runtime.trees import settings
 from fbnax.nbdt.supervision import LOSSES, SCHEDULES
 
 
@@ -55,22 +55,22 @@ def plan(config: Any) -> list[Cell]:
     ValueError: a key is not legal.
   """
   _check(config)
-  given = config.tables
-  main = given.schedules[0]
-  cells = [Cell(kind) for kind in (*given.hierarchies, *given.others)]
-  for kind in given.hierarchies:
-    cells += [Cell(kind, loss, main) for loss in given.losses]
-  for kind in given.others:
-    cells.append(Cell(kind, given.losses[0], main))
-  first = given.hierarchies[0]
-  for schedule in given.schedules[1:]:
-    cells += [Cell(first, loss, schedule) for loss in given.losses]
-  for text in given.updates:
-    cells.append(Cell("induced", given.losses[0], main, _numbers(text)))
+  tables = config.tables
+  main = tables.schedules[0]
+  cells = [Cell(kind) for kind in (*tables.hierarchies, *tables.others)]
+  for kind in tables.hierarchies:
+    cells += [Cell(kind, loss, main) for loss in tables.losses]
+  for kind in tables.others:
+    cells.append(Cell(kind, tables.losses[0], main))
+  first = tables.hierarchies[0]
+  for schedule in tables.schedules[1:]:
+    cells += [Cell(first, loss, schedule) for loss in tables.losses]
+  for text in tables.updates:
+    cells.append(Cell("induced", tables.losses[0], main, _numbers(text)))
   if config.unseen.classes:
     cells.append(Cell(first, unseen=True))
-    for kind in given.hierarchies[:2]:
-      cells.append(Cell(kind, given.losses[0], main, unseen=True))
+    for kind in tables.hierarchies[:2]:
+      cells.append(Cell(kind, tables.losses[0], main, unseen=True))
   return cells
 
 
@@ -89,29 +89,29 @@ def tree_section(config: Any, cell: Cell) -> Any:
 
 
 def _check(config: Any) -> None:
-  given = config.tables
+  tables = config.tables
   for key, legal in (("losses", LOSSES), ("schedules", SCHEDULES)):
-    wrong = [v for v in given[key] if v not in legal]
-    if wrong or not given[key] or isinstance(given[key], str):
+    wrong = [v for v in tables[key] if v not in legal]
+    if wrong or not tables[key] or isinstance(tables[key], str):
       raise ValueError(
-        f"config.tables.{key} is {given[key]!r}; legal: one or more of "
+        f"config.tables.{key} is {tables[key]!r}; legal: one or more of "
         f"{', '.join(legal)}"
       )
-  if not given.hierarchies or isinstance(given.hierarchies, str):
+  if not tables.hierarchies or isinstance(tables.hierarchies, str):
     raise ValueError(
-      f"config.tables.hierarchies is {given.hierarchies!r}; legal: one or more "
-      f"of {', '.join(nbdt_inputs.KINDS)}, or files"
+      f"config.tables.hierarchies is {tables.hierarchies!r}; legal: one or "
+      f"more of {', '.join(settings.KINDS)}, or files"
     )
-  if given.seeds < 1:
-    raise ValueError(f"config.tables.seeds is {given.seeds}; legal: 1 or more")
+  if tables.seeds < 1:
+    raise ValueError(f"config.tables.seeds is {tables.seeds}; legal: 1 or more")
   for cell in [
-    *(Cell(kind) for kind in (*given.hierarchies, *given.others)),
+    *(Cell(kind) for kind in (*tables.hierarchies, *tables.others)),
     *(
-      Cell("induced", given.losses[0], given.schedules[0], _numbers(text))
-      for text in given.updates
+      Cell("induced", tables.losses[0], tables.schedules[0], _numbers(text))
+      for text in tables.updates
     ),
   ]:
-    nbdt_inputs.check(tree_section(config, cell), config.training.epochs)
+    settings.check(tree_section(config, cell), config.training.epochs)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

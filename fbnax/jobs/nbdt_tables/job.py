@@ -20,7 +20,7 @@ import numpy as np
 from fbnax import __version__, nbdt, report
 from fbnax.base import records
 from fbnax.data import Dataset
-from fbnax.jobs.nbdt_tables import cells as nbdt_cells
+from fbnax.jobs.nbdt_tables import cells as table_cells
 from fbnax.jobs.nbdt_tables.cells import Cell
 from fbnax.jobs.nbdt_tables.summary import summarize
 from fbnax.jobs.runtime import inputs
@@ -30,13 +30,13 @@ from fbnax.jobs.runtime.networks import (
   read_network,
   read_recipe,
 )
-from fbnax.jobs.runtime.training import train_network
-from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
-from fbnax.jobs.runtime.trees import measure as nbdt_measure
-from fbnax.jobs.runtime.trees import unseen as nbdt_unseen
-from fbnax.jobs.runtime.trees.unseen import Unseen
+from fbnax.jobs.runtime.sections import TreeKeys
+from fbnax.jobs.runtime.training import Supervised, Teacher, train_network
+from fbnax.jobs.runtime.trees import measuring
+from fbnax.jobs.runtime.trees import settings as tree_settings
+from fbnax.jobs.runtime.trees import training as tree_training
+from fbnax.jobs.runtime.trees.unseen import Unseen, hold_classes_out
 from fbnax.jobs.runtime.workdir import WorkDir, open_workdir
-from fbnax.models.classifier import final_weights
 from fbnax.spaces import Recipe
 from fbnax.training import loop, model_files, outputs
 from fbnax.training.progress import Progress, open_progress
@@ -72,7 +72,7 @@ class Task:
 
 def run(config: Any, workdir: str) -> None:
   """Trains all cells with all seeds, or what is left; writes the report."""
-  cells = nbdt_cells.plan(config)
+  cells = table_cells.plan(config)
   with open_workdir(workdir, config.to_dict()) as work:
     if work.is_done():
       return
@@ -90,7 +90,7 @@ def tabulate(
 ) -> dict[str, Any]:
   """All of the job but the report; returns `result.json`."""
   with work.phase("data"):
-    dataset = nbdt_inputs.dataset(config)
+    dataset = tree_settings.dataset(config)
     nothing = dataset.train.take(np.arange(0))
     facts = inputs.facts(dataset, dataset.train, nothing)
     network = dataclasses.replace(
@@ -99,11 +99,11 @@ def tabulate(
     )
     seen = None
     if config.unseen.classes:
-      seen = _place(*nbdt_unseen.hold_classes_out(config.unseen, dataset))
+      seen = _place(*hold_classes_out(config.unseen, dataset))
     for cell in cells:
       images = seen.dataset if cell.unseen and seen else dataset
-      section = nbdt_cells.tree_section(config, cell)
-      nbdt_inputs.check_file(section, images.class_names)
+      section = table_cells.tree_section(config, cell)
+      tree_settings.check_file(section, images.class_names)
     task = Task(
       config,
       work,
@@ -147,28 +147,27 @@ def _case(task: Task, cell: Cell, seed: int) -> dict[str, Any]:
   folder = task.work.path / "members" / name
   kind = Path(cell.hierarchy).stem
   record = folder / f"{kind}-{CASE}"
-  known: dict[str, Any] | None = records.read(record)
-  if known is not None:
-    return known
+  kept: dict[str, Any] | None = records.read(record)
+  if kept is not None:
+    return kept
   images = task.seen_classes if cell.unseen else task.all_classes
   assert images is not None
-  tree = nbdt_cells.tree_section(task.config, cell)
   names = images.dataset.class_names
-  hierarchy = None
-  if cell.loss != "none" and not cell.updates:
-    hierarchy = _hierarchy(task, cell, seed, images)
-  entry = _train(task, cell, seed, images, tree, hierarchy, name)
-  saved = model_files.load(folder)
-  if cell.updates:
-    last = nbdt_inputs.updates(tree, task.settings.epochs)[-1]
-    path = nbdt_inputs.made_at(_made(task, name), last)
-    hierarchy = nbdt_inputs.kept(path)
-  elif hierarchy is None:
-    hierarchy = _hierarchy(task, cell, seed, images)
-  found = outputs.of_split(
-    saved.module, task.settings, saved.variables, images.test
+  tree = table_cells.tree_section(task.config, cell)
+  entry, _, hierarchy = tree_training.train(
+    tree,
+    functools.partial(_hierarchy, task, cell, tree, seed, images),
+    names,
+    task.work.path / "hierarchies" / name,
+    functools.partial(_fit, task, images, seed),
+    name,
+    task.recipe,
+    task.settings,
   )
-  measured = nbdt_measure.accuracies(found.logits, found.labels, hierarchy)
+  network = model_files.load(folder)
+  _, measured = measuring.measure(
+    network, task.settings, images.test, hierarchy
+  )
   case: dict[str, Any] = {
     "hierarchy": kind,
     "loss": cell.loss,
@@ -182,15 +181,17 @@ def _case(task: Task, cell: Cell, seed: int) -> dict[str, Any]:
     "agree": measured["agree"],
     "network_log_loss": measured["network_log_loss"],
     "tree_log_loss": measured["tree_log_loss"],
-    **{f"{k}_accuracy": measured[k] for k in ("network", "soft", "hard")},
+    **measuring.by_inference(measured),
     "superclasses": None,
   }
   if images.unseen is not None:
-    held = loop.place(images.unseen.images)
     of_held = outputs.of_split(
-      saved.module, task.settings, saved.variables, held
+      network.module,
+      task.settings,
+      network.variables,
+      loop.place(images.unseen.images),
     )
-    case["superclasses"] = nbdt_measure.superclasses(
+    case["superclasses"] = measuring.superclasses(
       of_held.logits, images.unseen, hierarchy
     )
   case = records.write(record, case)
@@ -198,30 +199,23 @@ def _case(task: Task, cell: Cell, seed: int) -> dict[str, Any]:
   return case
 
 
-def _train(
+def _fit(
   task: Task,
-  cell: Cell,
-  seed: int,
   images: Images,
-  tree: Any,
-  hierarchy: nbdt.Hierarchy | None,
+  seed: int,
   name: str,
-) -> dict[str, Any]:
-  supervised = None
-  if cell.loss != "none":
-    supervised = nbdt_inputs.supervised(
-      tree,
-      hierarchy,
-      images.dataset.class_names,
-      _made(task, name),
-      task.settings.epochs,
-    )
-  entry, _ = train_network(
+  recipe: Recipe,
+  settings: Settings,
+  *,
+  supervised: Supervised | None = None,
+  start_from: Any = None,
+) -> tuple[dict[str, Any], Teacher]:
+  return train_network(
     task.work.path,
     name,
     task.network,
-    task.recipe,
-    task.settings,
+    recipe,
+    settings,
     images.dataset,
     images.train,
     None,
@@ -230,60 +224,38 @@ def _train(
     checkpoint_every=task.config.training.checkpoint_every,
     progress=task.progress,
     supervised=supervised,
+    start_from=start_from,
   )
-  return entry
-
-
-def _made(task: Task, name: str) -> Path:
-  """Where a network's hierarchies are that were made in its training."""
-  return task.work.path / "hierarchies" / name
 
 
 def _hierarchy(
-  task: Task, cell: Cell, seed: int, images: Images
+  task: Task, cell: Cell, tree: TreeKeys, seed: int, images: Images
 ) -> nbdt.Hierarchy:
   """A cell's hierarchy, of the plain network of the same seed and classes."""
   kind = Path(cell.hierarchy).stem
   ending = "-unseen" if cell.unseen else ""
-  path = task.work.path / "hierarchies" / f"{kind}{ending}-seed{seed}.json"
-
-  def make() -> nbdt.Hierarchy:
-    plain = Cell("", unseen=cell.unseen)
-    weights, found = _plain(task, f"{plain.network}-seed{seed}", images)
-    return nbdt_inputs.hierarchy(
-      nbdt_cells.tree_section(task.config, cell),
-      images.dataset.class_names,
-      weights,
-      found() if nbdt_inputs.needs_features(cell.hierarchy) else None,
-      seed,
-    )
-
-  return nbdt_inputs.kept(path, make)
-
-
-def _plain(task: Task, name: str, images: Images) -> Any:
-  """The last weights of a plain network, and how to get its features."""
-  saved = model_files.load(task.work.path / "members" / name)
-  features = functools.partial(
-    outputs.of_split,
-    saved.module,
-    task.settings,
-    saved.variables,
+  plain = f"{Cell('', unseen=cell.unseen).network}-seed{seed}"
+  return tree_training.first_hierarchy(
+    task.work.path / "hierarchies" / f"{kind}{ending}-seed{seed}.json",
+    tree,
+    images.dataset.class_names,
+    seed,
+    lambda: model_files.load(task.work.path / "members" / plain),
     images.train,
+    task.settings,
   )
-  return final_weights(saved.variables), features
 
 
 def _line(case: dict[str, Any]) -> str:
-  found = (
+  line = (
     f"{case['network']} under {case['hierarchy']}: network "
     f"{case['network_accuracy']:.4f}, soft {case['soft_accuracy']:.4f}, hard "
     f"{case['hard_accuracy']:.4f}"
   )
   unseen = case["superclasses"]
   if unseen:
-    found += (
+    line += (
       f"; superclasses of unseen classes: network {unseen['plain']:.4f}, tree "
       f"{unseen['tree']:.4f}"
     )
-  return found
+  return line

@@ -24,7 +24,7 @@ import pytest
 from fbnax.base import text
 from fbnax.costs import LatencyTable, latency_convert
 from fbnax.jobs.runtime import networks
-from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
+from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.nbdt import Hierarchy
 from fbnax.nbdt import files as nbdt_files
 from fbnax.search.autobuild import labelled
@@ -143,7 +143,7 @@ def read_as_names(read, path, drawn):
 def _class_names(path, names):
   # As many classes as the file has names.
   classes = [str(i) for i in range(max(len(names), 2))]
-  return nbdt_inputs.named(str(path), classes, "config.class_names")
+  return tree_settings.named(str(path), classes, "config.class_names")
 
 
 NAME_READERS = {

@@ -1,4 +1,8 @@
-"""How right a tree is on logits, hard against soft, beside the plain network.
+"""How right a tree is: by soft and by hard inference, and on unseen classes.
+
+Beside the plain network, on the test images of the classes that it was trained
+on; and on images of classes that were held out of training (`unseen`), which
+should be given their superclass.
 
 Symbols: `N` images, `K` classes.
 """
@@ -13,6 +17,29 @@ import numpy as np
 
 from fbnax import nbdt
 from fbnax.jobs.runtime.trees.unseen import Unseen
+from fbnax.training import loop, outputs
+from fbnax.training.outputs import Outputs
+from fbnax.training.recipes import Settings
+
+
+def measure(
+  network: Any, prepared: Settings, images: loop.Feed, hierarchy: nbdt.Hierarchy
+) -> tuple[Outputs, dict[str, float]]:
+  """What a network says of images, and how right it and its tree are.
+
+  Args:
+    network: a `module` with its `variables`.
+    prepared: how images are prepared for it.
+    images: `N` of the `K` classes, with labels.
+    hierarchy: over the `K` classes.
+  """
+  said = outputs.of_split(network.module, prepared, network.variables, images)
+  return said, accuracies(said.logits, said.labels, hierarchy)
+
+
+def by_inference(measured: dict[str, float]) -> dict[str, float]:
+  """`network_accuracy`, `soft_accuracy` and `hard_accuracy` of `accuracies`."""
+  return {f"{k}_accuracy": measured[k] for k in ("network", "soft", "hard")}
 
 
 def accuracies(
@@ -69,7 +96,7 @@ def superclasses(
     the same for each unseen class under `classes`, with its `name`.
   """
   z = jnp.asarray(logits, jnp.float32)
-  found = nbdt.divider(hierarchy, unseen.of_seen)
+  divider = nbdt.divider(hierarchy, unseen.of_seen)
   answers = {
     "plain": nbdt.plain_superclass(z, unseen.of_seen),
     "tree": nbdt.tree_superclass(z, hierarchy, unseen.of_seen),
@@ -93,6 +120,6 @@ def superclasses(
   return {
     "images": len(unseen.of_images),
     **{k: float(v.mean()) for k, v in right.items()},
-    "node": None if found is None else found.node,
+    "node": None if divider is None else divider.node,
     "classes": rows,
   }

@@ -27,7 +27,7 @@ Kernels = dict[tuple[str, ...], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
-class Problem:
+class Probe:
   """A network, a batch, and what is asked.
 
   Attributes:

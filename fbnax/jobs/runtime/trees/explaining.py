@@ -1,4 +1,7 @@
-"""All analyses of a tree on labelled images, as `result.json` has them.
+"""Explains a tree: analyses as `result.json` has them, and pictures.
+
+Analyses of its decisions on images, with or without labels (`analyse`); and its
+files, `hierarchy.json`, the page to click through and the drawing (`draw`).
 
 Symbols: `N` images, `K` classes, `V` nodes.
 """
@@ -8,19 +11,26 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from fbnax import nbdt
-from fbnax.jobs.runtime.trees import measure as nbdt_measure
+from fbnax import data, nbdt
+from fbnax.base import files
+from fbnax.jobs.runtime.trees import measuring
 from fbnax.jobs.runtime.trees.unseen import Unseen
+from fbnax.training.outputs import Outputs
+
+HIERARCHY, PAGE, DRAWING = "hierarchy.json", "tree.html", "tree.svg"
 
 # Shown: ambiguous images, examples of a node, nodes that have examples.
 _AMBIGUOUS, _EXAMPLES, _NODES = 12, 6, 16
 _LARGEST = 96  # Pixels of a picture in the report.
+# Samples in the page: as many right ones as wrong ones where there are.
+_SAMPLES = 60
 
 
 class Seen(NamedTuple):
@@ -37,6 +47,14 @@ class Seen(NamedTuple):
   labels: np.ndarray | None
   images: np.ndarray | None
   features: np.ndarray | None = None
+
+
+def with_images(said: Outputs, split: data.AnySplit) -> Seen:
+  """Outputs with the images of their split, where these are in memory."""
+  images = split.images if isinstance(split, data.Split) else None
+  if images is not None and images.shape[-1] not in (1, 3):
+    images = images[..., :3]
+  return Seen(said.logits, said.labels, images, said.features)
 
 
 def described(hierarchy: nbdt.Hierarchy) -> dict[str, Any]:
@@ -65,7 +83,7 @@ def analyse(
     unseen: images of held-out classes, or None.
     unseen_logits: on these, `f32[n, K]`.
   """
-  found: dict[str, Any] = {
+  analyses: dict[str, Any] = {
     "nodes": nodes(seen, hierarchy),
     "ambiguous": _ambiguous(seen, hierarchy),
     "examples": _examples(seen, hierarchy, weights),
@@ -73,14 +91,14 @@ def analyse(
     "unseen": None,
   }
   if unseen is not None:
-    found["unseen"] = nbdt_measure.superclasses(
+    analyses["unseen"] = measuring.superclasses(
       unseen_logits, unseen, hierarchy
     )
     divider = nbdt.divider(hierarchy, unseen.of_seen)
-    found["unseen"]["node_children"] = (
+    analyses["unseen"]["node_children"] = (
       None if divider is None else list(divider.children)
     )
-  return found
+  return analyses
 
 
 def nodes(seen: Seen, hierarchy: nbdt.Hierarchy) -> list[dict[str, Any]]:
@@ -131,10 +149,10 @@ def png(image: np.ndarray) -> str:
   """An image `u8[H, W, C]` as a PNG in base64."""
   if image.shape[-1] == 1:
     image = np.repeat(image, 3, -1)
-  found = Image.fromarray(np.ascontiguousarray(image[..., :3]))
-  found.thumbnail((_LARGEST, _LARGEST))
+  picture = Image.fromarray(np.ascontiguousarray(image[..., :3]))
+  picture.thumbnail((_LARGEST, _LARGEST))
   buffer = io.BytesIO()
-  found.save(buffer, "PNG", optimize=True)
+  picture.save(buffer, "PNG", optimize=True)
   return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -146,13 +164,13 @@ def _ambiguous(seen: Seen, hierarchy: nbdt.Hierarchy) -> dict[str, Any]:
   by_network = np.asarray(two.confusion)
   tree_says = np.asarray(nbdt.soft_predict(z, hierarchy))
   network_says = np.asarray(z.argmax(-1))
-  found: dict[str, Any] = {
+  ambiguous: dict[str, Any] = {
     "by_tree": _listed(seen, hierarchy, by_tree, tree_says),
     "by_network": _listed(seen, hierarchy, by_network, network_says),
   }
   if seen.labels is not None:
     wrong = tree_says != seen.labels
-    found["errors"] = {
+    ambiguous["errors"] = {
       "tree": int(wrong.sum()),
       "path_entropy": error_detection(by_tree, wrong),
       "top_two_entropy": error_detection(
@@ -160,7 +178,7 @@ def _ambiguous(seen: Seen, hierarchy: nbdt.Hierarchy) -> dict[str, Any]:
       ),
       "confusion": error_detection(by_network, network_says != seen.labels),
     }
-  return found
+  return ambiguous
 
 
 def _listed(
@@ -205,7 +223,7 @@ def _examples(
   options = {}
   if seen.features is not None and weights is not None:
     options = {"features": seen.features, "weights": weights}
-  found = np.asarray(
+  similar = np.asarray(
     nbdt.similar_examples(
       jnp.asarray(seen.logits), hierarchy, _EXAMPLES, **options
     )
@@ -224,7 +242,7 @@ def _examples(
           "label": None if seen.labels is None else names[int(seen.labels[i])],
           "png": png(seen.images[i]),
         }
-        for i in found[node]
+        for i in similar[node]
       ],
     }
     for node in largest[:_NODES]
@@ -269,28 +287,113 @@ def _sizes(hierarchy: nbdt.Hierarchy) -> np.ndarray:
 
 def _from_left(hierarchy: nbdt.Hierarchy) -> list[int]:
   """All nodes but the root, parents first, from left to right."""
-  found: list[int] = []
+  nodes: list[int] = []
   waiting: list[int] = [hierarchy.root]
   children = hierarchy.children
   while waiting:
     node = waiting.pop()
-    found.append(node)
+    nodes.append(node)
     if node >= hierarchy.num_classes:
       waiting.extend(reversed(children[node - hierarchy.num_classes]))
-  return found[1:]
+  return nodes[1:]
 
 
-def leaf_images(seen: Seen, classes: int) -> Sequence[np.ndarray | None] | None:
+def draw(
+  folder: Path,
+  hierarchy: nbdt.Hierarchy,
+  title: str,
+  seen: Seen | None = None,
+  nodes: list[dict[str, Any]] | None = None,
+) -> dict[str, str]:
+  """Writes `hierarchy.json`, `tree.html` and `tree.svg`.
+
+  Args:
+    folder: where to.
+    hierarchy: over `K` classes, named.
+    title: of the page.
+    seen: a classifier's outputs, of which some samples are shown.
+    nodes: accuracy and visits of inner nodes, as `nodes` has them.
+
+  Returns:
+    The files to look at, `page` and `drawing`.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  hierarchy.save(folder / HIERARCHY)
+  accuracy: list[Any] = [None] * hierarchy.num_nodes
+  visits: list[Any] = [None] * hierarchy.num_nodes
+  for row in nodes or ():
+    accuracy[row["node"]] = row["accuracy"]
+    visits[row["node"]] = row["visits"]
+  labelled = seen is not None and seen.labels is not None
+  if seen is not None and seen.labels is not None:
+    counts = np.bincount(seen.labels, minlength=hierarchy.num_classes)
+    visits[: hierarchy.num_classes] = counts.tolist()
+  leaves = None
+  if seen is not None:
+    leaves = _leaf_images(seen, hierarchy.num_classes)
+  page = nbdt.tree_page(
+    hierarchy,
+    title=title,
+    samples=None if seen is None else _samples(seen, hierarchy),
+    leaf_images=leaves,
+    node_accuracy=accuracy if labelled else None,
+    node_visits=visits if labelled else None,
+  )
+  files.write_atomically(folder / PAGE, page)
+  notes = [
+    "" if a is None or not np.isfinite(a) else f"{_percent(a)} right"
+    for a in accuracy
+  ]
+  drawn = nbdt.tree_svg(
+    hierarchy,
+    node_notes=notes if labelled else None,
+    leaf_images=leaves,
+    # Several stand in one report.
+    name=f"tree-{folder.name}",
+  )
+  files.write_atomically(folder / DRAWING, drawn)
+  return {"page": PAGE, "drawing": DRAWING}
+
+
+def _percent(share: float) -> str:
+  """Of all exactly `100%`, which `100.0%` might be rounded to."""
+  return "100%" if share == 1.0 else f"{100 * share:.1f}%"
+
+
+def _samples(seen: Seen, hierarchy: nbdt.Hierarchy) -> Any:
+  """Some samples, wrong ones among them, in the order of the split."""
+  count = len(seen.logits)
+  chosen = np.arange(count)
+  if count > _SAMPLES:
+    random = np.random.default_rng(0)
+    order = random.permutation(count)
+    if seen.labels is not None:
+      right = np.asarray(
+        nbdt.soft_predict(jnp.asarray(seen.logits), hierarchy)
+      )[order]
+      wrong = order[right != seen.labels[order]][: _SAMPLES // 2]
+      order = np.concatenate([wrong, order[~np.isin(order, wrong)]])
+    chosen = np.sort(order[:_SAMPLES])
+  return nbdt.Samples(
+    None if seen.images is None else seen.images[chosen],
+    seen.logits[chosen],
+    None if seen.labels is None else seen.labels[chosen],
+  )
+
+
+def _leaf_images(
+  seen: Seen, classes: int
+) -> Sequence[np.ndarray | None] | None:
   """The image of each class that the classifier is surest of; None if none."""
   if seen.images is None or seen.labels is None:
     return None
   z = seen.logits - seen.logits.max(1, keepdims=True)
   sure = z - np.log(np.exp(z).sum(1, keepdims=True))
-  found: list[np.ndarray | None] = []
+  surest: list[np.ndarray | None] = []
   for k in range(classes):
-    mine = np.flatnonzero(seen.labels == k)
+    of_class = np.flatnonzero(seen.labels == k)
     best = None
-    if len(mine):
-      best = seen.images[mine[np.argmax(sure[mine, k])]]
-    found.append(best)
-  return found
+    if len(of_class):
+      best = seen.images[of_class[np.argmax(sure[of_class, k])]]
+    surest.append(best)
+  return surest

@@ -9,9 +9,8 @@ from PIL import Image
 
 from fbnax import data, nbdt
 from fbnax.jobs.nbdt_tables.summary import summarize
-from fbnax.jobs.runtime.trees import analyses as nbdt_analyses
-from fbnax.jobs.runtime.trees import measure as nbdt_measure
-from fbnax.jobs.runtime.trees.analyses import Seen
+from fbnax.jobs.runtime.trees import explaining, measuring
+from fbnax.jobs.runtime.trees.explaining import Seen
 from fbnax.jobs.runtime.trees.unseen import Unseen
 from tests.nbdt import trees
 
@@ -28,7 +27,7 @@ IMAGES = RANDOM.integers(0, 256, (40, 3, 3, 1), np.uint8)
 
 
 def test_accuracies():
-  found = nbdt_measure.accuracies(LOGITS, LABELS, TREE)
+  found = measuring.accuracies(LOGITS, LABELS, TREE)
   soft = trees.path_log_probs(LOGITS, CHILDREN, 4)
   hard = trees.hard_predictions(LOGITS, CHILDREN, 4)
   plain = LOGITS.argmax(1)
@@ -49,20 +48,20 @@ def test_error_detection():
   pairs = [
     (a > b) + 0.5 * (a == b) for a in scores[wrong] for b in scores[~wrong]
   ]
-  found = nbdt_analyses.error_detection(scores, wrong)
+  found = explaining.error_detection(scores, wrong)
   assert found == pytest.approx(np.mean(pairs))
-  assert nbdt_analyses.error_detection(scores, wrong & False) is None
+  assert explaining.error_detection(scores, wrong & False) is None
 
 
 def test_pictures_are_png():
   for image in (IMAGES[0], np.zeros((200, 100, 3), np.uint8)):
-    text = base64.b64decode(nbdt_analyses.png(image))
+    text = base64.b64decode(explaining.png(image))
     found = Image.open(io.BytesIO(text))
     assert found.format == "PNG"
     assert max(found.size) <= 96
   np.testing.assert_array_equal(
     np.asarray(
-      Image.open(io.BytesIO(base64.b64decode(nbdt_analyses.png(IMAGES[0]))))
+      Image.open(io.BytesIO(base64.b64decode(explaining.png(IMAGES[0]))))
     )[..., 0],
     IMAGES[0, ..., 0],
   )
@@ -77,7 +76,7 @@ def test_all_analyses_together():
     np.asarray([0, 0, 0, 1, 1, 1]),
     np.asarray([0, 0, 0, 1, 1, 1]),
   )
-  found = nbdt_analyses.analyse(
+  found = explaining.analyse(
     Seen(LOGITS, LABELS, IMAGES), TREE, None, unseen, LOGITS[:6]
   )
   entropy = np.asarray(nbdt.path_entropy(LOGITS, TREE))
@@ -116,7 +115,7 @@ def steps_right(logits, labels):
 
 
 def test_without_labels_or_images():
-  found = nbdt_analyses.analyse(Seen(LOGITS, None, None), TREE)
+  found = explaining.analyse(Seen(LOGITS, None, None), TREE)
   assert found["traversals"] is None
   assert found["examples"] == []
   assert "errors" not in found["ambiguous"]

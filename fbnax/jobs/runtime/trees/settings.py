@@ -1,4 +1,7 @@
-"""What the jobs with trees read from `config.tree`.
+"""What the jobs with trees read from a config: hierarchy, loss, class names.
+
+`config.head` of a family is `linear`, or `nbdt`: then its members decide by the
+trees that `config.tree` describes.
 
 Symbols: `N` images, `D` features, `K` classes.
 """
@@ -7,20 +10,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import logging
 
 from fbnax import nbdt
-from fbnax.base import records, text
+from fbnax.base import text
 from fbnax.base.names import normalized
 from fbnax.data import Dataset
 from fbnax.jobs.runtime import inputs
-from fbnax.jobs.runtime.training import Supervised
-from fbnax.models.classifier import final_weights
+from fbnax.jobs.runtime.sections import TreeKeys
 from fbnax.nbdt import schedules
 from fbnax.nbdt.induce import check_names
 from fbnax.nbdt.naming import distinct_names
@@ -28,6 +29,7 @@ from fbnax.nbdt.supervision import LOSSES
 from fbnax.training import model_files
 from fbnax.training.outputs import Outputs
 
+HEADS = ("linear", "nbdt")
 # Hierarchies that a config names; all else is a file.
 KINDS = ("induced", "wordnet", "information_gain", "oblique", "random")
 # Of the features a data-dependent hierarchy is grown on, enough for any.
@@ -39,7 +41,7 @@ def needs_features(kind: str) -> bool:
   return kind in ("information_gain", "oblique")
 
 
-def check(tree: Any, epochs: int) -> None:
+def check(tree: TreeKeys, epochs: int) -> None:
   """Refuses a `config.tree` before anything is trained.
 
   Args:
@@ -76,7 +78,34 @@ def check(tree: Any, epochs: int) -> None:
     )
 
 
-def supervision(tree: Any) -> nbdt.Supervision:
+def has_trees(config: Any) -> bool:
+  """Whether the members of a family are to decide by trees.
+
+  Raises:
+    ValueError: `config.head` or `config.tree` is not legal.
+  """
+  if config.head not in HEADS:
+    raise ValueError(
+      f"config.head is {config.head!r}; legal: {', '.join(HEADS)}"
+    )
+  if config.head == "linear":
+    return False
+  tree = config.tree
+  if tree.loss == "none":
+    raise ValueError(
+      "config.tree.loss is 'none' with config.head 'nbdt'; legal: soft, hard, "
+      "original_soft, original_hard"
+    )
+  if needs_features(tree.hierarchy):
+    raise ValueError(
+      f"config.tree.hierarchy is {tree.hierarchy!r}; legal for members: "
+      f"induced, wordnet, random, or a file"
+    )
+  check(tree, tree.finetune_epochs or config.training.epochs)
+  return True
+
+
+def supervision(tree: TreeKeys) -> nbdt.Supervision:
   """The objective that `config.tree` describes.
 
   Raises:
@@ -88,17 +117,17 @@ def supervision(tree: Any) -> nbdt.Supervision:
       raise ValueError(
         f"loss is {tree.loss!r}; legal: none, {', '.join(LOSSES)}"
       )
-    found = nbdt.published(tree.loss, tree.schedule, tree.size)
+    published = nbdt.published(tree.loss, tree.schedule, tree.size)
     return dataclasses.replace(
-      found,
-      omega=found.omega if tree.omega == -1 else tree.omega,
-      beta=found.beta if tree.beta == -1 else tree.beta,
+      published,
+      omega=published.omega if tree.omega == -1 else tree.omega,
+      beta=published.beta if tree.beta == -1 else tree.beta,
     )
   except ValueError as error:
     raise ValueError(f"config.tree: {error}") from None
 
 
-def updates(tree: Any, epochs: int) -> tuple[int, ...]:
+def updates(tree: TreeKeys, epochs: int) -> tuple[int, ...]:
   """Epochs after which the hierarchy is induced anew; () for one from before.
 
   Raises:
@@ -117,19 +146,19 @@ def updates(tree: Any, epochs: int) -> tuple[int, ...]:
       f"{tree.hierarchy!r}; legal: with induced, which training changes"
     )
   try:
-    found = schedules.updates(tree.start, tree.end or epochs, tree.period)
+    ends = schedules.updates(tree.start, tree.end or epochs, tree.period)
   except ValueError as error:
     raise ValueError(f"config.tree: {error}") from None
-  if found[-1] >= epochs:
+  if ends[-1] >= epochs:
     raise ValueError(
       f"config.tree.end is {tree.end}; legal: hierarchies before the last of "
-      f"{epochs} epochs, found one after epoch {found[-1]}"
+      f"{epochs} epochs, found one after epoch {ends[-1]}"
     )
-  return found
+  return ends
 
 
 def hierarchy(
-  tree: Any,
+  tree: TreeKeys,
   class_names: Sequence[str],
   weights: Any,
   outputs: Outputs | None = None,
@@ -150,31 +179,29 @@ def hierarchy(
   """
   kind, classes = tree.hierarchy, len(class_names)
   if kind == "induced":
-    found = nbdt.induce(
+    made = nbdt.induce(
       weights, tree.linkage, tree.normalize, tree.metric, num_classes=classes
     )
   elif kind == "random":
-    found = nbdt.random_hierarchy(classes, seed)
+    made = nbdt.random_hierarchy(classes, seed)
   elif kind == "wordnet":
     # Without its labels: two nouns may be one word, which naming tells apart.
-    found = dataclasses.replace(
-      nbdt.wordnet_hierarchy(class_names), labels=None
-    )
+    made = dataclasses.replace(nbdt.wordnet_hierarchy(class_names), labels=None)
   elif needs_features(kind):
     assert outputs is not None
-    some = np.random.default_rng(seed).permutation(len(outputs.labels))
-    some = some[:_MOST_FEATURES]
-    features, labels = outputs.features[some], outputs.labels[some]
+    chosen = np.random.default_rng(seed).permutation(len(outputs.labels))
+    chosen = chosen[:_MOST_FEATURES]
+    features, labels = outputs.features[chosen], outputs.labels[chosen]
     if kind == "oblique":
-      found = nbdt.oblique(features, labels, classes, seed)
+      made = nbdt.oblique(features, labels, classes, seed)
     else:
-      found = nbdt.information_gain(features, labels, classes)
+      made = nbdt.information_gain(features, labels, classes)
   else:
-    found = _read(tree, class_names)
-  return nbdt.name_nodes(found, distinct_names(class_names))
+    made = _read(tree, class_names)
+  return nbdt.name_nodes(made, distinct_names(class_names))
 
 
-def check_file(tree: Any, class_names: Sequence[str]) -> None:
+def check_file(tree: TreeKeys, class_names: Sequence[str]) -> None:
   """Refuses a hierarchy's file before anything is trained.
 
   Args:
@@ -188,7 +215,7 @@ def check_file(tree: Any, class_names: Sequence[str]) -> None:
     _read(tree, class_names)
 
 
-def _read(tree: Any, class_names: Sequence[str]) -> nbdt.Hierarchy:
+def _read(tree: TreeKeys, class_names: Sequence[str]) -> nbdt.Hierarchy:
   """The hierarchy of a file, its classes in the data's order."""
   try:
     return nbdt.Hierarchy.load(
@@ -208,10 +235,10 @@ def dataset(config: Any) -> Dataset:
   """
   # Images are shown to a finished model as it was trained on them.
   bits = model_files.load(config.model).bits if config.get("model") else None
-  found = inputs.dataset(config, bits)
-  names = named(config.class_names, found.class_names, "config.class_names")
-  numbered = found.numbered and not config.class_names
-  return dataclasses.replace(found, class_names=names, numbered=numbered)
+  loaded = inputs.dataset(config, bits)
+  names = named(config.class_names, loaded.class_names, "config.class_names")
+  numbered = loaded.numbered and not config.class_names
+  return dataclasses.replace(loaded, class_names=names, numbered=numbered)
 
 
 def named(words: str, names: Sequence[str], key: str) -> tuple[str, ...]:
@@ -234,16 +261,16 @@ def named(words: str, names: Sequence[str], key: str) -> tuple[str, ...]:
   if os.path.isdir(words):
     raise ValueError(f"{where} is a folder; {legal}")
   if os.path.isfile(words):
-    found = text.read_names(words)
+    listed = text.read_names(words)
   else:
-    found = [part.strip() for part in words.split(",")]
+    listed = [part.strip() for part in words.split(",")]
     where += "" if "," in words else " is no file, and"
-  if len(found) != len(names):
-    raise ValueError(f"{where} has {len(found)} names; {legal}")
-  if "" in found:
-    raise ValueError(f"{where}: name {found.index('') + 1} is empty; {legal}")
-  check_forms(found, where)
-  return tuple(found)
+  if len(listed) != len(names):
+    raise ValueError(f"{where} has {len(listed)} names; {legal}")
+  if "" in listed:
+    raise ValueError(f"{where}: name {listed.index('') + 1} is empty; {legal}")
+  check_forms(listed, where)
+  return tuple(listed)
 
 
 def check_forms(names: Sequence[str], where: str) -> None:
@@ -264,78 +291,3 @@ def check_forms(names: Sequence[str], where: str) -> None:
         f"{where} has {first!a} and {name!a}, which are the same to "
         "the eye; legal: names that differ after Unicode normalisation"
       )
-
-
-def supervised(
-  tree: Any,
-  found: nbdt.Hierarchy | None,
-  class_names: Sequence[str],
-  directory: Path,
-  epochs: int,
-) -> Supervised:
-  """How a network is trained with the tree loss.
-
-  Args:
-    tree: the section.
-    found: the hierarchy; None where training makes its own.
-    class_names: of the `K` classes.
-    directory: for the hierarchies that training makes.
-    epochs: of the training.
-  """
-  objective = supervision(tree)
-  when = updates(tree, epochs)
-  if not when:
-    assert found is not None
-    return Supervised(objective, nbdt.given(found))
-
-  def renew(epoch: int, variables: Any) -> nbdt.Given:
-    made = kept(
-      made_at(directory, epoch),
-      lambda: hierarchy(tree, class_names, final_weights(variables)),
-    )
-    return nbdt.given(made)
-
-  # Any tree will do as long as it counts for nothing.
-  blank = nbdt.induce(np.eye(len(class_names)))
-  return Supervised(objective, nbdt.given(blank, active=False), when, renew)
-
-
-def kept(
-  path: Path, make: Callable[[], nbdt.Hierarchy] | None = None
-) -> nbdt.Hierarchy:
-  """A hierarchy that a run makes once, for a run that goes on.
-
-  Its file, for people and their programs, has no place for a digest. A row
-  beside the file's folder has one (`fbnax.base.records`) and is what is gone on
-  with; the file is where that row is lost.
-
-  Args:
-    path: of the hierarchy's file.
-    make: makes it where there is none; None where there must be one.
-
-  Raises:
-    ValueError: the row is lost, and the file is none of a hierarchy.
-  """
-  folder = path.parent
-  folder.mkdir(parents=True, exist_ok=True)
-  rows = records.open_rows(folder.with_name(f"{folder.name}.jsonl"))
-  before = path.read_bytes() if path.exists() else None
-  row = rows.values.get(path.name)
-  if row is not None:
-    made = nbdt.Hierarchy.from_children(**row)
-  elif before is None and make is not None:
-    made = make()
-  else:
-    made = nbdt.Hierarchy.load(path)
-  if row is None:
-    row = {"children": made.children, "ids": made.ids, "labels": made.labels}
-    rows.add({path.name: row})
-  made.save(path)
-  if before is not None and before != path.read_bytes():
-    logging.warning("%s: not as it was written; it is made again", path)
-  return made
-
-
-def made_at(directory: Path, epoch: int) -> Path:
-  """The file of a hierarchy that was made after an epoch of training."""
-  return directory / f"epoch_{epoch:04d}.json"

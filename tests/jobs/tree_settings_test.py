@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from fbnax import data, nbdt
-from fbnax.jobs.nbdt_tables import cells as nbdt_cells
+from fbnax.jobs.nbdt_tables import cells
 from fbnax.jobs.runtime import networks
-from fbnax.jobs.runtime.trees import inputs as nbdt_inputs
-from fbnax.jobs.runtime.trees import unseen as nbdt_unseen
+from fbnax.jobs.runtime.trees import settings, training
+from fbnax.jobs.runtime.trees.unseen import hold_classes_out
 from fbnax.spaces.resnet import NAMED
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -53,36 +53,36 @@ def config(file="nbdt", preset="digits", **changes):
 def test_what_is_refused(changes, message):
   tree = config(**{f"tree.{k}": v for k, v in changes.items()}).tree
   with pytest.raises(ValueError, match=message):
-    nbdt_inputs.check(tree, 14)
+    settings.check(tree, 14)
 
 
 def test_published_weights_and_own_ones():
   tree = config().tree
-  assert nbdt_inputs.supervision(tree) == nbdt.published("soft", "constant")
+  assert settings.supervision(tree) == nbdt.published("soft", "constant")
   tree.update({"loss": "hard", "size": "large"})
-  assert nbdt_inputs.supervision(tree).omega == 100.0
+  assert settings.supervision(tree).omega == 100.0
   tree.update({"omega": 3.0, "beta": 0.5})
-  found = nbdt_inputs.supervision(tree)
+  found = settings.supervision(tree)
   assert (found.omega, found.beta) == (3.0, 0.5)
 
 
 def test_hierarchies_by_their_kind(tmp_path):
   tree = config().tree
-  found = nbdt_inputs.hierarchy(tree, NAMES, WEIGHTS)
+  found = settings.hierarchy(tree, NAMES, WEIGHTS)
   assert found.children == nbdt.induce(WEIGHTS).children
   assert found.labels[:4] == NAMES
   tree.hierarchy = "random"
-  random = nbdt_inputs.hierarchy(tree, NAMES, WEIGHTS, seed=3)
+  random = settings.hierarchy(tree, NAMES, WEIGHTS, seed=3)
   assert random.children == nbdt.random_hierarchy(4, 3).children
   tree.hierarchy = str(tmp_path / "tree.json")
   found.save(tree.hierarchy, ["a", "b", "c", "d"])
-  loaded = nbdt_inputs.hierarchy(tree, NAMES, None)
+  loaded = settings.hierarchy(tree, NAMES, None)
   assert loaded.children == found.children
   assert loaded.labels[:4] == NAMES
   with pytest.raises(ValueError, match="has 4 classes; legal: 3"):
-    nbdt_inputs.hierarchy(tree, NAMES[:3], None)
+    settings.hierarchy(tree, NAMES[:3], None)
   with pytest.raises(ValueError, match="rows; legal: 3"):
-    nbdt_inputs.hierarchy(config().tree, NAMES[:3], WEIGHTS)
+    settings.hierarchy(config().tree, NAMES[:3], WEIGHTS)
 
 
 def node_link(path, nodes, links, **more):
@@ -105,7 +105,7 @@ def test_a_file_whose_leaves_are_the_classes_in_another_order(tmp_path):
   tree = config().tree
   nodes = ["r", "v", "a", "ship", "plane", "dog", "cat"]
   tree.hierarchy = node_link(tmp_path / "t.json", nodes, LINKS)
-  found = nbdt_inputs.hierarchy(tree, NAMES, None)
+  found = settings.hierarchy(tree, NAMES, None)
   assert found.children == [[5, 6], [3, 0], [2, 1]]
   assert found.ids[:4] == found.labels[:4] == NAMES
   # By their labels.
@@ -115,7 +115,7 @@ def test_a_file_whose_leaves_are_the_classes_in_another_order(tmp_path):
   nodes = ["r", "v", "a", *((of[n], n) for n in ("dog", "ship"))]
   nodes += [(of[n], n) for n in ("cat", "plane")]
   tree.hierarchy = node_link(tmp_path / "t.json", nodes, links)
-  found = nbdt_inputs.hierarchy(tree, NAMES, None)
+  found = settings.hierarchy(tree, NAMES, None)
   assert found.children == [[5, 6], [3, 0], [2, 1]]
 
 
@@ -127,21 +127,21 @@ def test_a_file_of_unknown_order_needs_wnids(tmp_path):
   with pytest.raises(
     ValueError, match=r"config.tree.hierarchy: .*'n1'.*'plane'.*tree.wnids"
   ):
-    nbdt_inputs.check_file(tree, NAMES)
+    settings.check_file(tree, NAMES)
   (tmp_path / "wnids.txt").write_text("n3\nn1\nn4\nn2\n", "utf-8")
   tree.wnids = str(tmp_path / "wnids.txt")
-  nbdt_inputs.check_file(tree, NAMES)
-  found = nbdt_inputs.hierarchy(tree, NAMES, None)
+  settings.check_file(tree, NAMES)
+  found = settings.hierarchy(tree, NAMES, None)
   assert found.ids[:4] == ("n3", "n1", "n4", "n2")
   tree.hierarchy = "induced"
-  nbdt_inputs.check_file(tree, NAMES)
+  settings.check_file(tree, NAMES)
 
 
 def test_labels_that_a_file_gives_to_inner_nodes_are_kept(tmp_path):
   tree = config().tree
   nodes = [("r", "Thing"), ("v", "Machine"), ("a", "a"), *NAMES]
   tree.hierarchy = node_link(tmp_path / "t.json", nodes, LINKS)
-  found = nbdt_inputs.hierarchy(tree, NAMES, None)
+  found = settings.hierarchy(tree, NAMES, None)
   named = dict(zip(found.ids, found.labels, strict=True))
   assert (named["r"], named["v"]) == ("Thing", "Machine")
   # An id is no name.
@@ -149,7 +149,7 @@ def test_labels_that_a_file_gives_to_inner_nodes_are_kept(tmp_path):
   assert found.labels[:4] == NAMES
   # What is kept stays so in a file of the house.
   found.save(tmp_path / "t.json")
-  again = nbdt_inputs.hierarchy(tree, NAMES, None)
+  again = settings.hierarchy(tree, NAMES, None)
   assert again.labels == found.labels
 
 
@@ -161,7 +161,7 @@ def test_lists_of_other_leaves_are_no_names(tmp_path):
 
 
 def test_names_that_repeat_are_told_apart():
-  found = nbdt_inputs.hierarchy(
+  found = settings.hierarchy(
     config().tree, ("crane", "<b>", "crane", "ship"), WEIGHTS
   )
   assert found.labels[:4] == ("crane (0)", "<b>", "crane (2)", "ship")
@@ -169,13 +169,13 @@ def test_names_that_repeat_are_told_apart():
 
 def test_names_from_the_config(tmp_path):
   own = ("0", "1", "2")
-  assert nbdt_inputs.named("", own, "key") == own
-  assert nbdt_inputs.named("a, b,c", own, "key") == ("a", "b", "c")
+  assert settings.named("", own, "key") == own
+  assert settings.named("a, b,c", own, "key") == ("a", "b", "c")
   (tmp_path / "names.txt").write_text("a b\nb\nc\n", "utf-8")
-  found = nbdt_inputs.named(str(tmp_path / "names.txt"), own, "key")
+  found = settings.named(str(tmp_path / "names.txt"), own, "key")
   assert found == ("a b", "b", "c")
   with pytest.raises(ValueError, match="key='a,b' has 2 names; legal: 3"):
-    nbdt_inputs.named("a,b", own, "key")
+    settings.named("a,b", own, "key")
 
 
 def test_names_from_files_of_other_systems(tmp_path):
@@ -185,11 +185,11 @@ def test_names_from_files_of_other_systems(tmp_path):
     "tench, Tinca\rforêt\rc",
   ):
     path.write_bytes(content.encode())
-    found = nbdt_inputs.named(str(path), "012", "key")
+    found = settings.named(str(path), "012", "key")
     assert found == ("tench, Tinca", "forêt", "c")
   long = [f"a class with a long name, {k}" for k in range(99)]
   words = ";".join(long).replace(",", " ").replace(";", ",")
-  assert len(nbdt_inputs.named(words, long, "key")) == 99
+  assert len(settings.named(words, long, "key")) == 99
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_files_of_names_that_are_refused(tmp_path, content, message):
   path = tmp_path / "names.txt"
   path.write_bytes(content)
   with pytest.raises(ValueError, match=message):
-    nbdt_inputs.named(str(path), "012", "key")
+    settings.named(str(path), "012", "key")
 
 
 def test_what_is_no_file_of_names(tmp_path):
@@ -221,26 +221,26 @@ def test_what_is_no_file_of_names(tmp_path):
     ("a,,c", "name 2 is empty; legal: 3 names"),
   ):
     with pytest.raises(ValueError, match=message):
-      nbdt_inputs.named(words, "012", "key")
+      settings.named(words, "012", "key")
 
 
 def test_files_of_trees_are_read_before_the_training(tmp_path):
   tree = config().tree
   tree.hierarchy = str(tmp_path / "tree.json")
   nbdt.induce(WEIGHTS).save(tree.hierarchy)
-  nbdt_inputs.check(tree, 14)
+  settings.check(tree, 14)
   tree.wnids = str(tmp_path / "wnids.txt")
   with pytest.raises(ValueError, match=r"wnids: no such file: .*wnids\.txt"):
-    nbdt_inputs.check(tree, 14)
+    settings.check(tree, 14)
   (tmp_path / "tree.json").write_bytes(b"\xff\xfe{\x00")
   with pytest.raises(ValueError, match=r"tree\.json is UTF-16, not UTF-8"):
-    nbdt_inputs.check(tree, 14)
+    settings.check(tree, 14)
 
 
 def test_hierarchies_made_in_training_are_kept(tmp_path):
   """A run that goes on has later weights, and must not see another tree."""
   tree = config(**{"tree.start": 2, "tree.end": 5, "tree.period": 2}).tree
-  found = nbdt_inputs.supervised(tree, None, NAMES, tmp_path, 14)
+  found = training.renewed(tree, NAMES, tmp_path, settings.updates(tree, 14))
   assert found.updates == (2, 4)
   assert float(found.given.active) == 0.0
 
@@ -251,7 +251,7 @@ def test_hierarchies_made_in_training_are_kept(tmp_path):
   assert float(first.active) == 1.0
   later = found.renew(2, variables(WEIGHTS[::-1] * [1.0, 30.0]))
   jax.tree.map(np.testing.assert_array_equal, first, later)
-  assert nbdt_inputs.made_at(tmp_path, 2).exists()
+  assert training.made_at(tmp_path, 2).exists()
   # The blank tree has the shapes of every later one: one program.
   shapes = [jax.tree.map(np.shape, g) for g in (found.given, first)]
   assert shapes[0] == shapes[1]
@@ -271,7 +271,7 @@ def unseen(classes, superclasses):
 
 def test_classes_are_held_out():
   whole = small_set()
-  rest, found = nbdt_unseen.hold_classes_out(
+  rest, found = hold_classes_out(
     unseen("cat, ship", "animal=cat,dog;vehicle=plane,ship"), whole
   )
   assert rest.class_names == ("plane", "dog")
@@ -286,7 +286,7 @@ def test_classes_are_held_out():
     )
   np.testing.assert_array_equal(found.labels, found.images.labels)
   np.testing.assert_array_equal(found.of_images, found.labels)
-  same, nothing = nbdt_unseen.hold_classes_out(unseen("", ""), whole)
+  same, nothing = hold_classes_out(unseen("", ""), whole)
   assert same is whole
   assert nothing is None
 
@@ -295,7 +295,7 @@ def test_classes_that_look_the_same_are_held_out():
   whole = dataclasses.replace(
     small_set(), class_names=("for\u00eat", "cat", "fore\u0302t 2", "ship")
   )
-  rest, found = nbdt_unseen.hold_classes_out(
+  rest, found = hold_classes_out(
     unseen("fore\u0302t", "a=fore\u0302t,for\u00eat 2;b=cat,ship"), whole
   )
   assert rest.class_names == ("cat", "fore\u0302t 2", "ship")
@@ -318,7 +318,7 @@ def test_classes_that_look_the_same_are_held_out():
 )
 def test_what_cannot_be_held_out(classes, superclasses, message):
   with pytest.raises(ValueError, match=message):
-    nbdt_unseen.hold_classes_out(unseen(classes, superclasses), small_set())
+    hold_classes_out(unseen(classes, superclasses), small_set())
 
 
 def test_networks_by_name_or_json(tmp_path):
@@ -345,7 +345,7 @@ def test_networks_by_name_or_json(tmp_path):
 
 
 def test_cells_share_the_plain_network():
-  found = nbdt_cells.plan(config("nbdt_tables", "cifar10_cpu"))
+  found = cells.plan(config("nbdt_tables", "cifar10_cpu"))
   networks_ = [cell.network for cell in found]
   assert networks_[:5] == ["plain"] * 5
   assert len(set(networks_)) == len(networks_) - 4
@@ -355,7 +355,7 @@ def test_cells_share_the_plain_network():
     "wordnet-soft-constant-unseen",
   ]
   [made] = [cell for cell in found if cell.updates]
-  tree = nbdt_cells.tree_section(config("nbdt_tables"), made)
+  tree = cells.tree_section(config("nbdt_tables"), made)
   assert (tree.start, tree.end, tree.period) == (5, 9, 1)
 
 
@@ -376,7 +376,7 @@ def test_tables_that_cannot_be_made(changes, message):
     "nbdt_tables", **{f"tables.{k}": v for k, v in changes.items()}
   )
   with pytest.raises(ValueError, match=message):
-    nbdt_cells.plan(given)
+    cells.plan(given)
 
 
 def _other():
@@ -390,11 +390,11 @@ def _never():
 @pytest.mark.parametrize("lose", ["file", "altered file", "cut file", "row"])
 def test_a_hierarchy_that_was_made_is_gone_on_with(tmp_path, lose, caplog):
   path = tmp_path / "hierarchies" / "before.json"
-  tree = nbdt_inputs.kept(
+  tree = training.kept(
     path, lambda: nbdt.Hierarchy.from_children([[0, 3], [1, 2], [4, 5]])
   )
   content, row = path.read_bytes(), tmp_path / "hierarchies.jsonl"
-  assert nbdt_inputs.kept(path, _never).children == tree.children
+  assert training.kept(path, _never).children == tree.children
   assert not caplog.records
   if lose == "file":
     path.unlink()
@@ -404,7 +404,7 @@ def test_a_hierarchy_that_was_made_is_gone_on_with(tmp_path, lose, caplog):
     path.write_bytes(content[:50])
   else:
     row.write_text(row.read_text().replace("[0,", "[1,"))
-  again = nbdt_inputs.kept(path, _never)
+  again = training.kept(path, _never)
   assert again.children == tree.children
   assert path.read_bytes() == content
   assert ("it is made again" in caplog.text) == (lose != "file")
@@ -412,4 +412,4 @@ def test_a_hierarchy_that_was_made_is_gone_on_with(tmp_path, lose, caplog):
 
 def test_a_hierarchy_that_is_lost_is_told(tmp_path):
   with pytest.raises(ValueError, match=r"epoch_0003\.json: no such hierarchy"):
-    nbdt_inputs.kept(nbdt_inputs.made_at(tmp_path / "hierarchies", 3))
+    training.kept(training.made_at(tmp_path / "hierarchies", 3))
