@@ -32,18 +32,6 @@ from fbnax.training.progress import Progress
 
 END = "search.json"
 NAME = "search"
-_PLAN = (
-  "relaxation",
-  "sampling",
-  "cost_of",
-  "epochs",
-  "frozen_epochs",
-  "temperature",
-  "annealing",
-  "learning_rate",
-  "weight_decay",
-  "theta_learning_rate",
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,11 +66,6 @@ def space(config: Any, channels: int, recipe: Recipe) -> SearchSpace:
   return found
 
 
-def plan(given: Any) -> SearchPlan:
-  """The plan in `config.search`."""
-  return SearchPlan(**{name: given[name] for name in _PLAN})
-
-
 def task(config: Any, dataset: Dataset, space: SearchSpace) -> Task:
   """Puts the search together; all that can be wrong is said here.
 
@@ -93,7 +76,7 @@ def task(config: Any, dataset: Dataset, space: SearchSpace) -> Task:
   given = config.search
   table = LatencyTable.load(given.table) if given.table else None
   price = Price(space, dataset.num_classes, given.cost, table)
-  steps = plan(given)
+  steps = SearchPlan.of(given)
   _check_numbers(given)
   if given.target:
     check_target(price, given.target)
@@ -160,7 +143,7 @@ def run(
       task.problem,
       searched.state.variables,
       searched.state.theta,
-      batches(task.problem, task.theta),
+      derivation.batches(task.problem, task.theta),
       derivation=given.derivation,
       samples=given.samples,
       allowed=derivation.band(given.target, given.tolerance),
@@ -174,29 +157,6 @@ def run(
   found, _ = agreeing.by_first(lambda: (found, {}))
   ended = records.write(work.path / END, found)
   return ended
-
-
-def batches(
-  problem: SearchProblem, feed: loop.Feed
-) -> list[tuple[np.ndarray, np.ndarray]]:
-  """Whole batches of the images that `theta` was trained on, in their order.
-
-  BN needs them whole; the images that are left over are left out.
-  """
-  size = problem.settings.batch_size
-  if isinstance(feed, loop.Examples):
-    images, labels = (np.asarray(part) for part in feed)
-    starts = range(0, len(labels) - size + 1, size)
-    return [(images[i : i + size], labels[i : i + size]) for i in starts]
-  made = data.stream(
-    feed,
-    batch_size=size,
-    resolution=problem.settings.resolution,
-    seed=0,
-    train=False,
-    workers=8,
-  )
-  return [(x, y) for x, y in made if (y >= 0).all()]
 
 
 def _search(

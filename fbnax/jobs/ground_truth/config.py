@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from fbnax.jobs.dnas import config as dnas
 from fbnax.jobs.runtime import sections
 from fbnax.jobs.runtime.configs import key, section
 
@@ -19,7 +18,7 @@ class CellNetworkKeys:
 
 
 @dataclasses.dataclass(frozen=True)
-class CellSearchKeys(dnas.ThetaSearchKeys):
+class CellSearchKeys(sections.ThetaSearchKeys):
   """The search of a cell, for a share of the largest one's cost."""
 
   target_share: float = key(

@@ -21,7 +21,6 @@ from fbnax import __version__, report
 from fbnax.base import records
 from fbnax.data import Dataset
 from fbnax.jobs.benchmark.job import summary
-from fbnax.jobs.dnas.search import batches, plan
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime.workdir import WorkDir, open_workdir
 from fbnax.models.nasbench201 import CellSupernet
@@ -29,7 +28,7 @@ from fbnax.search import dnas
 from fbnax.search.benchmarks import tables
 from fbnax.search.dnas import derivation
 from fbnax.search.dnas.penalties import Penalty
-from fbnax.search.dnas.state import SearchProblem
+from fbnax.search.dnas.state import SearchPlan, SearchProblem
 from fbnax.search.prices import Price
 from fbnax.spaces import CellNetwork, SearchSpace
 from fbnax.spaces.cell import EDGES, OPS, validate
@@ -155,7 +154,7 @@ def task(
     settings,
     price,
     penalty,
-    plan(given),
+    SearchPlan.of(given),
     weights,
     theta,
     looped=False,
@@ -238,7 +237,7 @@ def _search(
     problem,
     found.state.variables,
     found.state.theta,
-    batches(problem, theta),
+    derivation.batches(problem, theta),
     derivation=given["derivation"],
     samples=given["samples"],
     allowed=derivation.band(target, given["tolerance"]),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fbnax.jobs.study.summary import interval
+from fbnax.base.intervals import interval
 
 METRICS = ("network_accuracy", "soft_accuracy", "hard_accuracy")
 # What the paper claims, as pairs of cells: better first.

@@ -227,6 +227,54 @@ class TreeKeys:
   finetune_learning_rate: float = key(0.01, "of fine-tuning, for 256 images")
 
 
+@dataclasses.dataclass(frozen=True)
+class ThetaSearchKeys:
+  """How theta and the weights of a supernet are learned."""
+
+  relaxation: str = key(
+    "gumbel",
+    "choice weights from theta: `gumbel`, `softmax`, or `single_path` (a hard"
+    " sample with the soft one's gradient)",
+  )
+  sampling: str = key(
+    "batch", "choice weights drawn for each `batch` or each `example`"
+  )
+  cost_of: str = key(
+    "theta",
+    "whether the cost is that of the `sample` of a step or of the softmax of"
+    " `theta`",
+  )
+  combination: str = key(
+    "target",
+    "of cross entropy and cost: `additive`, `multiplicative`, `target`, or"
+    " `none`, where nothing is paid",
+  )
+  omega: float = key(1.0, "exponent of the ratio in `target`")
+  tolerance: float = key(
+    0.05, "of the target, within which what is derived lies", "share"
+  )
+  derivation: str = key(
+    "sample", "`argmax`, or the best by validation loss of a `sample`"
+  )
+  samples: int = key(8, "networks drawn for `sample`")
+  epochs: int = key(15, "of the search", "epochs")
+  frozen_epochs: int = key(
+    3, "at the beginning, in which theta stays", "epochs"
+  )
+  batch_size: int = key(64, "of a step", "images")
+  learning_rate: float = key(
+    0.4,
+    "of the weights for 256 images, by SGD with momentum and cosine; scaled in"
+    " proportion to the batch",
+  )
+  weight_decay: float = key(1e-4, "of the weights")
+  theta_learning_rate: float = key(0.1, "of theta, by Adam")
+  temperature: float = key(5.0, "of the first epoch")
+  annealing: float = key(
+    0.27, "the temperature falls by e to the minus this", "per epoch"
+  )
+
+
 _MEMBERS = {"macs": (400e3, 800e3, 1600e3)}
 
 

@@ -16,33 +16,15 @@ Symbols: `R` runs, `S` seeds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from fbnax.base.intervals import CONFIDENCE, finite_mean, interval
 from fbnax.jobs.study.plan import Comparison, Key
 
 # Each metric, and 1 where more of it is better, -1 where less is.
 METRICS = {"test_log_loss": -1, "test_accuracy": 1}
-CONFIDENCE = 0.95
-
-
-class Interval(NamedTuple):
-  """A mean with its interval.
-
-  Attributes:
-    mean: NaN without any value.
-    low: the interval's lower end, NaN for fewer than two units.
-    high: its upper end, likewise.
-    units: how many runs or seeds have a value.
-    over: "runs" or "seeds".
-  """
-
-  mean: float
-  low: float
-  high: float
-  units: int
-  over: str
 
 
 def summarize(
@@ -112,28 +94,11 @@ def difference(
   """The comparison at each run and seed, `f64[R, S]`; NaN where a term is."""
   return np.sum(
     [
-      term.weight * _mean([table[key] for key in term.keys], axis=0)
+      term.weight * finite_mean([table[key] for key in term.keys], axis=0)
       for term in comparison.terms
     ],
     axis=0,
   )
-
-
-def interval(values: np.ndarray) -> Interval:
-  """The mean of `f64[R, S]` with Student's 95% interval; NaNs do not count."""
-  over_runs = values.shape[0] >= 2
-  found = _mean(values, axis=1) if over_runs else values.ravel()
-  found = found[np.isfinite(found)]
-  over = "runs" if over_runs else "seeds"
-  count = len(found)
-  mean = float(found.mean()) if count else np.nan
-  if count < 2:
-    return Interval(mean, np.nan, np.nan, count, over)
-  from scipy.special import stdtrit  # Slow to import, and only needed here.
-
-  error = found.std(ddof=1) / np.sqrt(count)
-  half = float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2) * error)
-  return Interval(mean, mean - half, mean + half, count, over)
 
 
 def against(
@@ -152,8 +117,8 @@ def against(
     `of` in all runs; `mean`, `median`, `best` and `worst` of the others, each
     the mean over runs. Where one has no value the run does not count.
   """
-  mine = _mean(table[one], axis=1)
-  theirs = np.stack([_mean(table[key], axis=1) for key in others], axis=1)
+  mine = finite_mean(table[one], axis=1)
+  theirs = np.stack([finite_mean(table[key], axis=1) for key in others], axis=1)
   both = np.isfinite(theirs) & np.isfinite(mine)[:, None]
   ahead = (sign * mine)[:, None] > sign * theirs
   rows = theirs[both.any(axis=1)]
@@ -176,7 +141,7 @@ def _compared(
   values = difference(table, comparison)
   found: dict[str, Any] = {
     **interval(values)._asdict(),
-    "by_run": _mean(values, axis=1).tolist(),
+    "by_run": finite_mean(values, axis=1).tolist(),
     "values": values.tolist(),
   }
   first, *rest = comparison.terms
@@ -185,12 +150,3 @@ def _compared(
       table, first.keys[0], rest[0].keys, sign=METRICS[metric]
     )
   return found
-
-
-def _mean(values: Any, axis: int) -> np.ndarray:
-  """The mean of those that are finite, NaN where none is; no warning."""
-  array = np.asarray(values, np.float64)
-  good = np.isfinite(array)
-  count = good.sum(axis)
-  total = np.where(good, array, 0.0).sum(axis)
-  return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -21,10 +21,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax import data
 from fbnax.search.dnas.state import SearchProblem
 from fbnax.search.prices import Price
 from fbnax.spaces import SearchSpace
-from fbnax.training import augment, losses
+from fbnax.training import augment, loop, losses
 from fbnax.training.model import Member
 
 DERIVATIONS = ("argmax", "sample")
@@ -193,6 +194,29 @@ def derive(
       )
     )
   return sorted(candidates, key=lambda c: c.loss if c.loss is not None else 0.0)
+
+
+def batches(
+  problem: SearchProblem, feed: loop.Feed
+) -> list[tuple[np.ndarray, np.ndarray]]:
+  """Whole batches of the images that `theta` was trained on, in their order.
+
+  BN needs them whole; the images that are left over are left out.
+  """
+  size = problem.settings.batch_size
+  if isinstance(feed, loop.Examples):
+    images, labels = (np.asarray(part) for part in feed)
+    starts = range(0, len(labels) - size + 1, size)
+    return [(images[i : i + size], labels[i : i + size]) for i in starts]
+  made = data.stream(
+    feed,
+    batch_size=size,
+    resolution=problem.settings.resolution,
+    seed=0,
+    train=False,
+    workers=8,
+  )
+  return [(x, y) for x, y in made if (y >= 0).all()]
 
 
 def shared_loss(

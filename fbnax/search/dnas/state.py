@@ -62,6 +62,12 @@ class SearchPlan:
   weight_decay: float = 1e-4
   theta_learning_rate: float = 0.01
 
+  @classmethod
+  def of(cls, keys: Any) -> SearchPlan:
+    """The plan that a section of keys says, by the names of the attributes."""
+    names = [field.name for field in dataclasses.fields(cls)]
+    return cls(**{name: getattr(keys, name) for name in names})
+
   def __post_init__(self) -> None:
     """Refuses plans that nothing can be searched by."""
     checks = {
