@@ -10,6 +10,42 @@ from typing import Any
 from fbnax.base.flat import flat
 from fbnax.report import markup
 from fbnax.report.markup import escape
+from fbnax.report.schema import JobResult
+
+
+def made_by(
+  result: JobResult, facts: Sequence[tuple[str, str]], file: str
+) -> str:
+  """As `made`, with the time of a run and its command behind the facts.
+
+  Args:
+    result: of the run.
+    facts: name as text, words as HTML.
+    file: of the run's config, in `configs/`.
+
+  Returns:
+    HTML; "" where nothing is known.
+  """
+  rows, times = list(facts), result.times
+  if times.total is not None:
+    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
+  if result.config:
+    text = escape(command(file, result.config))
+    rows.append(("Command", f"<code>{text}</code>"))
+  return made(rows, result.config) if rows else ""
+
+
+def footer(result: JobResult, run: str = "run") -> str:
+  """The last line of a page, as text.
+
+  Args:
+    result: what is drawn.
+    run: what it is of.
+  """
+  version = result.fbnax_version or "of unknown version"
+  return (
+    f"Written by fbnax.report from the {run}'s result.json (fbnax {version})."
+  )
 
 
 def made(facts: Sequence[tuple[str, str]], config: Mapping[str, Any]) -> str:

@@ -18,6 +18,16 @@ class Section:
   content: str
 
 
+def shown(*parts: tuple[str, str, str]) -> list[Section]:
+  """The sections of a page: all that have something to show, and the first.
+
+  Args:
+    *parts: anchor, title as text and HTML of each, in order.
+  """
+  first, *rest = (Section(*part) for part in parts)
+  return [first, *(section for section in rest if section.content)]
+
+
 # Said to the browser, so that a report that is opened stays on its machine.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 # And where there are pictures, which are part of the page too.

@@ -10,8 +10,8 @@ import pytest
 
 from fbnax import data
 from fbnax.base import records
-from fbnax.jobs.eval import job as eval_job
 from fbnax.jobs.runtime import classes, networks, training
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.models.building import build
 from fbnax.spaces import Recipe, ResNet
 from fbnax.training import model_files
@@ -135,7 +135,7 @@ def evaluated(model, path, workdir):
   config = load("eval.py").get_config()
   config.model = str(model)
   config.data.name, config.data.path = "npz", str(path)
-  eval_job.run(config, str(workdir))
+  run_job(config, workdir)
 
 
 def test_eval_on_other_classes(model, tmp_path):

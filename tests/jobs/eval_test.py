@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fbnax.jobs.eval import job
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.models.building import build
 from fbnax.spaces import ResNet
@@ -66,7 +67,7 @@ def test_sixteen_bits_have_the_models_range(
   measured = types.SimpleNamespace(accuracy=0.5, loss=0.7)
   monkeypatch.setattr(job.loop, "place", seen.append)
   monkeypatch.setattr(job.loop, "measure", lambda *_: measured)
-  job.run(
+  run_job(
     config(**images, model=str(tmp_path / "model")), str(tmp_path / "run")
   )
   (split,) = seen

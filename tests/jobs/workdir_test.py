@@ -1,4 +1,3 @@
-import importlib
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ from fbnax import jobs
 from fbnax.base import records
 from fbnax.jobs.nars import job as nars
 from fbnax.jobs.runtime import workdir
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.jobs.train import job as train
 from fbnax.search import trials
 from tests.jobs.autobuild_test import config_of
@@ -324,6 +324,23 @@ def test_compiling_is_told_by_phase(tmp_path):
   assert spent["compiling"]["search"] <= spent["phases"]["search"]
 
 
+def test_what_is_kept_is_made_once(tmp_path, caplog):
+  made = []
+
+  def make():
+    made.append(len(made))
+    return {"numbers": (len(made), 2.5)}
+
+  with workdir.open_workdir(tmp_path, {}) as work:
+    first = work.kept("parts/one.json", make)
+    assert work.kept("parts/one.json", make) == first == {"numbers": [1, 2.5]}
+    assert made == [0]
+    file = tmp_path / "parts" / "one.json"
+    file.write_text(file.read_text().replace("2.5", "3.5"))
+    assert work.kept("parts/one.json", make) == {"numbers": [2, 2.5]}
+  assert "it is made again" in caplog.text
+
+
 def test_the_result(tmp_path):
   with workdir.open_workdir(tmp_path, CONFIG) as opened:
     assert not opened.is_done() and opened.result() is None
@@ -359,7 +376,7 @@ def test_the_result(tmp_path):
 
 HOLDER = """
 import sys, time
-from fbnax.jobs.workdir import open_workdir
+from fbnax.jobs.runtime.workdir import open_workdir
 open_workdir(sys.argv[1], {})
 print("open", flush=True)
 time.sleep(60)
@@ -415,9 +432,8 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_no_job_binds_a_work_directory_when_it_is_refused(tmp_path, name):
   config = config_of(name, **REFUSED[name])
-  run = importlib.import_module(jobs.JOBS[config.job]).run
   with pytest.raises((ValueError, OSError)):
-    run(config, str(tmp_path))
+    run_job(config, tmp_path)
   assert set(_names(tmp_path)) <= {"lock"}
 
 

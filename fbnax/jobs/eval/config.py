@@ -15,6 +15,6 @@ class EvalConfig:
   job: str = key("eval", sections.JOB)
   seed: int = key(0, "of the choice of images")
   model: str = key("", sections.MODEL)
-  split: str = key("test", "`test` or `train`")
+  split: str = key("test", "`test` or `train`", choices=("test", "train"))
   batch_size: int = key(256, "at a time", "images")
   data: sections.DataKeys = section(sections.DataKeys)

@@ -11,9 +11,9 @@ from fbnax.jobs.latency_predictor import charts
 from fbnax.jobs.latency_predictor.charts import KINDS, STARTS
 from fbnax.jobs.latency_predictor.result import Kind, LatencyResult, Score
 from fbnax.report import markup
-from fbnax.report.made import command, made
+from fbnax.report.made import footer, made_by
 from fbnax.report.markup import escape, figure, number, percent, plural
-from fbnax.report.page import Section, page
+from fbnax.report.page import Section, page, shown
 
 _SHARES = 4  # That a row of the table names.
 
@@ -26,23 +26,19 @@ def draw(result: LatencyResult, folder: Path) -> str:
     "Latency from a few measurements",
     f"Predictors of latency{space}",
     sections(result),
-    f"Written by fbnax.report from the run's result.json (fbnax "
-    f"{result.fbnax_version or 'of unknown version'}).",
+    footer(result),
   )
 
 
 def sections(result: LatencyResult) -> list[Section]:
   """All sections for which the result has something to show, in order."""
-  found = [Section("finding", "Finding", finding(result))]
-  for anchor, title, content in (
+  return shown(
+    ("finding", "Finding", finding(result)),
     ("tables", "The tables that were left", _tables(result)),
     ("ranks", "Rank correlation", _ranks(result)),
     ("taken", "What was taken", _taken(result)),
     ("made", "How it was made", _made(result)),
-  ):
-    if content:
-      found.append(Section(anchor, title, content))
-  return found
+  )
 
 
 def finding(result: LatencyResult) -> str:
@@ -212,10 +208,4 @@ def _made(result: LatencyResult) -> str:
     rows.append(("Measured networks", markup.whole(result.space.rows)))
   if result.held_out is not None:
     rows.append(("Held out of them", markup.whole(result.held_out)))
-  times = result.times
-  if times.total is not None:
-    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
-  if result.config:
-    text = escape(command("latency_predictor.py", result.config))
-    rows.append(("Command", f"<code>{text}</code>"))
-  return made(rows, result.config) if rows else ""
+  return made_by(result, rows, "latency_predictor.py")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fbnax.jobs.profile.result import ProfileResult
 from fbnax.report import chart, markup
-from fbnax.report.made import command, made
+from fbnax.report.made import footer, made_by
 from fbnax.report.markup import (
   escape,
   figure,
@@ -16,7 +16,7 @@ from fbnax.report.markup import (
   significant,
   whole,
 )
-from fbnax.report.page import Section, page
+from fbnax.report.page import Section, page, shown
 
 
 def draw(result: ProfileResult, folder: Path) -> str:
@@ -27,21 +27,17 @@ def draw(result: ProfileResult, folder: Path) -> str:
     f"Latency on {result.device or 'a device'}",
     f"Latency table{space}",
     sections(result),
-    f"Written by fbnax.report from the profile's result.json (fbnax "
-    f"{result.fbnax_version or 'of unknown version'}).",
+    footer(result, "profile"),
   )
 
 
 def sections(result: ProfileResult) -> list[Section]:
   """All sections for which the result has something to show, in order."""
-  found = [Section("finding", "Finding", finding(result))]
-  for anchor, title, content in (
+  return shown(
+    ("finding", "Finding", finding(result)),
     ("kinds", "What parts take", _kinds(result)),
     ("made", "How it was made", _made(result)),
-  ):
-    if content:
-      found.append(Section(anchor, title, content))
-  return found
+  )
 
 
 def finding(result: ProfileResult) -> str:
@@ -171,10 +167,4 @@ def _made(result: ProfileResult) -> str:
         "networks have widths between measured ones",
       )
     )
-  times = result.times
-  if times.total is not None:
-    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
-  if result.config:
-    text = escape(command("profile.py", result.config))
-    rows.append(("Command", f"<code>{text}</code>"))
-  return made(rows, result.config) if rows else ""
+  return made_by(result, rows, "profile.py")

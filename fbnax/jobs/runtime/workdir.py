@@ -17,10 +17,10 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from absl import logging
 
@@ -30,6 +30,7 @@ from fbnax.base.flat import flat
 from fbnax.base.json_values import plain, to_json
 from fbnax.jobs.runtime import compile_times
 
+_T = TypeVar("_T")
 CONFIG = "config.json"
 TIMES = "times.json"
 COMPILING = "compiling.json"
@@ -111,6 +112,27 @@ class WorkDir:
     found = records.read(self.path / file) or {}
     found[name] = found.get(name, 0.0) + seconds
     records.write(self.path / file, found)
+
+  def kept(self, name: str, make: Callable[[], _T]) -> _T:
+    """What a file holds, if it is there as it was written; else made now.
+
+    Args:
+      name: of the file in this directory; folders are made.
+      make: gives what `records.write` takes.
+
+    Returns:
+      The value as JSON has it, lists in place of tuples.
+
+    Raises:
+      OSError: the file cannot be read or written.
+    """
+    path = self.path / name
+    value: _T | None = records.read(path)
+    if value is None:
+      made = make()
+      path.parent.mkdir(parents=True, exist_ok=True)
+      value = records.write(path, made)
+    return value
 
   def is_done(self) -> bool:
     """The run has written its result."""

@@ -8,9 +8,9 @@ from fbnax.jobs.zero_cost import charts as zero_cost_charts
 from fbnax.jobs.zero_cost.charts import label
 from fbnax.jobs.zero_cost.result import ProxyRow, ZeroCostResult
 from fbnax.report import markup
-from fbnax.report.made import command, made
+from fbnax.report.made import footer, made_by
 from fbnax.report.markup import escape, figure, number, percent, plural, whole
-from fbnax.report.page import Section, page
+from fbnax.report.page import Section, page, shown
 
 _COUNTS = ("macs", "params")
 # Correlations with MACs beyond which a score says little more than they do.
@@ -25,23 +25,19 @@ def draw(result: ZeroCostResult, folder: Path) -> str:
     f"Zero-cost scores of {space}" if space else "Zero-cost scores",
     "Networks scored without training",
     sections(result),
-    f"Written by fbnax.report from the run's result.json (fbnax "
-    f"{result.fbnax_version or 'of unknown version'}).",
+    footer(result),
   )
 
 
 def sections(result: ZeroCostResult) -> list[Section]:
   """All sections for which the result has something to show, in order."""
-  found = [Section("finding", "Finding", finding(result))]
-  for anchor, title, content in (
+  return shown(
+    ("finding", "Finding", finding(result)),
     ("scatters", "Accuracy against scores", _scatters(result)),
     ("matrix", "Proxy against proxy", _matrix(result)),
     ("table", "Correlations", _table(result)),
     ("made", "How it was made", _made(result)),
-  ):
-    if content:
-      found.append(Section(anchor, title, content))
-  return found
+  )
 
 
 def finding(result: ZeroCostResult) -> str:
@@ -192,10 +188,4 @@ def _made(result: ZeroCostResult) -> str:
         f"{whole(result.dataset.images)} of {escape(result.dataset.source)}",
       )
     )
-  times = result.times
-  if times.total is not None:
-    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
-  if result.config:
-    text = escape(command("zero_cost.py", result.config))
-    rows.append(("Command", f"<code>{text}</code>"))
-  return made(rows, result.config)
+  return made_by(result, rows, "zero_cost.py")
