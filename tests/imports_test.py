@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import fbnax
+from fbnax.jobs import JOBS
 
 ROOT = Path(fbnax.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -77,6 +78,49 @@ def test_arrows_run_downwards():
       target = rest.split(".")[0]
       if package == "fbnax" and target and target not in allowed:
         wrong.append(f"{path}:{line}: {room} may not import {target}")
+  assert not wrong, "\n".join(sorted(set(wrong)))
+
+
+def _folder_of(path):
+  """The job whose folder a file is in; None for what is no job's."""
+  parts = path.relative_to(ROOT).parts
+  return parts[1] if parts[0] == "jobs" and parts[1] in JOBS else None
+
+
+def test_jobs_do_not_import_each_other():
+  # What two of them use is a room's, or stands in `jobs/runtime`.
+  wrong = []
+  for path in FILES:
+    job = _folder_of(path)
+    for line, module in imports_of(path):
+      target = (*module.split("."), "", "", "")[:3]
+      if target[:2] != ("fbnax", "jobs") or target[2] not in JOBS:
+        continue
+      if path.relative_to(ROOT).parts[0] == "jobs" and target[2] != job:
+        wrong.append(f"{path}:{line}: {module}")
+  assert not wrong, "\n".join(sorted(set(wrong)))
+
+
+def test_a_page_is_drawn_without_search_code():
+  # Of the job's own files those alone that keep to this rule themselves.
+  rooms = {"base", "spaces", "report", "__version__"}
+  wrong = []
+  for name, job in JOBS.items():
+    folder = ROOT / "jobs" / name
+    pages, seen = ([folder / "page.py"] if job.has_page else []), set()
+    while pages:
+      path = pages.pop()
+      seen.add(path)
+      for line, module in imports_of(path):
+        package, _, rest = module.partition(".")
+        own = folder / f"{rest.removeprefix(f'jobs.{name}.')}.py"
+        if package != "fbnax" or rest in ("", "jobs", f"jobs.{name}"):
+          continue
+        if own.exists() and own not in seen:
+          pages.append(own)
+        elif not own.exists() and rest.split(".")[0] not in rooms:
+          if not rest.startswith(f"jobs.{name}."):  # A name of such a file.
+            wrong.append(f"{path}:{line}: {module}")
   assert not wrong, "\n".join(sorted(set(wrong)))
 
 
