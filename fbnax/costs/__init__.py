@@ -11,6 +11,9 @@ published formats (`python -m fbnax.costs.latency_convert IN.json OUT.json`):
   table = costs.LatencyTable.load("latency.json")
   table.latency(architecture)  # ms
   table.expected(space, weights)  # ms, under choice weights
+
+What can be limited in a budget or paid for in a search is an entry of one table
+(`fbnax.base.cost_kinds`) and an object that computes it (`fbnax.costs.table`).
 """
 
 from fbnax.costs.batch import batch, expected

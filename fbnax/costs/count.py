@@ -33,8 +33,8 @@ def count(
 
   Exact integers; biases and BN count as parameters and cost no MACs.
   """
-  found = layers(architecture, num_classes)
-  return Costs(sum(r.macs for r in found), sum(r.params for r in found))
+  listed = layers(architecture, num_classes)
+  return Costs(sum(r.macs for r in listed), sum(r.params for r in listed))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -62,7 +62,7 @@ def published(
   """
   if isinstance(architecture, CellNetwork | ResNet):
     return count(architecture, num_classes)
-  found, pooled = walk(architecture, constant, num_classes)
+  listed, pooled = walk(architecture, constant, num_classes)
   return Costs(
-    sum(r.macs for r in found) + pooled, sum(r.weights for r in found)
+    sum(r.macs for r in listed) + pooled, sum(r.weights for r in listed)
   )

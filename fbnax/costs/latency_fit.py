@@ -118,7 +118,7 @@ def part_counts(
     for i, (_, key) in enumerate(joint_keys(slot)):
       if key is not None:
         places.setdefault(key, []).append(i)
-    for key, wanted in places.items():
+    for key, joint in places.items():
       column = counts.setdefault(key, np.zeros(len(genotypes)))
-      column += np.isin(index, wanted)
+      column += np.isin(index, joint)
   return counts

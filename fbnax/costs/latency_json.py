@@ -78,8 +78,8 @@ def to_json(
   lines = [json.dumps(head, indent=1)[:-2] + ',\n "entries": [']
   rows = []
   for key, entry in sorted(entries.items()):
-    known = {k: v for k, v in entry._asdict().items() if v is not None}
-    rows.append("  " + json.dumps(key.values | known))
+    measured = {k: v for k, v in entry._asdict().items() if v is not None}
+    rows.append("  " + json.dumps(key.values | measured))
   return "\n".join([*lines, ",\n".join(rows), " ]\n}\n"])
 
 
@@ -99,9 +99,9 @@ def from_json(text: str) -> dict[str, Any]:
       f" a {_PUBLISHED}"
     )
   _names(data, _REQUIRED, tuple(_OPTIONAL), _WHERE)
-  for name, wanted in (("schema_version", SCHEMA_VERSION), ("unit", UNIT)):
-    if type(data[name]) is not type(wanted) or data[name] != wanted:
-      raise ValueError(f"{name} is {data[name]!r}; legal: {wanted!r}")
+  for name, legal in (("schema_version", SCHEMA_VERSION), ("unit", UNIT)):
+    if type(data[name]) is not type(legal) or data[name] != legal:
+      raise ValueError(f"{name} is {data[name]!r}; legal: {legal!r}")
   if not isinstance(data["device"], str):
     raise ValueError(f"device is {data['device']!r}; legal: a string")
   for name, (kind, legal) in _OPTIONAL.items():

@@ -72,10 +72,10 @@ def _fit(measured: Mapping[Key, float]) -> _Group:
   times = np.maximum(list(measured.values()), _SHORTEST)
   # Columns of about the same size; nnls is not invariant to their scale.
   scale = terms.max(axis=0) + (terms.max(axis=0) == 0)
-  found, _ = nnls(terms / scale / times[:, None], np.ones(len(times)))
+  coefficients, _ = nnls(terms / scale / times[:, None], np.ones(len(times)))
   widths = np.asarray([[getattr(k, w) for w in _WIDTHS] for k in measured])
   return _Group(
-    found / scale,
+    coefficients / scale,
     tuple(widths.min(axis=0).tolist()),
     tuple(widths.max(axis=0).tolist()),
   )

@@ -99,7 +99,7 @@ def cost(name: str) -> Cost:
   if name not in COST_KINDS:
     raise ValueError(f"cost is {name!r}; legal: {', '.join(COST_KINDS)}")
   module, _, attribute = COST_KINDS[name].source.partition(":")
-  found: Cost = getattr(
+  entry: Cost = getattr(
     importlib.import_module(f"fbnax.costs.{module}"), attribute
   )
-  return found
+  return entry

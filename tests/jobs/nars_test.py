@@ -16,6 +16,7 @@ import pytest
 from fbnax import costs, spaces
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
+from fbnax.costs.table import Context
 from fbnax.jobs.nars import job as nars
 from fbnax.jobs.nars import members
 from fbnax.jobs.runtime import inputs
@@ -189,7 +190,8 @@ def _limits(path):
   }
   table = costs.LatencyTable(entries)
   table.save(path)
-  found = paid(space, space.sobol(512), 10, table, memory=True)
+  further = ("latency", "memory")
+  found = paid(space, space.sobol(512), Context(10, table), further)
   near = np.asarray((found.macs > 160e3) & (found.macs < 180e3))
   return (
     table,

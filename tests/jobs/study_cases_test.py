@@ -8,6 +8,7 @@ import pytest
 from fbnax import costs
 from fbnax.jobs.study import cases as study_cases
 from fbnax.jobs.study import runs as study_runs
+from fbnax.search import Budget
 
 
 def plan(study, config):
@@ -66,7 +67,7 @@ def test_a_band_without_networks_says_what_to_do(
 ):
   run = study_runs.read(study_config("random", ()), nars_runs[0])
   monkeypatch.setattr(study_runs, "_BATCHES", 1)
-  budget = run.members[0].budget._replace(macs=(149e3, 149e3 + 1))
+  budget = Budget(**{**run.members[0].budget, "macs": (149e3, 149e3 + 1)})
   with pytest.raises(ValueError, match=r"only \d+ cost what .* fewer than 50"):
     study_runs.draw(jax.random.key(0), run.space, budget, 50, 10)
 
