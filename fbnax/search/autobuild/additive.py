@@ -131,8 +131,8 @@ def robust_ridge(design: np.ndarray, labels: np.ndarray) -> Ridge:
     regression = _solved(parts, moved)
     # 1.4826 medians are the deviation of normal errors.
     far = HUBER * 1.4826 * float(np.median(np.abs(regression.left_out)))
-    said = design @ regression.weights + regression.mean
-    closer = said + np.clip(labels - said, -far, far)
+    predicted = design @ regression.weights + regression.mean
+    closer = predicted + np.clip(labels - predicted, -far, far)
     if np.allclose(closer, moved, rtol=1e-4, atol=0.0):
       break
     moved = closer

@@ -6,10 +6,10 @@ larger one it is what a search looks at.
 
   data = labelled.load("labels.csv", spaces.get("mobilenetv3"))
   label = label_expressions.evaluate("acc * 100 / latency", data.columns)
-  chain = encoding(data.space)  # of fbnax.search.autobuild.chains
-  network = GraphPredictor(chain.categories, chain.numbers)
+  encoder = encoding(data.space)  # of fbnax.search.autobuild.chains
+  network = GraphPredictor(encoder.categories, encoder.numbers)
   keys = jax.random.split(jax.random.key(0), 3)
-  model = graph_fit.fit(keys, network, chain.encode(data.genotypes), label)
+  model = graph_fit.fit(keys, network, encoder.encode(data.genotypes), label)
   moments = modules.moments(model, data.space, data.genotypes, label)
   scores = modules.scores(model, data.space, moments)  # of 5 x 7,371 modules
   joined = construction.best(data.space, [scores], 3)

@@ -94,9 +94,9 @@ def stages(
     ValueError: a decision is shared by two stages, or a stage has more than
       a million joint choices; which.
   """
-  nodes = encoding(space)
-  numbers = list(dict.fromkeys(nodes.stages))
-  sizes = {n: nodes.stages.count(n) for n in numbers}
+  encoder = encoding(space)
+  numbers = list(dict.fromkeys(encoder.stages))
+  sizes = {n: encoder.stages.count(n) for n in numbers}
   if merge is None:
     alone = len(numbers) > 1 and sizes[numbers[-1]] == 1
     merge = (tuple(numbers[-2:]),) if alone else ()
@@ -107,8 +107,10 @@ def stages(
   plans = []
   for group in groups:
     name = "stage" + "+".join(map(str, group))
-    blocks = tuple(i for i, s in enumerate(nodes.stages) if s in group)
-    rows = [made_of_blocks(space.table).blocks[nodes.blocks[i]] for i in blocks]
+    blocks = tuple(i for i, s in enumerate(encoder.stages) if s in group)
+    rows = [
+      made_of_blocks(space.table).blocks[encoder.blocks[i]] for i in blocks
+    ]
     names = dict.fromkeys(
       itertools.chain(*(decisions_of(*open_fields(b)) for b in rows))
     )
@@ -122,12 +124,12 @@ def stages(
         )
       owner[place] = name
     plans.append((name, blocks, decisions))
-  return tuple(_stage(space, nodes, *plan) for plan in plans)
+  return tuple(_stage(space, encoder, *plan) for plan in plans)
 
 
 def _stage(
   space: SearchSpace,
-  nodes: Encoding,
+  encoder: Encoding,
   name: str,
   blocks: tuple[int, ...],
   decisions: tuple[int, ...],
@@ -144,7 +146,7 @@ def _stage(
   canonical = np.asarray(jax.jit(space.canonical)(jnp.asarray(genotypes)))
   modules = np.unique(canonical[:, decisions], axis=0)
   present = np.asarray(
-    nodes.present(jnp.asarray(placed(space, decisions, modules)))
+    encoder.present(jnp.asarray(placed(space, decisions, modules)))
   )
   lengths = present[:, list(blocks)].sum(axis=1)
   # A stage that is empty is no chain.
@@ -163,14 +165,14 @@ def moments(
     genotypes: `i32[n, D]`.
     labels: `[n]`.
   """
-  chain = encoding(space)
+  encoder = encoding(space)
   genotypes = jnp.asarray(genotypes, jnp.int32)
-  chains = jax.jit(chain.encode)(genotypes)
+  chains = jax.jit(encoder.encode)(genotypes)
   nodes = np.asarray(evaluate(model, chains).nodes, np.float64)
   lengths = np.asarray(chains.lengths)
   there = np.arange(nodes.shape[2])[:, None] < lengths
   norms = nodes[:, :, there]
-  present = np.asarray(chain.present(genotypes))
+  present = np.asarray(encoder.present(genotypes))
   labels = np.asarray(labels, np.float64)
   listed = stages(space)
   most = max(len(s.blocks) for s in listed)
@@ -278,7 +280,7 @@ def importance(
     For each feature its name, its values, and for each value the mean over the
     seeds of its scalar at hop 0 (section 7.6), `f64[values]`.
   """
-  chain = encoding(space)
+  encoder = encoding(space)
 
   def matrix(variables: Any) -> tuple[jax.Array, jax.Array]:
     bound = model.module.bind(variables)
@@ -288,15 +290,17 @@ def importance(
   found_matrix = jax.vmap(matrix)(model.variables)
   weights, offsets = (np.asarray(m, np.float64) for m in found_matrix)
   rows, column = [], 0
-  for i, feature in enumerate(chain.features):
+  for i, feature in enumerate(encoder.features):
     count = len(feature.values)
     scalars = weights[:, i, column : column + count] + offsets[:, i, None]
     rows.append((feature.name, feature.values, np.abs(scalars).mean(axis=0)))
     column += count
-  if chain.resolutions:
-    scaled = chain.scaled(np.asarray(chain.resolutions, np.float64))
+  if encoder.resolutions:
+    scaled = encoder.scaled(np.asarray(encoder.resolutions, np.float64))
     scalars = weights[:, -1, -1:] * scaled + offsets[:, -1, None]
-    rows.append(("resolution", chain.resolutions, np.abs(scalars).mean(axis=0)))
+    rows.append(
+      ("resolution", encoder.resolutions, np.abs(scalars).mean(axis=0))
+    )
   return rows
 
 

@@ -99,11 +99,11 @@ def rank(
       `unet_construction.construct` and `unet_chains.encoding`.
   """
   space = data.space
-  chain = unet_chains.encoding(space)
+  encoder = unet_chains.encoding(space)
   labels = label_expressions.evaluate(label, data.columns)
   chains = unet_chains.encoded(space, jnp.asarray(data.genotypes))
   module = GraphPredictor(
-    chain.categories, chain.numbers, hidden=hidden, num_hops=ensemble.HOPS
+    encoder.categories, encoder.numbers, hidden=hidden, num_hops=ensemble.HOPS
   )
   settings = ensemble.SETTINGS._replace(epochs=epochs)
   key, other = jax.random.split(jax.random.key(seed))

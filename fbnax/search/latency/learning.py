@@ -244,9 +244,9 @@ def _fit_mlp(
 def _fit_graph(
   key: jax.Array, space: SearchSpace, genotypes: np.ndarray, rest: np.ndarray
 ) -> Predict:
-  chain = encoding(space)
-  module = GraphPredictor(chain.categories, chain.numbers)
-  encode = jax.jit(chain.encode)
+  encoder = encoding(space)
+  module = GraphPredictor(encoder.categories, encoder.numbers)
+  encode = jax.jit(encoder.encode)
   steps = max(1, len(rest) // graph_fit.GraphSettings().batch_size)
   settings = graph_fit.GraphSettings(
     # A multiple of what runs at once, so that nothing is compiled twice.
@@ -262,8 +262,8 @@ def _fit_graph(
   )
 
   def predict(unseen: np.ndarray) -> np.ndarray:
-    said = graph_fit.evaluate(model, encode(jnp.asarray(unseen)))
-    return np.asarray(said.prediction[0], np.float64)
+    evaluated = graph_fit.evaluate(model, encode(jnp.asarray(unseen)))
+    return np.asarray(evaluated.prediction[0], np.float64)
 
   return predict
 

@@ -86,8 +86,10 @@ def start(
   from scipy.optimize import nnls  # Slow to import, and only needed here.
 
   def explained(unseen: np.ndarray) -> np.ndarray:
-    said = [np.asarray(other(unseen))[:, None] for other in others.values()]
-    return np.concatenate([counted(space, unseen), *said], axis=1)
+    of_others = [
+      np.asarray(other(unseen))[:, None] for other in others.values()
+    ]
+    return np.concatenate([counted(space, unseen), *of_others], axis=1)
 
   columns = explained(genotypes)
   scale = np.maximum(np.abs(columns).mean(axis=0), 1e-300)
