@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fbnax.costs.layer import LayerCost, conv, value
+from fbnax.spaces import kinds
 from fbnax.spaces.architecture import Architecture, Block
 from fbnax.spaces.follow import (
   Follow,
@@ -23,7 +24,6 @@ from fbnax.spaces.follow import (
   largest,
 )
 from fbnax.spaces.tables import alternatives
-from fbnax.spaces.widths import mid_width, squeeze_width
 
 
 def block_rows(
@@ -54,14 +54,14 @@ def block_rows(
   rows: list[LayerCost] = []
   pooled: Any = 0
   for alike in _kinds(block):
-    if alike[0].op == "skip":
-      rows += _skip(read, table, name, block, alike, c_in, after)
-    else:
-      kind_rows, kind_pooled = _inverted_residual(
-        read, table, name, block, alike, c_in, size, after
-      )
-      rows += kind_rows
-      pooled = pooled + kind_pooled
+    place = _Place(read, table, name, block, alike, c_in, size, after)
+    for layer in kinds.KINDS[alike[0].op].layers:
+      if layer.op == "squeeze_excite":
+        added, elements = place.squeeze_excite(layer)
+        rows += added
+        pooled = pooled + elements
+      else:
+        rows += place.convolution(layer)
   return rows, pooled
 
 
@@ -121,169 +121,119 @@ def _kinds(block: Block) -> list[list[Block]]:
   found: dict[Any, list[Block]] = {}
   for option in alternatives(block):
     kind: tuple[Any, ...] = (option.op, option.channels, option.present)
-    if option.op != "skip":
-      kind += (option.expansion, option.groups)
+    kind += tuple(
+      getattr(option, name)
+      for name in ("expansion", "groups")
+      if kinds.means(option.op, name)
+    )
     found.setdefault(kind, []).append(option)
   return list(found.values())
 
 
-def _inverted_residual(
-  read: Reader,
-  table: Architecture,
-  name: str,
-  block: Block,
-  alike: Sequence[Block],
-  c_in: Any,
-  size: Any,
-  after: Any,
-) -> tuple[list[LayerCost], Any]:
-  """Rows of those types of `block` that differ in kernel or squeeze-excite."""
-  d, groups, e, present = (
-    table.divisor,
-    alike[0].groups,
-    alike[0].expansion,
-    alike[0].present,
-  )
-  mid = read(lambda c, x: mid_width(c, x, d), c_in, e)
-  bias, side = table.block_bias, value(read, after)
-  chosen = _share(read, block, alike)
-  rows = []
+class _Place(NamedTuple):
+  """Types of a block that differ in kernel or squeeze-excite alone.
 
-  def expands(c: Any, x: Any, p: Any) -> Any:
-    if table.expand_at_one:
-      return p * 1
-    return p * (mid_width(c, x, d) != c)
+  Attributes:
+    read: as in `block_rows`, as the others are.
+    alike: the types.
+  """
 
-  if largest(expands, c_in, e, present):
-    rows.append(
-      conv(
-        read,
-        f"{name}.expand",
-        "conv",
-        c_in=value(read, c_in),
-        c_out=mid,
-        groups=groups,
-        size=value(read, size),
-        bias=bias,
-        norm=True,
-        times=read(expands, c_in, e, present) * chosen,
-      )
-    )
-  for kernel in dict.fromkeys(option.kernel for option in alike):
-    having = [option for option in alike if option.kernel == kernel]
-    rows.append(
-      conv(
-        read,
-        f"{name}.depthwise",
-        "depthwise",
-        c_in=mid,
-        c_out=mid,
-        kernel=kernel,
-        stride=block.stride,
-        groups=mid,
-        size=side,
-        bias=bias,
-        norm=True,
-        times=value(read, present) * _share(read, block, having),
-      )
-    )
-  squeezing, pooled = _squeeze_excite(
-    read, table, name, block, alike, c_in, mid, side
-  )
-  rows += squeezing
-  rows.append(
-    conv(
-      read,
-      f"{name}.project",
-      "conv",
-      c_in=mid,
-      c_out=value(read, alike[0].channels),
-      groups=groups,
-      size=side,
-      bias=bias,
-      norm=True,
-      times=value(read, present) * chosen,
-    )
-  )
-  return rows, pooled
+  read: Reader
+  table: Architecture
+  name: str
+  block: Block
+  alike: Sequence[Block]
+  c_in: Any
+  size: Any
+  after: Any
 
+  def convolution(self, layer: kinds.BlockLayer) -> list[LayerCost]:
+    """A row for each kernel that a layer has, none where it never exists."""
+    read, block, option = self.read, self.block, self.alike[0]
+    exists, fields = kinds.existence(layer, self.table, option, self.c_in)
 
-def _squeeze_excite(
-  read: Reader,
-  table: Architecture,
-  name: str,
-  block: Block,
-  alike: Sequence[Block],
-  c_in: Any,
-  mid: Any,
-  side: Any,
-) -> tuple[list[LayerCost], Any]:
-  """Rows of squeeze and excite, and the elements that they pool."""
-  rows: list[LayerCost] = []
-  pooled: Any = 0
-  for squeezes in dict.fromkeys(option.squeeze_excite for option in alike):
-    if not largest(bool, squeezes):
-      continue
-    having = [option for option in alike if option.squeeze_excite == squeezes]
-    squeeze = read(
-      lambda c, x: squeeze_width(c, x, table.divisor, table.squeeze_from_input),
-      c_in,
-      alike[0].expansion,
-    )
-    exists = read(lambda s, p: s * p, squeezes, alike[0].present) * _share(
-      read, block, having
-    )
-    for part, left, right in (
-      ("squeeze", mid, squeeze),
-      ("excite", squeeze, mid),
-    ):
+    def times(*arguments: Any) -> Any:
+      *values, present = arguments
+      return present * exists(*values)
+
+    if not largest(times, *fields, option.present):
+      return []
+    there = read(times, *fields, option.present)
+    c_in, c_out = self._width(layer.c_in), self._width(layer.c_out)
+    depthwise = layer.op == "depthwise"
+    rows = []
+    for kernel in self._kernels() if layer.kernel else (1,):
+      having = self.alike
+      if layer.kernel:
+        having = [o for o in self.alike if o.kernel == kernel]
+      groups = option.groups if layer.groups else 1
       rows.append(
         conv(
           read,
-          f"{name}.{part}",
-          "conv",
-          c_in=left,
-          c_out=right,
-          size=1,
-          bias=True,
-          times=exists,
+          f"{self.name}.{layer.name}",
+          layer.op,
+          c_in=c_in,
+          c_out=c_out,
+          kernel=kernel,
+          stride=block.stride if layer.stride else 1,
+          groups=c_out if depthwise else groups,
+          size=value(read, self._side(layer)),
+          bias=self.table.block_bias,
+          norm=True,
+          times=there * _share(read, block, having),
         )
       )
-    pooled = pooled + exists * mid * (side * side)
-  return rows, pooled
+    return rows
 
+  def squeeze_excite(
+    self, layer: kinds.BlockLayer
+  ) -> tuple[list[LayerCost], Any]:
+    """Rows of squeeze and excite, and the elements that they pool."""
+    read, option = self.read, self.alike[0]
+    rows: list[LayerCost] = []
+    pooled: Any = 0
+    for squeezes in dict.fromkeys(o.squeeze_excite for o in self.alike):
+      if not largest(bool, squeezes):
+        continue
+      having = [o for o in self.alike if o.squeeze_excite == squeezes]
+      mid, side = self._width(layer.c_in), value(read, self.after)
+      squeeze = read(
+        kinds.squeeze_channels(self.table, option), self.c_in, option.expansion
+      )
+      exists = read(lambda s, p: s * p, squeezes, option.present) * _share(
+        read, self.block, having
+      )
+      for part, left, right in (
+        ("squeeze", mid, squeeze),
+        ("excite", squeeze, mid),
+      ):
+        rows.append(
+          conv(
+            read,
+            f"{self.name}.{part}",
+            "conv",
+            c_in=left,
+            c_out=right,
+            size=1,
+            bias=True,
+            times=exists,
+          )
+        )
+      pooled = pooled + exists * mid * (side * side)
+    return rows, pooled
 
-def _skip(
-  read: Reader,
-  table: Architecture,
-  name: str,
-  block: Block,
-  alike: Sequence[Block],
-  c_in: Any,
-  after: Any,
-) -> list[LayerCost]:
-  """The row of a skip where it is a convolution and not the identity."""
-  c_out, present = alike[0].channels, alike[0].present
+  def _width(self, name: str) -> Any:
+    width, fields = kinds.width(name, self.table, self.alike[0], self.c_in)
+    return self.read(width, *fields)
 
-  def exists(c: Any, o: Any, p: Any) -> Any:
-    return p * 1 if block.stride > 1 else p * (c != o)
+  def _kernels(self) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(option.kernel for option in self.alike))
 
-  if not largest(exists, c_in, c_out, present):
-    return []
-  return [
-    conv(
-      read,
-      f"{name}.skip",
-      "conv",
-      c_in=value(read, c_in),
-      c_out=value(read, c_out),
-      stride=block.stride,
-      size=value(read, after),
-      bias=table.block_bias,
-      norm=True,
-      times=read(exists, c_in, c_out, present) * _share(read, block, alike),
-    )
-  ]
+  def _side(self, layer: kinds.BlockLayer) -> Any:
+    """Pixels of a layer's output; the strided one and all after it have few."""
+    every = kinds.KINDS[self.alike[0].op].layers
+    before = every[: every.index(layer) + 1]
+    return self.after if any(one.stride for one in before) else self.size
 
 
 def _share(read: Reader, block: Block, options: Sequence[Block]) -> Any:

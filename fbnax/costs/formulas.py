@@ -16,10 +16,10 @@ from typing import Any
 from fbnax.costs import cell
 from fbnax.costs.blocks import block_rows
 from fbnax.costs.layer import LayerCost, conv, mapped, value
+from fbnax.spaces import kinds
 from fbnax.spaces.architecture import Architecture, out_size
 from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import Reader, largest
-from fbnax.spaces.widths import mid_width
 
 
 def rows(
@@ -74,7 +74,7 @@ def walk(
       stride=table.stem.stride,
       size=value(read, size),
       bias=table.stem.bias,
-      norm=True,
+      norm=table.stem.norm,
     )
   ]
   pooled: Any = 0
@@ -97,23 +97,23 @@ def walk(
 def _head(
   read: Reader, table: Architecture, c_in: Any, size: Any, num_classes: int
 ) -> tuple[list[LayerCost], Any]:
-  head, d, side = table.head, table.divisor, value(read, size)
-  if head.expansion:
-    width = read(lambda c: mid_width(c, head.expansion, d), c_in)
-  else:
-    width = head.channels
-  rows = [
-    conv(
-      read,
-      "head.expand",
-      "conv",
-      c_in=value(read, c_in),
-      c_out=width,
-      size=side,
-      bias=head.bias,
-      norm=True,
+  head, side = table.head, value(read, size)
+  pools, fields = kinds.head_width(table, c_in)
+  width, channels = read(pools, *fields), value(read, head.channels)
+  rows = []
+  if head.expand:
+    rows.append(
+      conv(
+        read,
+        "head.expand",
+        "conv",
+        c_in=value(read, c_in),
+        c_out=width,
+        size=side,
+        bias=head.bias,
+        norm=head.norm,
+      )
     )
-  ]
   if largest(lambda k: k > 1, head.kernel):
     rows.append(
       conv(
@@ -133,17 +133,23 @@ def _head(
   if head.expansion:
     rows.append(
       conv(
-        read, "head.project", "conv", c_in=width, c_out=head.channels, size=1
+        read,
+        "head.project",
+        "conv",
+        c_in=width,
+        c_out=channels,
+        size=1,
+        bias=head.project_bias,
       )
     )
     # The original pools the 1x1 map once more, and its counter counts that.
-    pooled = pooled + head.channels
+    pooled = pooled + channels
   rows.append(
     conv(
       read,
       "classifier",
       "linear",
-      c_in=head.channels,
+      c_in=channels,
       c_out=num_classes,
       size=1,
       bias=True,

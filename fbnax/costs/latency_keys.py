@@ -29,13 +29,13 @@ from fbnax.spaces.architecture import (
 )
 from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import Follow, decisions_of
+from fbnax.spaces.kinds import KINDS, BlockKind, head_width, mid_channels
 from fbnax.spaces.space import SearchSpace
-from fbnax.spaces.widths import mid_width
 
-# The fields of a key that mean something, by what the part is.
-FIELDS: dict[str, tuple[str, ...]] = {
-  "stem": ("size", "c_in", "c_out", "kernel", "stride", "activation"),
-  "inverted_residual": (
+
+def _measured(kind: BlockKind) -> tuple[str, ...]:
+  """The fields of the key of a kind of block."""
+  every = (
     "size",
     "c_in",
     "c_mid",
@@ -45,8 +45,16 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "groups",
     "squeeze_excite",
     "activation",
-  ),
-  "skip": ("size", "c_in", "c_out", "stride"),
+  )
+  has_mid = any("mid" in (layer.c_in, layer.c_out) for layer in kind.layers)
+  left_out = (*kind.ignores, *(() if has_mid else ("c_mid",)))
+  return tuple(name for name in every if name not in left_out)
+
+
+# The fields of a key that mean something, by what the part is.
+FIELDS: dict[str, tuple[str, ...]] = {
+  "stem": ("size", "c_in", "c_out", "kernel", "stride", "activation"),
+  **{op: _measured(kind) for op, kind in KINDS.items()},
   "head": ("size", "c_in", "c_mid", "c_out", "kernel", "activation"),
 }
 
@@ -55,17 +63,17 @@ class Key(NamedTuple):
   """The geometry of a part; what means nothing to its `op` has the default.
 
   Attributes:
-    op: "stem", "inverted_residual", "skip" or "head".
+    op: "stem", a kind of block or "head".
     size: height and width of the input, pixels.
     c_in: input channels.
-    c_mid: channels of the depthwise convolution; in a head those in front of
+    c_mid: mid channels of a block; in a head those in front of
       the pool.
     c_out: output channels; in a head those in front of the classifier.
-    kernel: side of the depthwise convolution, in a stem of its convolution.
+    kernel: side of the k x k convolution.
     stride: pixels.
     groups: of both 1x1 convolutions.
     squeeze_excite: whether there is one.
-    activation: "relu" or "hswish"; a table's relu may be one that stops at 6.
+    activation: its name; a table's relu may be one that stops at 6.
   """
 
   op: str
@@ -238,34 +246,26 @@ def key_of(table: Architecture, part: Part) -> Key | None:
       activation=item.activation,
     )
   if isinstance(item, Head):
-    wide = item.channels
-    if item.expansion:
-      wide = mid_width(c_in, item.expansion, table.divisor)
+    pooled, fields = head_width(dataclasses.replace(table, head=item), c_in)
     return Key(
       "head",
       size,
       c_in,
-      c_mid=wide,
+      c_mid=pooled(*fields),
       c_out=item.channels,
       kernel=item.kernel,
       activation=item.activation,
     )
   if not item.present:
     return None
-  if item.op == "skip":
-    return Key("skip", size, c_in, c_out=item.channels, stride=item.stride)
-  return Key(
-    item.op,
-    size,
-    c_in,
-    c_mid=mid_width(c_in, item.expansion, table.divisor),
-    c_out=item.channels,
-    kernel=item.kernel,
-    stride=item.stride,
-    groups=item.groups,
-    squeeze_excite=item.squeeze_excite,
-    activation=item.activation,
-  )
+  values = {
+    name: getattr(item, name)
+    for name in FIELDS[item.op]
+    if name not in ("size", "c_in", "c_mid", "c_out")
+  }
+  if "c_mid" in FIELDS[item.op]:
+    values["c_mid"] = mid_channels(table, item)(c_in, item.expansion)
+  return Key(item.op, size, c_in, c_out=item.channels, **values)
 
 
 def _short(value: Any) -> Any:

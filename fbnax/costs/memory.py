@@ -28,6 +28,7 @@ from fbnax.costs.latency_keys import (
 )
 from fbnax.costs.table import Context, Cost
 from fbnax.spaces.architecture import Architecture, out_size
+from fbnax.spaces.kinds import KINDS
 from fbnax.spaces.space import SearchSpace
 
 _MOST_OF = 16  # Order of the norm that stands for a maximum.
@@ -50,18 +51,22 @@ def part_memory(key: Key) -> int:
     return before + result
   if key.op == "head":
     return before + key.size**2 * key.c_mid
-  if key.op == "skip":
-    return before if key.is_identity else before + result
-  wide, narrow = key.size**2 * key.c_mid, after**2 * key.c_mid
   # The input is held until the end where it is added there.
   kept = before if key.stride == 1 and key.c_in == key.c_out else 0
-  steps = [kept + wide + narrow, kept + narrow + result]
-  if key.c_mid != key.c_in:
-    steps.append(before + wide)
-  else:
-    # The depthwise convolution reads the block's input itself.
-    steps[0] = before + narrow
-  return max(steps)
+  widths = {"in": key.c_in, "mid": key.c_mid, "out": key.c_out}
+  side, held, peak, beside = key.size, before, before, 0
+  for layer in KINDS[key.op].layers:
+    absent = (layer.when == "expands" and key.c_mid == key.c_in) or (
+      layer.when == "reshapes" and key.is_identity
+    )
+    if absent or layer.op == "squeeze_excite":
+      continue
+    side = after if layer.stride else side
+    made = side**2 * widths[layer.c_out]
+    peak = max(peak, held + made + beside)
+    # What the first layer reads is the input itself.
+    held, beside = made, kept
+  return peak
 
 
 def batch_peak_memory(space: SearchSpace, genotypes: jax.Array) -> jax.Array:

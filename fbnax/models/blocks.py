@@ -1,6 +1,7 @@
 """The blocks of the trunk, from entries of a layer table.
 
-Where an entry is open, a reader gives the masks; see `fbnax.models.reading`.
+A block goes through the layers of its kind (see `fbnax.spaces.kinds`). Where an
+entry is open, a reader gives the masks; see `fbnax.models.reading`.
 
 Symbols: `B` images, `H`, `W` height and width, `C` channels.
 """
@@ -14,7 +15,6 @@ import jax
 
 from fbnax.models.layers import ConvNorm, SqueezeExcite, drop_path
 from fbnax.models.reading import (
-  keeps_shape,
   read_field,
   read_open,
   read_prefix,
@@ -22,9 +22,9 @@ from fbnax.models.reading import (
   shuffle,
 )
 from fbnax.ops.masks import kernel_mask
+from fbnax.spaces import kinds
 from fbnax.spaces.architecture import Architecture, Block
 from fbnax.spaces.follow import Follow, Reader, largest, smallest
-from fbnax.spaces.widths import mid_width, squeeze_width
 
 
 class TrunkBlock(nn.Module):
@@ -61,69 +61,36 @@ class TrunkBlock(nn.Module):
       uniform: random numbers of drop-path `f32[B]`, None for no drop-path.
       share: what part of the BN statistics is recorded, None for all.
     """
-    block, table = self.block, self.table
-    if block.op == "skip":
-      return self._skip(x, read, train, share)
-    d, c_in, e = table.divisor, self.c_in, block.expansion
-
-    def width(c: Any, x: Any) -> Any:
-      return mid_width(c, x, d)
-
-    def expands(c: Any, x: Any) -> float:
-      return float(table.expand_at_one or width(c, x) != c)
-
-    common: dict[str, Any] = {
-      "use_bias": table.block_bias,
-      "epsilon": table.bn_epsilon,
-    }
-    mid_mask = read_prefix(read, width, c_in, e)
-    mid = largest(width, c_in, e)
-    h = x
-    if largest(expands, c_in, e):
-      h = ConvNorm(
-        features=mid,
-        groups=block.groups,
-        activation=block.activation,
-        name="expand",
-        **common,
-      )(x, mid_mask, train=train, share=share)
-      if not smallest(expands, c_in, e):
-        exists = read_field(read, expands, c_in, e)
-        h = h * exists + resize_channels(x, mid) * (1.0 - exists)
-    if block.groups > 1:
-      h = shuffle(h, block.groups)
-    side = largest(int, block.kernel)
-    taps = None
-    if isinstance(block.kernel, Follow) and read is not None:
-      taps = read(lambda k: kernel_mask(k, side), block.kernel)
-    h = ConvNorm(
-      features=mid,
-      kernel=side,
-      stride=block.stride,
-      padding=block.padding,
-      depthwise=True,
-      activation=block.activation,
-      name="depthwise",
-      **common,
-    )(h, mid_mask, taps, train=train, share=share)
-    if largest(bool, block.squeeze_excite):
-      h = self._squeeze_excite(h, read, mid_mask)
-    same = keeps_shape(block)
+    block = self.block
+    kind = kinds.KINDS[block.op]
     out = largest(int, block.channels)
-    residual = read_field(read, same, c_in, block.channels)
-    h = ConvNorm(
-      features=out,
-      groups=block.groups,
-      name="project",
-      **common,
-    )(
-      h,
-      read_prefix(read, int, block.channels),
-      train=train,
-      initial_scale=1.0 - residual if table.zero_last_gamma else 1.0,
-      share=share,
-    )
-    if not largest(same, c_in, block.channels):
+    same, residual = kinds.adds_input(block), 0.0
+    if not kind.passes:
+      residual = read_field(
+        read, lambda *c: float(same(*c)), self.c_in, block.channels
+      )
+    h = x
+    for layer in kind.layers:
+      exists, fields = kinds.existence(layer, self.table, block, self.c_in)
+      if not largest(exists, *fields):
+        continue
+      if layer.op == "squeeze_excite":
+        h = self._squeeze_excite(h, read)
+        continue
+      if layer.shuffles and block.groups > 1:
+        h = shuffle(h, block.groups)
+      scale = 1.0
+      if layer is kind.layers[-1] and self.table.zero_last_gamma:
+        scale = 1.0 - residual
+      result = self._convolution(layer, h, read, train, scale, share)
+      if not smallest(exists, *fields):
+        there = read_field(read, lambda *f, e=exists: float(e(*f)), *fields)
+        kept = resize_channels(h, result.shape[-1])
+        result = result * there + kept * (1.0 - there)
+      h = result
+    if kind.passes:
+      return resize_channels(h, out)
+    if not largest(same, self.c_in, block.channels):
       return h
     if uniform is not None:
       h = drop_path(h, drop_rate, uniform, residual)
@@ -131,43 +98,56 @@ class TrunkBlock(nn.Module):
     h = h * read_field(read, float, block.present)
     return h + resize_channels(x, out) * residual
 
-  def _squeeze_excite(
-    self, h: jax.Array, read: Reader | None, mid_mask: jax.Array | None
+  def _convolution(
+    self,
+    layer: kinds.BlockLayer,
+    h: jax.Array,
+    read: Reader | None,
+    train: bool,
+    initial_scale: Any,
+    share: Any,
   ) -> jax.Array:
+    """A layer with its BN and activation."""
     block, table = self.block, self.table
+    width, fields = kinds.width(layer.c_out, table, block, self.c_in)
+    side, taps = 1, None
+    if layer.kernel:
+      side = largest(int, block.kernel)
+      if isinstance(block.kernel, Follow) and read is not None:
+        taps = read(lambda k: kernel_mask(k, side), block.kernel)
+    return ConvNorm(
+      features=largest(width, *fields),
+      kernel=side,
+      stride=block.stride if layer.stride else 1,
+      padding=kinds.padding(table, block) if layer.kernel else 0,
+      groups=block.groups if layer.groups else 1,
+      depthwise=layer.op == "depthwise",
+      use_bias=table.block_bias,
+      activation=kinds.activation(layer, block),
+      epsilon=table.bn_epsilon,
+      name=layer.name,
+    )(
+      h,
+      read_prefix(read, width, *fields),
+      taps,
+      train=train,
+      initial_scale=initial_scale,
+      share=share,
+    )
 
-    def narrow(c: Any, x: Any) -> Any:
-      return squeeze_width(c, x, table.divisor, table.squeeze_from_input)
-
+  def _squeeze_excite(self, h: jax.Array, read: Reader | None) -> jax.Array:
+    block = self.block
+    mid = kinds.mid_channels(self.table, block)
+    narrow = kinds.squeeze_channels(self.table, block)
+    fields = (self.c_in, block.expansion)
     return SqueezeExcite(
-      squeeze=largest(narrow, self.c_in, block.expansion),
-      activation=block.activation,
+      squeeze=largest(narrow, *fields),
+      activation=block.squeeze_activation or block.activation,
+      gate=block.gate,
       name="squeeze_excite",
     )(
       h,
-      mid_mask,
-      read_prefix(read, narrow, self.c_in, block.expansion),
+      read_prefix(read, mid, *fields),
+      read_prefix(read, narrow, *fields),
       read_open(read, float, block.squeeze_excite),
     )
-
-  def _skip(
-    self, x: jax.Array, read: Reader | None, train: bool, share: Any
-  ) -> jax.Array:
-    block, table = self.block, self.table
-    out = largest(int, block.channels)
-    same = keeps_shape(block)
-    # The shape changes nowhere, everywhere, or under some choices.
-    if smallest(same, self.c_in, block.channels):
-      return resize_channels(x, out)
-    h = ConvNorm(
-      features=out,
-      stride=block.stride,
-      use_bias=table.block_bias,
-      activation="relu",
-      epsilon=table.bn_epsilon,
-      name="skip",
-    )(x, read_prefix(read, int, block.channels), train=train, share=share)
-    if not largest(same, self.c_in, block.channels):
-      return h
-    kept = read_field(read, same, self.c_in, block.channels)
-    return h * (1.0 - kept) + resize_channels(x, out) * kept

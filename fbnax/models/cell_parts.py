@@ -110,8 +110,8 @@ class Norm(nn.Module):
       scale,
       bias,
       jnp.ones_like(scale, x.dtype),
-      jnp.bool_(False),
-      None,
+      (),
+      (),
       EPSILON,
     )
     if not self.is_initializing():

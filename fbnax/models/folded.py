@@ -18,10 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fbnax.models.reading import keeps_shape, shuffle
+from fbnax.models.reading import shuffle
 from fbnax.ops import conv as conv_ops
 from fbnax.ops import shifted
-from fbnax.spaces.architecture import Architecture
+from fbnax.ops.activations import ACTIVATIONS
+from fbnax.spaces import kinds
+from fbnax.spaces.architecture import Architecture, Block
 from fbnax.spaces.resnet import ResNet
 
 
@@ -34,13 +36,13 @@ class Step(NamedTuple):
       `i - 1`.
     arrays: weights: `kernel` (HWIO, or `[C, K]` of a linear layer) and `bias`,
       or `scale` and `offset`.
-    numbers: `stride`, `padding`, `groups`, `channels`.
+    numbers: `stride`, `padding` (pixels, or "same"), `groups`, `channels`.
   """
 
   op: str
   inputs: tuple[int, ...]
   arrays: dict[str, np.ndarray]
-  numbers: dict[str, int]
+  numbers: dict[str, Any]
 
 
 class _Builder:
@@ -51,7 +53,7 @@ class _Builder:
     self.variables = variables
 
   def add(
-    self, op: str, *inputs: int, arrays: Any = None, **numbers: int
+    self, op: str, *inputs: int, arrays: Any = None, **numbers: Any
   ) -> int:
     self.steps.append(Step(op, inputs, arrays or {}, numbers))
     return len(self.steps)
@@ -80,7 +82,7 @@ class _Builder:
     *,
     epsilon: float = 1e-5,
     stride: int = 1,
-    padding: int | None = None,
+    padding: int | str = "symmetric",
     groups: int = 1,
     depthwise: bool = False,
   ) -> int:
@@ -92,12 +94,14 @@ class _Builder:
     if norm is not None:
       scale, offset = self.norm(norm, epsilon)
       kernel, bias = kernel * scale, bias * scale + offset
+    if padding == "symmetric" or (stride == 1 and padding == "same"):
+      padding = kernel.shape[0] // 2
     return self.add(
       "conv",
       x,
       arrays={"kernel": _single(kernel), "bias": _single(bias)},
       stride=stride,
-      padding=kernel.shape[0] // 2 if padding is None else padding,
+      padding=padding,
       groups=out if depthwise else groups,
     )
 
@@ -105,7 +109,8 @@ class _Builder:
     self, x: int, *path: str, activation: str | None = None, **settings: Any
   ) -> int:
     """A `ConvNorm` module, or a convolution with BN of a ResNet."""
-    x = self.conv(x, (*path, "conv"), (*path, "norm"), **settings)
+    norm = (*path, "norm") if "norm" in self.params(*path) else None
+    x = self.conv(x, (*path, "conv"), norm, **settings)
     return x if activation is None else self.add(activation, x)
 
   def classifier(self, x: int, *path: str) -> int:
@@ -140,52 +145,19 @@ def _architecture(build: _Builder, table: Architecture) -> None:
   eps: dict[str, Any] = {"epsilon": table.bn_epsilon}
   stem, head = table.stem, table.head
   x = build.conv_norm(
-    0, "stem", activation=stem.activation, stride=stem.stride, **eps
+    0,
+    "stem",
+    activation=stem.activation,
+    stride=stem.stride,
+    padding=table.padding,
+    **eps,
   )
   c_in = stem.channels
   for name, block in zip(table.block_names, table.blocks, strict=True):
-    module, start = name.replace(".", "_"), x
-    same = bool(keeps_shape(block)(c_in, block.channels))
+    x = _block(build, table, name.replace(".", "_"), block, c_in, x)
     c_in = block.channels
-    given = build.variables["params"].get(module, {})
-    if block.op == "skip":
-      if not same:
-        x = build.conv_norm(
-          x, module, "skip", activation="relu", stride=block.stride, **eps
-        )
-      continue
-    if "expand" in given:
-      x = build.conv_norm(
-        x,
-        module,
-        "expand",
-        activation=block.activation,
-        groups=block.groups,
-        **eps,
-      )
-    if block.groups > 1:
-      channels = given["depthwise"]["conv"]["kernel"].shape[-1]
-      x = build.add("shuffle", x, groups=block.groups, channels=channels)
-    x = build.conv_norm(
-      x,
-      module,
-      "depthwise",
-      activation=block.activation,
-      stride=block.stride,
-      padding=block.padding,
-      depthwise=True,
-      **eps,
-    )
-    if block.squeeze_excite:
-      inner = (module, "squeeze_excite")
-      gate = build.conv(build.add("mean", x), (*inner, "squeeze"))
-      gate = build.add(block.activation, gate)
-      gate = build.add("hard_sigmoid", build.conv(gate, (*inner, "excite")))
-      x = build.add("multiply", x, gate)
-    x = build.conv_norm(x, module, "project", groups=block.groups, **eps)
-    if same:
-      x = build.add("add", x, start)
-  x = build.conv_norm(x, "head", "expand", activation=head.activation, **eps)
+  if head.expand:
+    x = build.conv_norm(x, "head", "expand", activation=head.activation, **eps)
   if head.kernel > 1:
     x = build.conv_norm(
       x,
@@ -200,6 +172,45 @@ def _architecture(build: _Builder, table: Architecture) -> None:
     x = build.conv(x, ("head", "project"))
     x = build.add(head.activation, x)
   build.classifier(x, "head", "classifier")
+
+
+def _block(
+  build: _Builder,
+  table: Architecture,
+  module: str,
+  block: Block,
+  c_in: int,
+  x: int,
+) -> int:
+  start = x
+  for layer in kinds.layers(table, block, c_in):
+    if layer.op == "squeeze_excite":
+      inner = (module, "squeeze_excite")
+      gate = build.conv(build.add("mean", x), (*inner, "squeeze"))
+      gate = build.add(block.squeeze_activation or block.activation, gate)
+      gate = build.add(block.gate, build.conv(gate, (*inner, "excite")))
+      x = build.add("multiply", x, gate)
+      continue
+    if layer.shuffles and block.groups > 1:
+      kernel = build.params(module, layer.name, "conv")["kernel"]
+      x = build.add(
+        "shuffle", x, groups=block.groups, channels=kernel.shape[-1]
+      )
+    x = build.conv_norm(
+      x,
+      module,
+      layer.name,
+      activation=kinds.activation(layer, block),
+      epsilon=table.bn_epsilon,
+      stride=block.stride if layer.stride else 1,
+      padding=kinds.padding(table, block) if layer.kernel else 0,
+      groups=block.groups if layer.groups else 1,
+      depthwise=layer.op == "depthwise",
+    )
+  if kinds.KINDS[block.op].passes:
+    return x
+  same = kinds.adds_input(block)(c_in, block.channels)
+  return build.add("add", x, start) if same else x
 
 
 def _resnet(build: _Builder, table: ResNet) -> None:
@@ -288,9 +299,10 @@ OPS: dict[str, Any] = {
   "conv": _conv,
   "linear": _linear,
   "scale": lambda s, x: x * s.arrays["scale"] + s.arrays["offset"],
-  "relu": lambda _, x: jnp.maximum(x, 0.0),
-  "hswish": lambda _, x: x * jnp.clip(x + 3.0, 0.0, 6.0) / 6.0,
-  "hard_sigmoid": lambda _, x: jnp.clip(x + 3.0, 0.0, 6.0) / 6.0,
+  **{
+    name: lambda _, x, f=activation.apply: f(x)
+    for name, activation in ACTIVATIONS.items()
+  },
   "add": lambda _, x, y: x + y,
   "multiply": lambda _, x, y: x * y,
   "mean": lambda _, x: x.mean((1, 2), keepdims=True),

@@ -11,12 +11,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from fbnax.models.layers import Conv, ConvNorm, activate, dropout
+from fbnax.models.layers import Conv, ConvNorm, activate, dropout, masked
 from fbnax.models.reading import read_prefix
 from fbnax.ops.masks import kernel_mask
+from fbnax.spaces import kinds
 from fbnax.spaces.architecture import Architecture
 from fbnax.spaces.follow import Follow, Reader, largest, smallest
-from fbnax.spaces.widths import mid_width
 
 # Runs a function of a map and of the share of its BN statistics at each
 # resolution; see `fbnax.models.forward`.
@@ -59,21 +59,21 @@ class Head(nn.Module):
       spread: runs what depends on the resolution.
     """
     table, head = self.table, self.table.head
-
-    def width(c: Any) -> Any:
-      return (
-        mid_width(c, head.expansion, table.divisor)
-        if head.expansion
-        else head.channels
-      )
-
-    mask = read_prefix(read, width, self.c_in) if head.expansion else None
-    mid = largest(width, self.c_in)
+    width, fields = kinds.head_width(table, self.c_in)
+    mask, mid = read_prefix(read, width, *fields), largest(width, *fields)
     common: dict[str, Any] = {
       "activation": head.activation,
       "epsilon": table.bn_epsilon,
     }
-    expand = ConvNorm(features=mid, use_bias=head.bias, name="expand", **common)
+    expand = None
+    if head.expand:
+      expand = ConvNorm(
+        features=mid,
+        use_bias=head.bias,
+        norm=head.norm,
+        name="expand",
+        **common,
+      )
     side = largest(int, head.kernel)
     depthwise = taps = None
     if side > 1:
@@ -84,18 +84,28 @@ class Head(nn.Module):
       if isinstance(head.kernel, Follow) and read is not None:
         taps = read(lambda k: kernel_mask(k, side), head.kernel)
       depthwise = ConvNorm(
-        features=mid, kernel=side, depthwise=True, name="depthwise", **common
+        features=mid,
+        kernel=side,
+        padding=table.padding,
+        depthwise=True,
+        name="depthwise",
+        **common,
       )
 
     def pooled(x: jax.Array, share: Any) -> jax.Array:
-      x = expand(x, mask, train=train, share=share)
+      if expand is not None:
+        x = expand(x, mask, train=train, share=share)
       if depthwise is not None:
         x = depthwise(x, mask, taps, train=train, share=share)
       return x.mean((1, 2), keepdims=True)
 
     x = spread(pooled, x)
     if head.expansion:
-      x = activate(Conv(head.channels, name="project")(x), head.activation)
+      mask = read_prefix(read, int, head.channels)
+      project = Conv(
+        largest(int, head.channels), use_bias=head.project_bias, name="project"
+      )
+      x = masked(activate(project(x, mask), head.activation), mask)
     x = x.reshape(x.shape[0], -1)
     if key is not None:
       x = dropout(x, dropout_rate, key)

@@ -19,18 +19,13 @@ import jax.numpy as jnp
 
 from fbnax.models.initial import draw
 from fbnax.ops import conv, norm
+from fbnax.ops.activations import ACTIVATIONS
+from fbnax.ops.shifted import Padding
 
 
 def activate(x: jax.Array, name: str) -> jax.Array:
-  """ReLU or hard swish."""
-  if name == "relu":
-    return nn.relu(x)
-  return x * nn.relu6(x + 3.0) / 6.0
-
-
-def hard_sigmoid(x: jax.Array) -> jax.Array:
-  """`relu6(x + 3) / 6`."""
-  return nn.relu6(x + 3.0) / 6.0
+  """The activation or gate of that name."""
+  return ACTIVATIONS[name].apply(x)
 
 
 def masked(x: jax.Array, mask: Any) -> jax.Array:
@@ -60,7 +55,7 @@ def moving_average(
 
 
 class Conv(nn.Module):
-  """A convolution with torch-style padding.
+  """A convolution.
 
   Weights are normal with variance 2 / (taps x output channels / groups), the
   outputs counted under the mask.
@@ -69,7 +64,7 @@ class Conv(nn.Module):
     features: output channels.
     kernel: side in pixels.
     stride: pixels.
-    padding: pixels; None is kernel // 2.
+    padding: pixels on each side, or a rule; see `fbnax.ops.conv`.
     groups: groups of channels.
     depthwise: each channel by itself.
     use_bias: whether a bias is added.
@@ -78,7 +73,7 @@ class Conv(nn.Module):
   features: int
   kernel: int = 1
   stride: int = 1
-  padding: int | None = None
+  padding: Padding = "symmetric"
   groups: int = 1
   depthwise: bool = False
   use_bias: bool = False
@@ -92,8 +87,8 @@ class Conv(nn.Module):
     Args:
       x: the input, already masked.
       out_mask: `f32[features]`, only for the initial variance here.
-      kernel_mask: `f32[K, K, 1, 1]`, which taps of a depthwise convolution are
-        used, or `f32[B, K, K, 1, 1]`.
+      kernel_mask: `f32[K, K, 1, 1]`, which taps are used, or
+        `f32[B, K, K, 1, 1]`.
     """
     groups = x.shape[-1] if self.depthwise else self.groups
     taps = (
@@ -111,20 +106,25 @@ class Conv(nn.Module):
     kernel = self.param("kernel", initial, shape)
     if kernel_mask is not None:
       kernel = kernel * kernel_mask
-    padding = self.kernel // 2 if self.padding is None else self.padding
-    if self.depthwise and kernel.ndim == 5:
-      each = jax.vmap(conv.depthwise, (0, 0, None, None))
-      y = each(x[:, None], kernel, self.stride, padding)[:, 0]
-    elif self.depthwise:
-      y = conv.depthwise(x, kernel, self.stride, padding)
-    elif self.kernel == 1 and padding == 0:
+
+    def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+      form = conv.depthwise if self.depthwise else conv.conv
+      return form(x, kernel, self.stride, self.padding)
+
+    if kernel.ndim == 5:
+      y = jax.vmap(convolve)(x[:, None], kernel)[:, 0]
+    elif self.kernel == 1 and not self.depthwise and not self._pads:
       strided = x[:, :: self.stride, :: self.stride]
       y = conv.pointwise(strided, kernel, groups)
     else:
-      y = conv.conv(x, kernel, self.stride, padding)
+      y = convolve(x, kernel)
     if self.use_bias:
       y = y + self.param("bias", nn.initializers.zeros, (self.features,))
     return y
+
+  @property
+  def _pads(self) -> bool:
+    return isinstance(self.padding, int) and self.padding > 0
 
 
 class BatchNorm(nn.Module):
@@ -175,19 +175,21 @@ class ConvNorm(nn.Module):
   The first of its attributes are those of `Conv`.
 
   Attributes:
-    activation: "relu", "hswish" or None.
+    activation: its name; None for none.
     epsilon: of the BN.
+    norm: whether there is a BN.
   """
 
   features: int
   kernel: int = 1
   stride: int = 1
-  padding: int | None = None
+  padding: Padding = "symmetric"
   groups: int = 1
   depthwise: bool = False
   use_bias: bool = False
   activation: str | None = None
   epsilon: float = 1e-5
+  norm: bool = True
 
   @nn.compact
   def __call__(
@@ -211,9 +213,10 @@ class ConvNorm(nn.Module):
       use_bias=self.use_bias,
       name="conv",
     )(x, out_mask, kernel_mask)
-    x = BatchNorm(epsilon=self.epsilon, name="norm")(
-      x, train=train, initial_scale=initial_scale, share=share
-    )
+    if self.norm:
+      x = BatchNorm(epsilon=self.epsilon, name="norm")(
+        x, train=train, initial_scale=initial_scale, share=share
+      )
     if self.activation is not None:
       x = activate(x, self.activation)
     return masked(x, out_mask)
@@ -224,11 +227,13 @@ class SqueezeExcite(nn.Module):
 
   Attributes:
     squeeze: channels between the two convolutions.
-    activation: between them; the gate is a hard sigmoid.
+    activation: between them, its name.
+    gate: its name.
   """
 
   squeeze: int
   activation: str
+  gate: str = "hard_sigmoid"
 
   @nn.compact
   def __call__(
@@ -245,7 +250,7 @@ class SqueezeExcite(nn.Module):
     )
     hidden = masked(activate(hidden, self.activation), squeeze_mask)
     gate = Conv(x.shape[-1], use_bias=True, name="excite")(hidden, mid_mask)
-    gate = hard_sigmoid(gate)
+    gate = activate(gate, self.gate)
     if exists is not None:
       gate = 1.0 + exists * (gate - 1.0)
     return x * gate

@@ -167,7 +167,9 @@ def _module(
       features=item.channels,
       kernel=item.kernel,
       stride=item.stride,
+      padding=table.padding,
       use_bias=item.bias,
+      norm=item.norm,
       activation=item.activation,
       epsilon=table.bn_epsilon,
     )

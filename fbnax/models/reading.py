@@ -10,24 +10,13 @@ Symbols: `B` images, `H`, `W` height and width, `C` channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from fbnax.ops.masks import prefix_mask
-from fbnax.spaces.architecture import Block
 from fbnax.spaces.follow import Reader, decisions_of, largest
-
-
-def keeps_shape(block: Block) -> Callable[[Any, Any], float]:
-  """1 for the numbers of channels in and out that a block's input may pass."""
-
-  def same(a: Any, b: Any) -> float:
-    return float(a == b and block.stride == 1)
-
-  return same
 
 
 def read_field(read: Reader | None, function: Any, *fields: Any) -> Any:

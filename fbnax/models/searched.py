@@ -23,7 +23,6 @@ from fbnax.models import stacked, stacks
 from fbnax.models.initial import draw
 from fbnax.models.layers import drop_path, masked
 from fbnax.models.reading import (
-  keeps_shape,
   read_field,
   read_open,
   read_prefix,
@@ -31,10 +30,10 @@ from fbnax.models.reading import (
 )
 from fbnax.ops import conv
 from fbnax.ops.branching import recomputed_switch
+from fbnax.spaces import kinds
 from fbnax.spaces.architecture import Architecture, Block
 from fbnax.spaces.follow import Follow, Reader, largest, smallest
 from fbnax.spaces.tables import alternatives
-from fbnax.spaces.widths import mid_width, squeeze_width
 
 
 class SearchedBlock(nn.Module):
@@ -75,8 +74,10 @@ class SearchedBlock(nn.Module):
     """
     block = self.block
     out = largest(int, block.channels)
-    same = keeps_shape(block)
-    residual = read_field(read, same, self.c_in, block.channels)
+    same = kinds.adds_input(block)
+    residual = read_field(
+      read, lambda *c: float(same(*c)), self.c_in, block.channels
+    )
     count = len(alternatives(block))
     kind: Any = block.op  # Open: the choice between the alternatives.
     places = Follow(kind.decision, tuple(range(count)))
@@ -126,16 +127,13 @@ class SearchedBlock(nn.Module):
     share: Any,
   ) -> _Branch:
     block, table, c_in = stack.blocks[0], self.table, self.c_in
-    d, e = table.divisor, block.expansion
-
-    def width(c: Any, x: Any) -> Any:
-      return mid_width(c, x, d)
+    e = block.expansion
+    width = kinds.mid_channels(table, block)
+    narrow = kinds.squeeze_channels(table, block)
+    has_expansion = kinds.expands(table, block)
 
     def expands(c: Any, x: Any) -> float:
-      return float(table.expand_at_one or width(c, x) != c)
-
-    def narrow(c: Any, x: Any) -> Any:
-      return squeeze_width(c, x, d, table.squeeze_from_input)
+      return float(has_expansion(c, x))
 
     shape = stacks.Shape(
       channels=largest(int, c_in),
@@ -144,6 +142,7 @@ class SearchedBlock(nn.Module):
       out=largest(int, block.channels),
       expands=bool(largest(expands, c_in, e)),
       bias=table.block_bias,
+      padding=table.padding,
       epsilon=table.bn_epsilon,
     )
     always = smallest(expands, c_in, e) or not shape.expands
@@ -195,7 +194,7 @@ class SearchedBlock(nn.Module):
   ) -> _Branch:
     block, table = self.block, self.table
     out = largest(int, block.channels)
-    if smallest(keeps_shape(block), self.c_in, block.channels):
+    if smallest(kinds.adds_input(block), self.c_in, block.channels):
 
       def nothing(choice: Any, pick: Any, x: jax.Array) -> Any:
         return jnp.zeros((*x.shape[:-1], out), x.dtype), None

@@ -11,6 +11,7 @@ Symbols: `B` images, `H`, `W` height and width, `C` channels, `M` mid channels,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,10 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fbnax.models.layers import activate, hard_sigmoid, masked, moving_average
+from fbnax.models.layers import masked, moving_average
 from fbnax.models.reading import resize_channels, shuffle
 from fbnax.models.stacks import Masks, Shape, Stack
 from fbnax.ops import conv, norm
+from fbnax.ops.activations import ACTIVATIONS, Activation
+from fbnax.ops.shifted import Padding
 
 MOMENTUM = 0.9
 
@@ -89,7 +92,7 @@ def run(
     h = jnp.broadcast_to(x, (count, *x.shape))
   if block.groups > 1:
     h = shuffle(h, block.groups)
-  h = _depthwise(h, weights["depthwise"]["conv"], stack, pick)
+  h = _depthwise(h, weights["depthwise"]["conv"], stack, pick, shape.padding)
   h = norm_of("depthwise", h, masks.mid, True)
   if stack.squeezed:
     h = h * _gate(h, weights["squeeze_excite"], stack, masks, pick)
@@ -146,9 +149,7 @@ def normalized(
   Returns:
     `f32[T, B, H, W, C]`, and the running statistics.
   """
-  activation = names[0] if len(set(names)) == 1 else "either"
-  hard = jnp.asarray([name == "hswish" for name in names])
-  hard = _take(hard, pick) if len(names) > 1 else jnp.repeat(hard, len(h))
+  activations, chosen = _mixed(names, pick)
   own, before = jax.tree.map(
     lambda leaf: _take(leaf, pick), (weights["norm"], statistics["norm"])
   )
@@ -157,10 +158,10 @@ def normalized(
   # A mask is of all alternatives; the axis of a weight comes first.
   axis = 0 if factor.shape[0] == len(h) and factor.ndim in (2, 5) else None
 
-  def each(h: Any, own: Any, before: Any, factor: Any, hard: Any) -> Any:
+  def each(h: Any, own: Any, before: Any, factor: Any, chosen: Any) -> Any:
     if train:
       y, mean, variance = norm.normalized(
-        h, own["scale"], own["bias"], factor, hard, activation, epsilon
+        h, own["scale"], own["bias"], factor, chosen, activations, epsilon
       )
       return y, {
         "mean": moving_average(before["mean"], mean, MOMENTUM, share),
@@ -169,9 +170,9 @@ def normalized(
     y = norm.normalize(
       h, before["mean"], before["var"], own["scale"], own["bias"], epsilon
     )
-    return norm.activate(y, hard, activation) * factor, before
+    return norm.activate(y, chosen, activations) * factor, before
 
-  h, after = jax.vmap(each, (0, 0, 0, axis, 0))(h, own, before, factor, hard)
+  h, after = jax.vmap(each, (0, 0, 0, axis, 0))(h, own, before, factor, chosen)
   if pick is not None:
     after = jax.tree.map(
       lambda leaf, row: lax.dynamic_update_slice_in_dim(leaf, row, pick, 0),
@@ -181,13 +182,34 @@ def normalized(
   return h, {"norm": after}
 
 
-def _activated(h: jax.Array, blocks: Any, pick: Any) -> jax.Array:
+def _mixed(
+  names: Sequence[str | None], pick: Any
+) -> tuple[tuple[Activation, ...], tuple[jax.Array, ...]]:
+  """The activations that occur, as `norm.normalized` takes them.
+
+  Args:
+    names: the activation of each alternative; None has none, as all others.
+    pick: the one alternative to take, `i32[]`; None for all.
+
+  Returns:
+    The activations, and for each but the first the alternatives that have it,
+    `bool[T]`.
+  """
+  occurring = [name for name in ACTIVATIONS if name in names]
+  chosen = (
+    jnp.asarray([name == other for name in names]) for other in occurring[1:]
+  )
+  return (
+    tuple(ACTIVATIONS[name] for name in occurring),
+    tuple(_take(has, pick) for has in chosen),
+  )
+
+
+def _activated(h: jax.Array, names: Sequence[str], pick: Any) -> jax.Array:
   """Each alternative's own activation."""
-  names = [b.activation for b in blocks]
-  if len(set(names)) == 1:
-    return activate(h, names[0])
-  hard = jnp.asarray([name == "hswish" for name in names])
-  return norm.activate(h, _take(hard, pick).reshape(-1, 1, 1, 1, 1), "either")
+  activations, chosen = _mixed(names, pick)
+  columns = tuple(has.reshape(-1, 1, 1, 1, 1) for has in chosen)
+  return norm.activate(h, columns, activations)
 
 
 def _expanded(x: jax.Array, kernel: jax.Array, groups: int) -> jax.Array:
@@ -202,36 +224,36 @@ def _products(h: jax.Array, kernel: jax.Array, groups: int) -> jax.Array:
 
 
 def _depthwise(
-  h: jax.Array, kernels: Any, stack: Stack, pick: Any
+  h: jax.Array, kernels: Any, stack: Stack, pick: Any, padding: Padding
 ) -> jax.Array:
   """Depthwise convolutions, those of each kernel size together."""
-  block = stack.blocks[0]
+  stride = stack.blocks[0].stride
 
-  def convolve(h: jax.Array, kernel: jax.Array, side: int) -> jax.Array:
-    padding = side // 2 if block.padding is None else block.padding
-    each = jax.vmap(conv.depthwise, (0, 0, None, None))
-    return each(h, kernel, block.stride, padding)
+  def convolve(h: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.vmap(lambda x, k: conv.depthwise(x, k, stride, padding))(
+      h, kernel
+    )
 
   if pick is None and _is_small(h, stack):
     size = (h.shape[2], h.shape[3])
     dense = jnp.concatenate(
       [
-        jax.vmap(
-          lambda k, p=side // 2: conv.dense_kernel(k, size, block.stride, p)
-        )(kernels[f"kernel{side}"])
+        jax.vmap(lambda k: conv.dense_kernel(k, size, stride, padding))(
+          kernels[f"kernel{side}"]
+        )
         for side in stack.kernels
       ]
     )
     flat = h.reshape(*h.shape[:2], -1, h.shape[-1])
     flat = jax.vmap(conv.dense_depthwise)(flat, dense)
-    after = (-(-n // block.stride) for n in size)
+    after = (-(-n // stride) for n in size)
     return flat.reshape(*h.shape[:2], *after, h.shape[-1])
   if pick is None:
     parts, start = [], 0
     for side in stack.kernels:
       kernel = kernels[f"kernel{side}"]
       stop = start + kernel.shape[0]
-      parts.append(convolve(h[start:stop], kernel, side))
+      parts.append(convolve(h[start:stop], kernel))
       start = stop
     return jnp.concatenate(parts)
 
@@ -245,7 +267,7 @@ def _depthwise(
       kernel = kernels[f"kernel{side}"]
       # In the branches that are not taken the place may be out of range.
       place = jnp.minimum(places[pick], kernel.shape[0] - 1)
-      return convolve(h, _take(kernel, place), side)
+      return convolve(h, _take(kernel, place))
 
     return branch
 
@@ -256,9 +278,7 @@ def _is_small(h: jax.Array, stack: Stack) -> bool:
   """Whether every pixel with every pixel is the faster form."""
   side = max(stack.kernels)
   return (
-    jax.default_backend() == "cpu"
-    and stack.blocks[0].padding is None
-    and h.shape[2] * h.shape[3] <= side * side
+    jax.default_backend() == "cpu" and h.shape[2] * h.shape[3] <= side * side
   )
 
 
@@ -282,8 +302,10 @@ def _gate(
     kernel = _take(weights[name]["kernel"], place)
     return _products(h, kernel, 1) + _along(_take(weights[name]["bias"], place))
 
-  hidden = _activated(convolved("squeeze", pooled), blocks, place)
-  gate = hard_sigmoid(convolved("excite", masked(hidden, masks.squeeze)))
+  inner = [b.squeeze_activation or b.activation for b in blocks]
+  hidden = _activated(convolved("squeeze", pooled), inner, place)
+  gate = convolved("excite", masked(hidden, masks.squeeze))
+  gate = _activated(gate, [b.gate for b in blocks], place)
   if len(members) == count:
     return gate
   if pick is not None:

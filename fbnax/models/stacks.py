@@ -69,6 +69,7 @@ class Shape(NamedTuple):
     out: `O`.
     expands: whether there is an expanding convolution under some choice.
     bias: whether 1x1 and depthwise convolutions are biased.
+    padding: the network's rule.
     epsilon: of the BN.
   """
 
@@ -78,6 +79,7 @@ class Shape(NamedTuple):
   out: int
   expands: bool
   bias: bool
+  padding: str
   epsilon: float
 
 

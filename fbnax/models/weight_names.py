@@ -1,14 +1,17 @@
 """What the layers of a network are called in files of other programs.
 
-Two layouts of PyTorch's state dicts: `timm`, and `official`, that of the
-published models (mobile-vision). Both name modules; a module's arrays are
+Three layouts of PyTorch's state dicts: `timm`; `official`, that of the
+published models (mobile-vision); and `lukemelas`, that of the EfficientNets
+which follow that author's program. All name modules; a module's arrays are
 `weight`, `bias`, `running_mean` and `running_var`. Facts were read off the
-state dicts of the programs.
+state dicts of the programs. What the layers of blocks are called is in
+`fbnax.spaces.kinds`.
 
 * `timm` numbers blocks by stages that are its own. Those of its four networks
   are in `STAGES`; in others each width is a stage. Identities are not counted.
 * `official` numbers stages as the zoo does, identities included; the stem is
   stage 0, the head the stage after the last.
+* `lukemelas` numbers all blocks that have weights from 0.
 """
 
 from __future__ import annotations
@@ -18,11 +21,10 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from fbnax.spaces import zoo
+from fbnax.spaces import kinds, zoo
 from fbnax.spaces.architecture import Architecture, Block
-from fbnax.spaces.widths import mid_width
 
-LAYOUTS = ("timm", "official")
+LAYOUTS = ("timm", "official", "lukemelas")
 
 # Blocks of each of timm's stages.
 STAGES = {
@@ -33,16 +35,18 @@ STAGES = {
 }
 _TIMM_BLOCK = re.compile(r"blocks\.(\d+)\.(\d+)\.")
 _COPY = re.compile(
-  r"(?P<prefix>|.*?\.)(conv_stem\.weight|backbone\.stages\.xif.*)"
+  r"(?P<prefix>|.*?\.)(_?conv_stem\.weight|backbone\.stages\.xif.*)"
 )
 
 Module = tuple[str, ...]
 
 
 def layout_of(names: Collection[str]) -> str | None:
-  """The layout that a file with those names has, None if neither."""
+  """The layout that a file with those names has, None if of none."""
   if "conv_stem.weight" in names:
     return "timm"
+  if "_conv_stem.weight" in names:
+    return "lukemelas"
   if any(name.startswith("backbone.stages.xif") for name in names):
     return "official"
   return None
@@ -88,7 +92,7 @@ def modules(
 
   Args:
     architecture: of the network.
-    layout: `timm` or `official`.
+    layout: one of `LAYOUTS`.
     names: all names of a file; its stages are taken if it has as many blocks.
 
   Raises:
@@ -96,14 +100,11 @@ def modules(
   """
   if layout == "official":
     return dict(_official(architecture))
+  if layout == "lukemelas":
+    return dict(_lukemelas(architecture))
   if layout != "timm":
     raise ValueError(f"layout is {layout!r}; legal: {', '.join(LAYOUTS)}")
   return dict(_timm(architecture, _stages(architecture, names)))
-
-
-def _has_weights(block: Block, c_in: int) -> bool:
-  same = block.stride == 1 and block.channels == c_in
-  return block.op != "skip" or not same
 
 
 def _blocks(architecture: Architecture) -> Iterator[tuple[str, Block, int]]:
@@ -112,15 +113,9 @@ def _blocks(architecture: Architecture) -> Iterator[tuple[str, Block, int]]:
   for name, block in zip(
     architecture.block_names, architecture.blocks, strict=True
   ):
-    if _has_weights(block, c_in):
+    if kinds.layers(architecture, block, c_in):
       yield name.replace(".", "_"), block, c_in
     c_in = block.channels
-
-
-def expands(architecture: Architecture, block: Block, c_in: int) -> bool:
-  """Whether a block has an expanding convolution."""
-  mid = mid_width(c_in, block.expansion, architecture.divisor)
-  return architecture.expand_at_one or mid != c_in
 
 
 def _stages(
@@ -152,6 +147,31 @@ def _conv_norm(path: Module, conv: str, norm: str) -> Iterator[Any]:
   yield (*path, "norm"), norm
 
 
+def _layers(
+  architecture: Architecture, layout: str, block: Block, c_in: int
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+  """A block's layers and what a layout calls them, in call order."""
+  layers = kinds.layers(architecture, block, c_in)
+  expanded = any(layer.when == "expands" for layer in layers)
+  for layer in layers:
+    if layout not in layer.names:
+      raise ValueError(
+        f"layout {layout} has no {kinds.KINDS[block.op].label}; legal layouts:"
+        f" {', '.join(layer.names)}"
+      )
+    names = layer.names[layout]
+    if layer.op != "squeeze_excite":
+      names = names[:1] if expanded else names[-1:]
+    yield layer.name, names
+
+
+def _squeeze_excite(
+  module: str, at: str, names: tuple[str, ...]
+) -> Iterator[tuple[Module, str]]:
+  for inner, name in zip(("squeeze", "excite"), names, strict=True):
+    yield (module, "squeeze_excite", inner), f"{at}.{name}"
+
+
 def _timm(
   architecture: Architecture, stages: tuple[int, ...]
 ) -> Iterator[tuple[Module, str]]:
@@ -166,23 +186,12 @@ def _timm(
     places, _blocks(architecture), strict=True
   ):
     at = f"blocks.{stage}.{index}"
-    if block.op == "skip":
-      yield from _conv_norm((module, "skip"), f"{at}.conv", f"{at}.bn1")
-      continue
     norms = iter((f"{at}.bn1", f"{at}.bn2", f"{at}.bn3"))
-    wide = expands(architecture, block, c_in)
-    if wide:
-      yield from _conv_norm((module, "expand"), f"{at}.conv_pw", next(norms))
-    yield from _conv_norm((module, "depthwise"), f"{at}.conv_dw", next(norms))
-    if block.squeeze_excite:
-      inner = (module, "squeeze_excite")
-      yield (*inner, "squeeze"), f"{at}.se.conv_reduce"
-      yield (*inner, "excite"), f"{at}.se.conv_expand"
-    yield from _conv_norm(
-      (module, "project"),
-      f"{at}.conv_pwl" if wide else f"{at}.conv_pw",
-      next(norms),
-    )
+    for layer, names in _layers(architecture, "timm", block, c_in):
+      if layer == "squeeze_excite":
+        yield from _squeeze_excite(module, at, names)
+      else:
+        yield from _conv_norm((module, layer), f"{at}.{names[0]}", next(norms))
   if architecture.head.expansion:
     at = f"blocks.{len(stages)}.0"
     yield from _conv_norm(("head", "expand"), f"{at}.conv", f"{at}.bn1")
@@ -190,6 +199,27 @@ def _timm(
   else:
     yield from _conv_norm(("head", "expand"), "conv_head", "bn2")
   yield ("head", "classifier"), "classifier"
+
+
+def _lukemelas(architecture: Architecture) -> Iterator[tuple[Module, str]]:
+  if architecture.head.expansion or architecture.head.kernel > 1:
+    raise ValueError(
+      "layout lukemelas has one convolution in the head; legal layouts: "
+      + ", ".join(name for name in LAYOUTS if name != "lukemelas")
+    )
+  norms = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
+  yield from _conv_norm(("stem",), "_conv_stem", "_bn0")
+  for index, (module, block, c_in) in enumerate(_blocks(architecture)):
+    at = f"_blocks.{index}"
+    for layer, names in _layers(architecture, "lukemelas", block, c_in):
+      if layer == "squeeze_excite":
+        yield from _squeeze_excite(module, at, names)
+      else:
+        yield from _conv_norm(
+          (module, layer), f"{at}.{names[0]}", f"{at}.{norms[layer]}"
+        )
+  yield from _conv_norm(("head", "expand"), "_conv_head", "_bn1")
+  yield ("head", "classifier"), "_fc"
 
 
 def _not_of_timm(architecture: Architecture) -> list[str]:
@@ -221,17 +251,11 @@ def _official(architecture: Architecture) -> Iterator[tuple[Module, str]]:
   for module, block, c_in in _blocks(architecture):
     stage, index = module.removeprefix("stage").split("_block")
     at = place(int(stage), int(index))
-    if block.op == "skip":
-      yield from conv_norm((module, "skip"), f"{at}.conv")
-      continue
-    if expands(architecture, block, c_in):
-      yield from conv_norm((module, "expand"), f"{at}.pw")
-    yield from conv_norm((module, "depthwise"), f"{at}.dw")
-    if block.squeeze_excite:
-      inner = (module, "squeeze_excite")
-      yield (*inner, "squeeze"), f"{at}.se.se.0.conv"
-      yield (*inner, "excite"), f"{at}.se.se.1"
-    yield from conv_norm((module, "project"), f"{at}.pwl")
+    for layer, names in _layers(architecture, "official", block, c_in):
+      if layer == "squeeze_excite":
+        yield from _squeeze_excite(module, at, names)
+      else:
+        yield from conv_norm((module, layer), f"{at}.{names[0]}")
   stages = [block.stage for block in architecture.blocks]
   at = place(max(stages, default=0) + 1, 0)
   if architecture.head.expansion:

@@ -1,6 +1,6 @@
 """Weights of a network from files of PyTorch programs, and back.
 
-A safetensors file of timm's networks or of the official ones (see
+A safetensors file of timm's networks, the official ones or EfficientNets (see
 `fbnax.models.weight_names`) becomes the variables of a `Network`, and the other
 way round. Only layouts change: convolutions are OIHW there and HWIO here,
 linear layers `[K, C]` there and `[C, K]` here. So weights come back bit for
@@ -33,7 +33,11 @@ from fbnax.spaces.architecture import Architecture
 _COUNTER = "num_batches_tracked"  # Of BN in PyTorch; here nothing reads it.
 # Also of averages of weights.
 _COUNTERS = (_COUNTER, "n_averaged")
-_CLASSIFIER = {"timm": "classifier", "official": "head.conv"}
+_CLASSIFIER = {
+  "timm": "classifier",
+  "official": "head.conv",
+  "lukemelas": "_fc",
+}
 _SHOWN = 200
 
 
@@ -232,8 +236,8 @@ def unbiased(
   """
   plain = dataclasses.replace(
     architecture,
-    stem=dataclasses.replace(architecture.stem, bias=False),
-    head=dataclasses.replace(architecture.head, bias=False),
+    stem=_without_bias(architecture.stem),
+    head=_without_bias(architecture.head),
     block_bias=False,
   )
 
@@ -258,6 +262,11 @@ def unbiased(
 
   params, statistics = walk(variables["params"], variables["batch_stats"])
   return plain, {"params": params, "batch_stats": statistics}
+
+
+def _without_bias(part: Any) -> Any:
+  """A stem or head without the bias that its BN can take."""
+  return dataclasses.replace(part, bias=part.bias and not part.norm)
 
 
 def _named(architecture: Architecture | str) -> Architecture:

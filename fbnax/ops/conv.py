@@ -1,8 +1,9 @@
 """Convolutions in the form that is fast on the backend at hand.
 
 Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` kernel side.
-Kernels are HWIO; padding is symmetric, in pixels, as in the published networks.
-All is computed in the precision of the kernel.
+Kernels are HWIO; padding is pixels on each side, or a rule: "symmetric", as in
+the published networks, or "same" (see `fbnax.ops.shifted.edges`). All is
+computed in the precision of the kernel.
 
 On a CPU XLA's grouped convolution is slow, and slower still under `vmap` over
 kernels, which makes every convolution a grouped one. There a pointwise
@@ -24,26 +25,31 @@ from jax import lax
 
 from fbnax.ops import shifted
 from fbnax.ops.hand_written import gradient_by_hand
+from fbnax.ops.shifted import Padding, edges
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def lax_conv(
-  x: jax.Array, kernel: jax.Array, stride: int, padding: int, groups: int = 1
+  x: jax.Array,
+  kernel: jax.Array,
+  stride: int,
+  padding: Padding,
+  groups: int = 1,
 ) -> jax.Array:
   """The reference form, `f32[B, H, W, C]` to `f32[B, H', W', O]`."""
   return lax.conv_general_dilated(
     x.astype(kernel.dtype),
     kernel,
     (stride, stride),
-    [(padding, padding)] * 2,
+    edges(padding, x.shape[1:3], kernel.shape[0], stride),
     dimension_numbers=DIMENSIONS,
     feature_group_count=groups,
   )
 
 
 def conv(
-  x: jax.Array, kernel: jax.Array, stride: int, padding: int
+  x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
 ) -> jax.Array:
   """A full convolution.
 
@@ -51,7 +57,7 @@ def conv(
     x: `f32[B, H, W, C]`.
     kernel: `f32[K, K, C, O]`.
     stride: pixels.
-    padding: pixels on each side.
+    padding: pixels on each side, or a rule.
 
   Returns:
     `f32[B, H', W', O]`.
@@ -59,7 +65,8 @@ def conv(
   if jax.default_backend() != "cpu":
     return lax_conv(x, kernel, stride, padding)
   x = x.astype(kernel.dtype)
-  padded = shifted.pad(x, padding)
+  around = edges(padding, x.shape[1:3], kernel.shape[0], stride)
+  padded = shifted.pad(x, around)
   patches = jnp.concatenate(shifted.views(padded, kernel.shape[0], stride), -1)
   return pointwise(patches, kernel.reshape(1, 1, -1, kernel.shape[-1]))
 
@@ -87,7 +94,7 @@ def pointwise(x: jax.Array, kernel: jax.Array, groups: int = 1) -> jax.Array:
 
 
 def depthwise(
-  x: jax.Array, kernel: jax.Array, stride: int, padding: int
+  x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
 ) -> jax.Array:
   """A convolution of each channel by itself.
 
@@ -95,7 +102,7 @@ def depthwise(
     x: `f32[B, H, W, C]`.
     kernel: `f32[K, K, 1, C]`.
     stride: pixels.
-    padding: pixels on each side.
+    padding: pixels on each side, or a rule.
 
   Returns:
     `f32[B, H', W', C]`.
@@ -106,7 +113,7 @@ def depthwise(
 
 
 def dense_kernel(
-  kernel: jax.Array, size: tuple[int, int], stride: int, padding: int
+  kernel: jax.Array, size: tuple[int, int], stride: int, padding: Padding
 ) -> jax.Array:
   """A depthwise kernel as a matrix between the pixels of a small map.
 
@@ -114,14 +121,17 @@ def dense_kernel(
     kernel: `f32[K, K, 1, C]`.
     size: height and width of the input, pixels.
     stride: pixels.
-    padding: pixels on each side.
+    padding: pixels on each side, or a rule.
 
   Returns:
     `f32[H' W', H W, C]`: what each pixel of the output takes from each of the
     input, for `dense_depthwise`.
   """
   side = kernel.shape[0]
-  rows, columns = (_taps(n, side, stride, padding) for n in size)
+  around = edges(padding, size, side, stride)
+  rows, columns = (
+    _taps(n, side, stride, pads) for n, pads in zip(size, around, strict=True)
+  )
   pairs = np.einsum("koi,lpj->klopij", rows, columns)
   outputs, inputs = pairs.shape[2] * pairs.shape[3], size[0] * size[1]
   taps = pairs.reshape(side * side, outputs * inputs).T
@@ -179,8 +189,10 @@ def _dense_backward(saved: Any, cotangent: jax.Array) -> Any:
 dense_depthwise.defvjp(_dense_forward, _dense_backward)
 
 
-def _taps(size: int, side: int, stride: int, padding: int) -> np.ndarray:
+def _taps(
+  size: int, side: int, stride: int, pads: tuple[int, int]
+) -> np.ndarray:
   """Along one side, which input an output takes by each tap, `[K, O, I]`."""
-  outputs = (size + 2 * padding - side) // stride + 1
-  taken = np.arange(outputs)[None] * stride + np.arange(side)[:, None] - padding
+  outputs = (size + sum(pads) - side) // stride + 1
+  taken = np.arange(outputs)[None] * stride + np.arange(side)[:, None] - pads[0]
   return (taken[..., None] == np.arange(size)).astype(np.float32)

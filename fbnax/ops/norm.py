@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fbnax.ops.activations import Activation
 from fbnax.ops.hand_written import gradient_by_hand
 
 
@@ -59,27 +60,14 @@ def normalize(
   return (x * factor + offset).astype(x.dtype)
 
 
-def relu(x: jax.Array, derivative: bool = False) -> jax.Array:
-  """`max(x, 0)`, or its derivative."""
-  return (x > 0).astype(x.dtype) if derivative else jax.nn.relu(x)
-
-
-def hswish(x: jax.Array, derivative: bool = False) -> jax.Array:
-  """`x relu6(x + 3) / 6`, or its derivative."""
-  gated = jnp.clip(x + 3.0, 0.0, 6.0)
-  if derivative:
-    return gated / 6.0 + jnp.where(jnp.abs(x) < 3.0, x / 6.0, 0.0)
-  return x * gated / 6.0
-
-
 @functools.partial(gradient_by_hand, nondiff_argnums=(5, 6))
 def normalized(
   x: jax.Array,
   scale: jax.Array,
   bias: jax.Array,
   factor: jax.Array,
-  hard: jax.Array,
-  activation: str | None,
+  chosen: tuple[jax.Array, ...],
+  activations: tuple[Activation, ...],
   epsilon: float,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """BN by the batch's statistics, activation and a factor in one.
@@ -94,14 +82,15 @@ def normalized(
     bias: `f32[C]`.
     factor: of the result, a mask or a weight; `f32[C]` or `f32[B, 1, 1, C]`,
       or `f32[1, 1, 1, C]`.
-    hard: `bool[]`, which of the two activations it is if that is "either".
-    activation: "relu", "hswish", "either" or None.
+    chosen: `bool[]` for each activation but the first, whether it is the one;
+      where none is, the first is.
+    activations: those it may be; none for no activation.
     epsilon: of the BN.
 
   Returns:
     `f32[B, H, W, C]`; mean and variance, `f32[C]`.
   """
-  return _normalized(x, scale, bias, factor, hard, activation, epsilon)[0]
+  return _normalized(x, scale, bias, factor, chosen, activations, epsilon)[0]
 
 
 def _normalized(
@@ -109,30 +98,33 @@ def _normalized(
   scale: jax.Array,
   bias: jax.Array,
   factor: jax.Array,
-  hard: jax.Array,
-  activation: str | None,
+  chosen: tuple[jax.Array, ...],
+  activations: tuple[Activation, ...],
   epsilon: float,
 ) -> Any:
   mean, variance = batch_statistics(x)
   z = normalize(x, mean, variance, scale, bias, epsilon)
-  y = activate(z, hard, activation) * factor
-  saved = (x, mean, variance, scale, bias, factor, hard)
+  y = activate(z, chosen, activations) * factor
+  saved = (x, mean, variance, scale, bias, factor, chosen)
   return (y, mean, variance), saved
 
 
 def _normalized_backward(
-  activation: str | None, epsilon: float, saved: Any, cotangents: Any
+  activations: tuple[Activation, ...],
+  epsilon: float,
+  saved: Any,
+  cotangents: Any,
 ) -> Any:
-  x, mean, variance, scale, bias, factor, hard = saved
+  x, mean, variance, scale, bias, factor, chosen = saved
   upper = cotangents[0]
   inverse = lax.rsqrt(variance + epsilon)
   white = (x - mean) * inverse
   z = white * scale + bias
-  inner = upper * factor * activate(z, hard, activation, True)
+  inner = upper * factor * activate(z, chosen, activations, True)
   # Within an image first, as in `batch_statistics`.
   to_bias = inner.sum((1, 2)).sum(0)
   to_scale = (inner * white).sum((1, 2)).sum(0)
-  to_factor = (upper * activate(z, hard, activation)).sum((1, 2))
+  to_factor = (upper * activate(z, chosen, activations)).sum((1, 2))
   if factor.ndim == 1:
     to_factor = to_factor.sum(0)
   else:
@@ -154,13 +146,20 @@ normalized.defvjp(_normalized, _normalized_backward)
 
 def activate(
   z: jax.Array,
-  hard: jax.Array,
-  activation: str | None,
+  chosen: tuple[jax.Array, ...],
+  activations: tuple[Activation, ...],
   derivative: bool = False,
 ) -> jax.Array:
-  """ReLU, hard swish, either by `hard`, or none; or its derivative."""
-  if activation is None:
+  """One of some activations by `chosen`, see `normalized`; or its derivative.
+
+  All of them are computed and one is taken, in the pass over `z` that there is
+  anyway. So each further one costs its arithmetic and no traffic of memory,
+  which for ReLU and hard swish is what the pass waits for.
+  """
+  if not activations:
     return jnp.ones_like(z) if derivative else z
-  if activation == "either":
-    return jnp.where(hard, hswish(z, derivative), relu(z, derivative))
-  return (relu if activation == "relu" else hswish)(z, derivative)
+  functions = [a.derivative if derivative else a.apply for a in activations]
+  result = functions[0](z)
+  for holds, function in zip(chosen, functions[1:], strict=True):
+    result = jnp.where(holds, function(z), result)
+  return result

@@ -1,7 +1,7 @@
 """Depthwise convolutions as sums of shifted products, the form for CPUs.
 
 Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` kernel side.
-Padding is symmetric, in pixels.
+Padding is as in `fbnax.ops.conv`.
 """
 
 from __future__ import annotations
@@ -20,26 +20,72 @@ _PART = 2**17  # Numbers of a part of a batch that is taken through a cache.
 _READ = 16  # Blocks of a part that are summed up at once, see `_block`.
 
 
-@functools.partial(gradient_by_hand, nondiff_argnums=(2, 3))
+# Pixels of padding: on each side, or a rule; see `edges`.
+Padding = int | str
+# Before and after an image's rows, and its columns.
+Edges = tuple[tuple[int, int], tuple[int, int]]
+
+
+def edges(
+  padding: Padding, size: tuple[int, ...], side: int, stride: int
+) -> Edges:
+  """Pixels before and after an image of `size`.
+
+  Args:
+    padding: pixels on each side; or "symmetric", `side // 2` on each, as
+      PyTorch's networks pad; or "same", as TensorFlow's do: as few as give
+      `ceil(size / stride)`, the odd one after the image.
+    size: height and width, pixels.
+    side: of the kernel, pixels.
+    stride: pixels.
+
+  Raises:
+    ValueError: the padding is none of these.
+  """
+  if padding == "symmetric":
+    padding = side // 2
+  if padding == "same":
+    rows, columns = (
+      max((-(-n // stride) - 1) * stride + side - n, 0) for n in size
+    )
+    return (
+      (rows // 2, rows - rows // 2),
+      (columns // 2, columns - columns // 2),
+    )
+  if isinstance(padding, str):
+    raise ValueError(
+      f"padding is {padding!r}; legal: symmetric, same, or pixels on each side"
+    )
+  return (padding, padding), (padding, padding)
+
+
 def depthwise(
-  x: jax.Array, kernel: jax.Array, stride: int, padding: int
+  x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
 ) -> jax.Array:
   """As `fbnax.ops.conv.depthwise`, which takes this form on a CPU."""
-  return _sum_of_taps(pad(x, padding), kernel, stride)
+  around = edges(padding, x.shape[1:3], kernel.shape[0], stride)
+  return _depthwise(x, kernel, stride, around)
+
+
+@functools.partial(gradient_by_hand, nondiff_argnums=(2, 3))
+def _depthwise(
+  x: jax.Array, kernel: jax.Array, stride: int, around: Edges
+) -> jax.Array:
+  return _sum_of_taps(pad(x, around), kernel, stride)
 
 
 def _forward(
-  x: jax.Array, kernel: jax.Array, stride: int, padding: int
+  x: jax.Array, kernel: jax.Array, stride: int, around: Edges
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
   # What is kept is what was made for the sum: to keep `x` as well would have
   # it computed twice.
-  padded = pad(x, padding)
+  padded = pad(x, around)
   return _sum_of_taps(padded, kernel, stride), (padded, kernel)
 
 
 def _backward(
   stride: int,
-  padding: int,
+  around: Edges,
   saved: tuple[jax.Array, jax.Array],
   cotangent: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
@@ -47,20 +93,21 @@ def _backward(
   side = kernel.shape[0]
   # Toward the input: the same sum with the kernel turned around, over the
   # cotangent with zeros between its pixels.
-  low = side - 1 - padding
   spread = [
-    (low, size - padding - (1 + (cut - 1) * stride), stride - 1)
-    for size, cut in zip(padded.shape[1:3], cotangent.shape[1:3], strict=True)
+    (side - 1 - low, size - high - (1 + (cut - 1) * stride), stride - 1)
+    for (low, high), size, cut in zip(
+      around, padded.shape[1:3], cotangent.shape[1:3], strict=True
+    )
   ]
   zero = jnp.zeros((), cotangent.dtype)
   spaced = lax.pad(cotangent, zero, [(0, 0, 0), *spread, (0, 0, 0)])
-  to_x = depthwise(spaced, kernel[::-1, ::-1], 1, 0)
+  to_x = _depthwise(spaced, kernel[::-1, ::-1], 1, ((0, 0), (0, 0)))
 
   to_kernel = _kernel_gradient(padded, cotangent, side, stride)
   return to_x, to_kernel.astype(kernel.dtype).reshape(kernel.shape)
 
 
-depthwise.defvjp(_forward, _backward)
+_depthwise.defvjp(_forward, _backward)
 
 
 def _kernel_gradient(
@@ -158,10 +205,9 @@ def _summed(x: jax.Array) -> jax.Array:
   return jnp.ones((flat.shape[0],), x.dtype) @ flat
 
 
-def pad(x: jax.Array, padding: int) -> jax.Array:
+def pad(x: jax.Array, around: Edges) -> jax.Array:
   """Zeros around each image."""
-  edge = (padding, padding)
-  return jnp.pad(x, ((0, 0), edge, edge, (0, 0)))
+  return jnp.pad(x, ((0, 0), *around, (0, 0)))
 
 
 def _sum_of_taps(

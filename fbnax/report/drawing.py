@@ -16,6 +16,7 @@ from fbnax.report.markup import escape
 from fbnax.report.shapes import Step, steps
 from fbnax.spaces import Architecture
 from fbnax.spaces.architecture import out_size
+from fbnax.spaces.kinds import KINDS, BlockKind
 
 KERNEL_COLOURS = {
   1: "#b8c0cc",
@@ -46,7 +47,8 @@ def draw(architecture: Architecture, name: str, label: str) -> str:
   blocks = steps(architecture)
   places = _places(blocks)
   tallest = max(
-    [p.block.expansion for p in blocks if p.block.op != "skip"], default=1.0
+    [p.block.expansion for p in blocks if not KINDS[p.block.op].passes],
+    default=1.0,
   )
   top = max(2.0, tallest)
   base = _TOP + _HEIGHT
@@ -84,7 +86,8 @@ def draw(architecture: Architecture, name: str, label: str) -> str:
     end_x,
     base,
     ("head", "pool", str(head.channels)),
-    "head: 1×1 convolution, "
+    "head: "
+    + ("1×1 convolution, " if head.expand else "")
     + ("" if head.kernel == 1 else f"depthwise {head.kernel}×{head.kernel}, ")
     + f"average pool, {head.channels} channels, {head.activation}, "
     "classifier",
@@ -170,9 +173,10 @@ def _bar(
 ) -> list[str]:
   """One block: bar, kernel, stride, squeeze-excite and residual."""
   block = item.block
+  kind = KINDS[block.op]
   middle = x + width / 2
   lines = [f"<g><title>{escape(item.words)}</title>"]
-  if block.op == "skip":
+  if kind.passes:
     lines.append(
       f'<rect x="{x + 1:.1f}" y="{base - 8:.1f}" width="{width - 2:.1f}" '
       f'height="7" rx="2" fill="white" stroke="{MUTED}" '
@@ -185,7 +189,7 @@ def _bar(
     colour = KERNEL_COLOURS.get(block.kernel, OTHER_KERNEL)
     lines.append(
       f'<rect x="{x:.1f}" y="{high:.1f}" width="{width:.1f}" '
-      f'height="{height:.1f}" rx="2" fill="{colour}"/>'
+      f'height="{height:.1f}" rx="2" fill="{colour}"{_outlined(kind)}/>'
     )
     if height > 12:
       groups = f" g{block.groups}" if block.groups > 1 else ""
@@ -213,6 +217,11 @@ def _bar(
   return lines
 
 
+def _outlined(kind: BlockKind) -> str:
+  """The attributes that tell a kind of block from others of its shape."""
+  return f' stroke="{kind.outline}" stroke-width="2"' if kind.outline else ""
+
+
 def legend(architectures: Sequence[Architecture]) -> str:
   """What the colours and marks in the drawings of these mean, as HTML."""
 
@@ -223,7 +232,7 @@ def legend(architectures: Sequence[Architecture]) -> str:
     )
 
   blocks = [b for a in architectures for b in a.blocks]
-  kernels = sorted({b.kernel for b in blocks if b.op != "skip"})
+  kernels = sorted({b.kernel for b in blocks if not KINDS[b.op].passes})
   keys = [
     key(
       f'<rect y="1" width="18" height="12" rx="2" '
@@ -251,14 +260,16 @@ def legend(architectures: Sequence[Architecture]) -> str:
       "stem and head",
     ),
   ]
-  if any(b.op == "skip" for b in blocks):
-    keys.append(
-      key(
-        f'<rect x="1" y="4" width="16" height="7" rx="2" fill="white" '
-        f'stroke="{MUTED}" stroke-dasharray="3 2"/>',
-        "skip (identity, or 1×1 where the width changes)",
-      )
+  drawn = {b.op for b in blocks}
+  for kind in (k for op, k in KINDS.items() if op in drawn and k.legend):
+    shape = (
+      f'<rect x="1" y="4" width="16" height="7" rx="2" fill="white" '
+      f'stroke="{MUTED}" stroke-dasharray="3 2"/>'
+      if kind.passes
+      else '<rect x="1" y="2" width="16" height="10" rx="2" '
+      f'fill="white"{_outlined(kind)}/>'
     )
+    keys.append(key(shape, kind.legend))
   if any(b.groups > 1 for b in blocks):
     keys.append('<span class="key">g2: 1×1 convolutions in 2 groups</span>')
   return f'<p class="legend">{"".join(keys)}</p>'

@@ -6,6 +6,8 @@ from fbnax.report import drawing, markup
 from fbnax.report.markup import escape, figure, percent
 from fbnax.report.schema import Member, Result
 from fbnax.report.shapes import steps
+from fbnax.spaces.activations import NONLINEARITIES
+from fbnax.spaces.kinds import KINDS
 
 
 def networks(result: Result) -> str:
@@ -46,11 +48,12 @@ def _block_table(member: Member) -> str:
   rows = []
   for step in steps(member.architecture):
     block = step.block
-    searched = block.op == "inverted_residual"
+    kind = KINDS[block.op]
+    searched = not kind.passes
     rows.append(
       [
         escape(step.name),
-        escape(block.op.replace("_", " ")),
+        escape(kind.label),
         f"{block.kernel}×{block.kernel}" if searched else markup.MISSING,
         f"{block.expansion:g}" if searched else markup.MISSING,
         f"{step.channels_in} → {block.channels}",
@@ -58,7 +61,9 @@ def _block_table(member: Member) -> str:
         f"{step.size_in} → {step.size_out}",
         markup.plain(block.squeeze_excite),
         markup.plain(step.residual),
-        escape(block.activation) if searched else markup.MISSING,
+        escape(NONLINEARITIES[block.activation].label)
+        if searched
+        else markup.MISSING,
       ]
     )
   head = [

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from fbnax.spaces import Architecture, Block
+from fbnax.spaces.activations import NONLINEARITIES
 from fbnax.spaces.architecture import out_size
+from fbnax.spaces.kinds import KINDS, adds_input
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,25 +24,24 @@ class Step:
   def residual(self) -> bool:
     """Whether the input is added to the output."""
     block = self.block
+    added = adds_input(block)(self.channels_in, block.channels)
     return (
-      block.op == "inverted_residual"
-      and block.stride == 1
-      and block.channels == self.channels_in
-      and self.size_in == self.size_out
+      not KINDS[block.op].passes and added and self.size_in == self.size_out
     )
 
   @property
   def words(self) -> str:
     """Everything about the block in one line."""
     b = self.block
-    parts = [f"{self.name}: {b.op.replace('_', ' ')}"]
-    if b.op == "inverted_residual":
+    kind = KINDS[b.op]
+    parts = [f"{self.name}: {kind.label}"]
+    if not kind.passes:
       parts.append(f"kernel {b.kernel}×{b.kernel}, expansion {b.expansion:g}")
     parts.append(f"channels {self.channels_in} to {b.channels}")
     parts.append(f"stride {b.stride}")
     parts.append(f"{self.size_in} to {self.size_out} px")
-    if b.op == "inverted_residual":
-      parts.append(b.activation)
+    if not kind.passes:
+      parts.append(NONLINEARITIES[b.activation].label)
     if b.groups > 1:
       parts.append(f"{b.groups} groups")
     if b.squeeze_excite:

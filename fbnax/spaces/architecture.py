@@ -10,7 +10,11 @@ and FBNetV3), fixed by reproducing their published counts:
 * mid channels = `divisible(channels_in * expansion, divisor)`;
 * squeeze channels = `divisible(int(mid / 4), divisor)`, in FBNetV3
   `divisible(int(mid / 4 / expansion), divisor)`;
-* depthwise padding is `kernel // 2` unless a block says otherwise.
+* padding is `kernel // 2` unless the network or a block says otherwise.
+
+Other families differ in these rules, so an architecture names its own, and a
+block those of its squeeze-excite. A field that came to be after architectures
+were first written is left out of JSON where it has its default.
 """
 
 from __future__ import annotations
@@ -21,11 +25,12 @@ from typing import Any
 
 from fbnax.base import limits
 from fbnax.base.json_values import shown
+from fbnax.spaces import kinds
+from fbnax.spaces.activations import ACTIVATIONS, GATES
 from fbnax.spaces.exchange import fields, json_object
-from fbnax.spaces.widths import divisible
+from fbnax.spaces.kinds import OPS
 
-ACTIVATIONS = ("relu", "hswish")
-OPS = ("inverted_residual", "skip")
+PADDINGS = ("symmetric", "same")
 LARGEST = 1_000_000  # Of any number; a typing error must not ask for terabytes.
 # What costs memory or time before a network is built, and its largest value.
 LIMITS = {
@@ -38,29 +43,57 @@ LIMITS = {
 }
 
 
+def _later(default: Any) -> Any:
+  """A field that JSON has only where it differs from its default."""
+  return dataclasses.field(default=default, metadata={"later": True})
+
+
 @dataclasses.dataclass(frozen=True)
 class Stem:
-  """The first convolution, followed by BN and an activation."""
+  """The first convolution, followed by BN, if `norm`, and an activation."""
 
   channels: int
   kernel: int = 3
   stride: int = 2
   activation: str = "hswish"
   bias: bool = True
+  norm: bool = _later(True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-  """One block of the trunk.
+  """One block of the trunk; `op` is one of `fbnax.spaces.kinds`.
 
   An `inverted_residual` expands by a 1x1 convolution, convolves each channel
   and projects; a `skip` is the identity, or a 1x1 convolution with BN and ReLU
-  where the shape changes. With `groups` above one, both 1x1 convolutions are
-  grouped and the channels are shuffled in front of the depthwise one.
+  where the shape changes; a `fused_mbconv` expands by a k x k convolution and
+  projects. With `groups` above one, both 1x1 convolutions are grouped and the
+  channels are shuffled in front of the depthwise one.
 
-  `stage` and the order within it name the block (`stage2.block0`).
-  `padding` is the depthwise padding in pixels, None for `kernel // 2`.
-  `present` is open in spaces with a searched depth only.
+  Attributes:
+    channels: of the output.
+    stage: with the order within it, it names the block (`stage2.block0`).
+    op: the kind of block.
+    kernel: side of the k x k convolution, pixels.
+    expansion: of the input's channels to the mid channels.
+    stride: pixels.
+    squeeze_excite: whether there is one.
+    activation: its name.
+    groups: of both 1x1 convolutions.
+    padding: of the k x k convolution, pixels on each side; None for the
+      network's rule.
+    present: open in spaces with a searched depth only.
+    residual: whether the input is added to the output; None where stride and
+      channels let it.
+    expand: whether there is an expanding 1x1 convolution; None where it changes
+      the width, or the network says so. Where it is false the mid channels are
+      the input's.
+    gate: of squeeze-excite, its name.
+    squeeze_activation: within squeeze-excite; None for the block's.
+    squeeze_divisor: what squeeze widths are rounded to a multiple of; None for
+      the network's.
+    squeeze_from_input: squeeze widths are divided by the expansion; None for
+      the network's rule.
   """
 
   channels: int
@@ -74,6 +107,12 @@ class Block:
   groups: int = 1
   padding: int | None = None
   present: bool = True
+  residual: bool | None = _later(None)
+  expand: bool | None = _later(None)
+  gate: str = _later("hard_sigmoid")
+  squeeze_activation: str | None = _later(None)
+  squeeze_divisor: int | None = _later(None)
+  squeeze_from_input: bool | None = _later(None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +123,10 @@ class Head:
   one with the same, an average pool. With `expansion` 0 the first has
   `channels` and the classifier follows. Otherwise it has
   `divisible(channels_in * expansion, divisor)`, and between pool and classifier
-  stands a 1x1 convolution to `channels` with an activation, without BN or bias.
-  `bias` is that of the first convolution.
+  stands a 1x1 convolution to `channels` with an activation, without BN, and
+  biased if `project_bias`. `bias` is that of the first convolution, `norm` its
+  BN. Without `expand` there is no first convolution, and the trunk's channels
+  are pooled; with `expansion` 0 they are `channels`.
   """
 
   channels: int
@@ -93,6 +134,9 @@ class Head:
   kernel: int = 1
   activation: str = "hswish"
   bias: bool = False
+  norm: bool = _later(True)
+  expand: bool = _later(True)
+  project_bias: bool = _later(False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +156,9 @@ class Architecture:
       nothing in width (timm's fbnetc_100).
     zero_last_gamma: the last BN of a residual block starts at 0.
     bn_epsilon: epsilon of every BN.
+    padding: of k x k convolutions: "symmetric" is `kernel // 2` on each side;
+      "same" as little as gives the same size, the odd pixel at the end
+      (TensorFlow's networks, which differ from the others at stride 2).
   """
 
   resolution: int
@@ -125,6 +172,7 @@ class Architecture:
   expand_at_one: bool = False
   zero_last_gamma: bool = True
   bn_epsilon: float = 1e-5
+  padding: str = _later("symmetric")
 
   @property
   def block_names(self) -> tuple[str, ...]:
@@ -139,7 +187,7 @@ class Architecture:
 
   def to_json(self) -> str:
     """The architecture as a JSON object in one line."""
-    return json.dumps(dataclasses.asdict(self))
+    return json.dumps(_written(self))
 
   @classmethod
   def from_json(cls, text: str) -> Architecture:
@@ -163,8 +211,22 @@ class Architecture:
     return architecture
 
 
+def _written(item: Any) -> Any:
+  """Nested dataclasses as JSON has them."""
+  if isinstance(item, tuple):
+    return [_written(i) for i in item]
+  if not dataclasses.is_dataclass(item):
+    return item
+  values = ((f, getattr(item, f.name)) for f in dataclasses.fields(item))
+  return {
+    f.name: _written(value)
+    for f, value in values
+    if not ("later" in f.metadata and value == f.default)
+  }
+
+
 def out_size(size: int, kernel: int, stride: int, padding: int | None) -> int:
-  """Pixels along one side after a convolution; padding None is kernel // 2."""
+  """Pixels along one side after a convolution; padding None is a rule's."""
   if padding is None:
     return -(-size // stride)
   return (size + 2 * padding - kernel) // stride + 1
@@ -188,11 +250,14 @@ def validate(architecture: Architecture) -> None:
   _kernel("stem.kernel", stem.kernel)
   _member("stem.activation", stem.activation, ACTIVATIONS)
   _flag("stem.bias", stem.bias)
+  _flag("stem.norm", stem.norm)
   _whole("head.channels", head.channels, 1)
   _number("head.expansion", head.expansion, 0.0)
   _kernel("head.kernel", head.kernel)
   _member("head.activation", head.activation, ACTIVATIONS)
-  _flag("head.bias", head.bias)
+  for name in ("bias", "norm", "expand", "project_bias"):
+    _flag(f"head.{name}", getattr(head, name))
+  _member("padding", architecture.padding, PADDINGS)
   if len(architecture.blocks) > limits.BLOCKS:
     raise ValueError(
       f"blocks has {len(architecture.blocks):,} entries; legal: at most"
@@ -214,7 +279,8 @@ def validate(architecture: Architecture) -> None:
     _kernel(f"{name}.kernel", block.kernel)
     _number(f"{name}.expansion", block.expansion, 0.01)
     _require(block.present is True, f"{name}.present", block.present, "true")
-    mid = divisible(channels * block.expansion, architecture.divisor)
+    _choices(name, block)
+    mid = kinds.mid_channels(architecture, block)(channels, block.expansion)
     for width in (channels, mid, block.channels):
       _require(
         width % block.groups == 0,
@@ -224,9 +290,54 @@ def validate(architecture: Architecture) -> None:
       )
     if block.padding is not None:
       _whole(f"{name}.padding", block.padding, 0)
+    if block.residual:
+      _require(
+        bool(kinds.adds_input(block)(channels, block.channels)),
+        f"{name}.residual",
+        block.residual,
+        f"false or null from {channels} to {block.channels} channels with"
+        f" stride {block.stride}",
+      )
     size = out_size(size, block.kernel, block.stride, block.padding)
     _require(size >= 1, name, size, "at least one pixel left of the image")
     channels = block.channels
+  _require(
+    head.expand or bool(head.expansion) or head.channels == channels,
+    "head.channels",
+    head.channels,
+    f"{channels}, the trunk's, where head.expand is false and expansion 0",
+  )
+
+
+def _choices(name: str, block: Block) -> None:
+  """Checks what a block says for itself."""
+  for field in ("residual", "expand", "squeeze_from_input"):
+    if getattr(block, field) is not None:
+      _flag(f"{name}.{field}", getattr(block, field))
+  _member(f"{name}.gate", block.gate, GATES)
+  if block.squeeze_activation is not None:
+    _member(f"{name}.squeeze_activation", block.squeeze_activation, ACTIVATIONS)
+  if block.squeeze_divisor is not None:
+    _whole(f"{name}.squeeze_divisor", block.squeeze_divisor, 1)
+  if block.expand is False:
+    _require(
+      block.expansion == 1,
+      f"{name}.expansion",
+      block.expansion,
+      "1 where expand is false",
+    )
+  if not kinds.KINDS[block.op].passes:
+    for field in kinds.KINDS[block.op].ignores:
+      default = getattr(_PLAIN, field)
+      _require(
+        getattr(block, field) == default,
+        f"{name}.{field}",
+        getattr(block, field),
+        f"{json.dumps(default)} in a {block.op}",
+      )
+
+
+_PLAIN = Block(channels=1, stage=0)
 
 
 def _require(holds: bool, where: str, value: Any, legal: str) -> None:

@@ -8,20 +8,33 @@ divides by every stride (section 3.3 of Wan 2022).
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from typing import Any
 
 from fbnax.base import limits
-from fbnax.spaces.architecture import (
-  OPS,
-  Architecture,
-  Block,
-)
+from fbnax.spaces.architecture import Architecture, Block
 from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import Follow, joint_values
+from fbnax.spaces.kinds import (
+  OPS,
+  STACKED,
+  adds_input,
+  means,
+  mid_channels,
+)
 from fbnax.spaces.tables import alternatives, blocks_of
-from fbnax.spaces.widths import mid_width
+
+# Fields of a block that no decision may be about.
+_CONSTANT = (
+  "residual",
+  "expand",
+  "gate",
+  "squeeze_activation",
+  "squeeze_divisor",
+  "squeeze_from_input",
+)
 
 
 def check(table: Architecture | CellNetwork) -> None:
@@ -42,10 +55,13 @@ def check(table: Architecture | CellNetwork) -> None:
     for option in alternatives(block):
       _check_most(f"{name}.kernel", _values(option.kernel), limits.KERNEL)
       _check_channels(f"{name}.channels", option.channels)
-      if option.op != "skip":
+      if means(option.op, "expansion"):
         _check_expansion(f"{name}.expansion", option.expansion)
-        _check_groups(name, table.divisor, option, before)
+      if means(option.op, "groups"):
+        _check_groups(name, table, option, before)
+      _check_own(name, option, before)
     before = block.channels
+  _check_channels("head.channels", table.head.channels)
   _check_resolutions(table)
 
 
@@ -56,14 +72,30 @@ def _check_presence(name: str, block: Block, before: Any) -> None:
       f"{name} may be absent, so its channels must be those of the block "
       "before it"
     )
+  if isinstance(block.present, Follow) and block.residual is False:
+    raise ValueError(
+      f"{name}.residual is False; legal: None or True where a block may be"
+      " absent, since it then passes its input on"
+    )
 
 
 def _check_types(name: str, block: Block) -> None:
   if not isinstance(block.op, Follow):
+    if block.op not in OPS:
+      raise ValueError(f"{name}.op is {block.op!r}; legal: {', '.join(OPS)}")
     return
   for op in block.op.values:
-    if op not in OPS:
-      raise ValueError(f"{name}.op offers {op!r}; legal: {', '.join(OPS)}")
+    if op not in STACKED:
+      raise ValueError(
+        f"{name}.op offers {op!r}; legal: {', '.join(STACKED)}, where the type"
+        " of a layer is searched"
+      )
+  for field in ("residual", "expand"):
+    if getattr(block, field) is not None:
+      raise ValueError(
+        f"{name}.{field} is {getattr(block, field)!r}; legal: None where the"
+        " type of a layer is searched"
+      )
   if isinstance(block.stride, Follow):
     raise ValueError(
       f"{name}.stride follows {block.stride.decision!r}; legal: one stride "
@@ -99,11 +131,34 @@ def _check_most(where: str, values: Any, most: int) -> None:
       raise ValueError(f"{where} offers {value!r}; legal: at most {most:,}")
 
 
-def _check_groups(name: str, divisor: int, block: Block, before: Any) -> None:
+def _check_own(name: str, block: Block, before: Any) -> None:
+  """What a block says for itself is one value, and holds for all widths."""
+  for field in (f.name for f in dataclasses.fields(block)):
+    value = getattr(block, field)
+    if field in _CONSTANT and isinstance(value, Follow):
+      raise ValueError(
+        f"{name}.{field} follows {value.decision!r}; legal: one value"
+      )
+  if block.expand is False and any(e != 1 for e in _values(block.expansion)):
+    raise ValueError(
+      f"{name}.expansion is {block.expansion!r}; legal: 1 where expand is False"
+    )
+  kept = joint_values(adds_input(block), (before, block.channels))
+  if block.residual and not all(same for _, same in kept):
+    raise ValueError(
+      f"{name}.residual is {block.residual!r}; legal: False or None where the"
+      " shape of the output is not always the input's"
+    )
+
+
+def _check_groups(
+  name: str, table: Architecture, block: Block, before: Any
+) -> None:
   """Groups of channels must come out even."""
+  mid = mid_channels(table, block)
 
   def uneven(c_in: Any, expansion: Any, c_out: Any, groups: Any) -> Any:
-    widths = (c_in, mid_width(c_in, expansion, divisor), c_out)
+    widths = (c_in, mid(c_in, expansion), c_out)
     return next((w for w in widths if w % groups), None)
 
   if all(groups == 1 for groups in _values(block.groups)):

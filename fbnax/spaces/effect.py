@@ -1,8 +1,8 @@
 """When a decision changes something.
 
 A decision without effect has choice 0 in a canonical genotype. It has none
-where every block that follows it is absent, or is a skip to which the field
-means nothing (an expansion, say).
+where every block that follows it is absent, or is of a kind to which the field
+means nothing (an expansion to a skip, say).
 """
 
 from __future__ import annotations
@@ -13,13 +13,9 @@ from typing import Any
 from fbnax.spaces.architecture import Architecture
 from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import Follow, decisions_of
+from fbnax.spaces.kinds import means
 from fbnax.spaces.recipe import Recipe
-from fbnax.spaces.tables import (
-  SKIP_FIELDS,
-  blocks_of,
-  open_fields,
-  without_blocks,
-)
+from fbnax.spaces.tables import blocks_of, open_fields, without_blocks
 
 # A decision counts where all of these fields are true; where there are none it
 # always does.
@@ -40,18 +36,18 @@ def conditions(
       if not isinstance(item, Follow):
         continue
       gates: list[Any] = [] if field.name == "present" else [block.present]
-      if field.name not in SKIP_FIELDS:
-        gates.append(_not_skip(block.op, item.decision))
+      gates.append(_means(block.op, field.name, item.decision))
       if False not in gates:
         condition = tuple(g for g in gates if isinstance(g, Follow))
         found.setdefault(item.decision, set()).add(condition)
   return found
 
 
-def _not_skip(op: Any, decision: str) -> Any:
-  """Whether the block is more than a skip; the type's own fields all count."""
+def _means(op: Any, field: str, decision: str) -> Any:
+  """Whether the field means something; the type's own fields all count."""
   if not isinstance(op, Follow):
-    return op != "skip"
-  if op.decision == decision:
+    return means(op, field)
+  meant = tuple(means(o, field) for o in op.values)
+  if op.decision == decision or all(meant):
     return True
-  return Follow(op.decision, tuple(o != "skip" for o in op.values))
+  return Follow(op.decision, meant)

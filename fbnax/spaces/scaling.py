@@ -40,6 +40,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fbnax.spaces.architecture import Architecture, Block, validate
+from fbnax.spaces.kinds import KINDS
 from fbnax.spaces.widths import divisible
 
 # Phi is searched in these steps, up to this exponent either way.
@@ -202,7 +203,7 @@ def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
 def _deepened(row: tuple[Block, ...], factor: float) -> tuple[Block, ...]:
   # A product like 5 * 1.2 may come out above the whole number that it is.
   count = max(1, math.ceil(len(row) * factor - 1e-9))
-  residuals = [block for block in row if block.op != "skip"]
+  residuals = [block for block in row if not KINDS[block.op].passes]
   if count <= len(row) or not residuals:
     return row[:count]
   plain = [block for block in residuals if block.stride == 1]

@@ -14,10 +14,8 @@ from typing import Any
 from fbnax.spaces.architecture import Architecture, Block
 from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.follow import Follow
+from fbnax.spaces.kinds import KINDS, means
 from fbnax.spaces.recipe import Recipe
-
-# What means something to a skip; the other fields of its entry do not.
-SKIP_FIELDS = ("channels", "stage", "op", "stride", "present")
 
 
 def map_fields(item: Any, function: Any) -> Any:
@@ -81,12 +79,16 @@ def alternatives(block: Block) -> tuple[Block, ...]:
     map_fields(block, functools.partial(_choose, decision, index))
     for index in range(len(block.op.values))
   )
-  return tuple(plain_skip(b) if b.op == "skip" else b for b in filled)
+  return tuple(map(plain, filled))
 
 
-def plain_skip(block: Block) -> Block:
-  """A skip without the fields that mean nothing to it."""
-  return Block(**{name: getattr(block, name) for name in SKIP_FIELDS})
+def plain(block: Block) -> Block:
+  """A block without the fields that mean nothing to its kind."""
+  ignored = KINDS[block.op].ignores
+  defaults: dict[str, Any] = {
+    f.name: f.default for f in dataclasses.fields(Block) if f.name in ignored
+  }
+  return dataclasses.replace(block, **defaults)
 
 
 def _choose(decision: str, index: int, item: Any) -> Any:
@@ -106,11 +108,8 @@ def with_present_blocks(table: Architecture | CellNetwork) -> Any:
   """A filled table without the blocks that are absent."""
   if not isinstance(table, Architecture):
     return table
-  present = (b for b in table.blocks if b.present)
-  return dataclasses.replace(
-    table,
-    blocks=tuple(plain_skip(b) if b.op == "skip" else b for b in present),
-  )
+  present = tuple(plain(b) for b in table.blocks if b.present)
+  return dataclasses.replace(table, blocks=present)
 
 
 def match(
@@ -134,10 +133,8 @@ def match(
   for name, block in wanted.items():
     if name in found:
       pairs = _pairs(block, found[name], f"{name}.")
-      if found[name].op == "skip":
-        meant = {f"{name}.{field}" for field in SKIP_FIELDS}
-        pairs = [p for p in pairs if p[0] in meant]
-      matched += pairs
+      op = found[name].op
+      matched += [p for p in pairs if means(op, p[0].removeprefix(f"{name}."))]
     else:
       matched.append((f"{name}.present", block.present, False))
   return matched

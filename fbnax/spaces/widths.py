@@ -31,10 +31,10 @@ def mid_width(channels: Any, expansion: Any, divisor: int) -> Any:
 
 
 def squeeze_width(
-  channels: Any, expansion: Any, divisor: int, from_input: bool
+  mid: Any, expansion: Any, divisor: int, from_input: bool
 ) -> Any:
   """Channels between the two convolutions of a squeeze-excite."""
-  quarter = mid_width(channels, expansion, divisor) * 0.25
+  quarter = mid * 0.25
   if from_input:
     quarter = quarter / expansion
   if isinstance(quarter, (int, float)):

@@ -126,7 +126,9 @@ def test_a_fresh_process_without_this_package(member, tmp_path):
 @pytest.mark.skipif(
   bool(onnx_files.missing()), reason="the extra `onnx` is not installed"
 )
-@pytest.mark.parametrize("name", ["small", "fbnet_a", "preactivation"])
+@pytest.mark.parametrize(
+  "name", ["small", "fbnet_a", "same", "bare", "preactivation"]
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_onnx(name, dtype):
   from tests.models import folded_test

@@ -10,7 +10,7 @@ import pytest
 from fbnax import spaces
 from fbnax.models import folded
 from fbnax.models.building import build
-from fbnax.spaces import ResNet, zoo
+from fbnax.spaces import Block, Head, ResNet, Stem, zoo
 
 SPACE = spaces.get("small")
 SMALL = SPACE.architecture(np.zeros(len(SPACE.decisions), int))
@@ -31,6 +31,48 @@ NETWORKS = {
   "fbnetv2_f1": parts_of("fbnetv2_f1", 0, 3, 8),
   "head": dataclasses.replace(
     SMALL, head=dataclasses.replace(SMALL.head, kernel=3), **COMMON
+  ),
+  # Other families: padding, activations, gates, a dense expansion, a head with
+  # a biased convolution behind the pool; a bare stem and no head.
+  "same": dataclasses.replace(
+    SMALL,
+    padding="same",
+    bn_epsilon=1e-3,
+    stem=Stem(channels=8, activation="relu6", bias=False),
+    blocks=(
+      Block(channels=8, stage=1, activation="relu6", residual=False),
+      Block(
+        channels=16,
+        stage=2,
+        op="fused_mbconv",
+        kernel=5,
+        expansion=4,
+        stride=2,
+        squeeze_excite=True,
+        activation="silu",
+        gate="sigmoid",
+        squeeze_divisor=1,
+        squeeze_from_input=True,
+      ),
+      Block(channels=16, stage=2, op="fused_mbconv", activation="hswish"),
+      Block(
+        channels=16,
+        stage=2,
+        stride=2,
+        expand=True,
+        squeeze_excite=True,
+        squeeze_activation="relu",
+      ),
+    ),
+    head=Head(channels=32, expansion=2.0, project_bias=True),
+    **COMMON,
+  ),
+  "bare": dataclasses.replace(
+    SMALL,
+    stem=Stem(channels=8, norm=False, activation="silu"),
+    blocks=(Block(channels=8, stage=1, expand=False),),
+    head=Head(channels=8, expand=False, expansion=0.0),
+    **COMMON,
   ),
   "resnet": ResNet((1, 1), (8, 12), 8, **COMMON),
   "preactivation": ResNet((1, 1), (8, 12), 8, True, **COMMON),

@@ -115,3 +115,50 @@ def test_small_maps_pixel_by_pixel_and_gradients(images, side, stride):
   chex.assert_trees_all_close(got, want, atol=1e-5)
   upper = jax.random.normal(keys[2], want.shape)
   chex.assert_trees_all_close(back(upper), wanted(upper), atol=2e-5)
+
+
+@pytest.mark.parametrize("side, stride", [(3, 1), (3, 2), (5, 2), (1, 2)])
+@pytest.mark.parametrize("size", [(7, 6), (8, 8), (2, 3)])
+def test_same_is_that_of_lax(side, stride, size):
+  """Depthwise, full and dense forms, and their gradients."""
+  x, kernel = _normal(0, (2, *size, 3)), _normal(1, (side, side, 1, 3))
+  full = _normal(2, (side, side, 3, 4))
+
+  def lax_same(x, k, groups=1):
+    return jax.lax.conv_general_dilated(
+      x,
+      k,
+      (stride, stride),
+      "SAME",
+      dimension_numbers=conv.DIMENSIONS,
+      feature_group_count=groups,
+    )
+
+  def dense(x, k):
+    matrix = conv.dense_kernel(k, size, stride, "same")
+    flat = conv.dense_depthwise(x.reshape(2, -1, 3), matrix)
+    return flat.reshape(lax_same(x, k, 3).shape)
+
+  def both(form, kernel):
+    y = form(x, kernel)
+    weight = jnp.cos(jnp.arange(y.size).reshape(y.shape))
+    slopes = jax.grad(lambda x, k: (form(x, k) * weight).sum(), (0, 1))
+    return y, slopes(x, kernel)
+
+  want = both(lambda x, k: lax_same(x, k, 3), kernel)
+  for form in (
+    lambda x, k: shifted.depthwise(x, k, stride, "same"),
+    lambda x, k: conv.lax_conv(x, k, stride, "same", 3),
+    dense,
+  ):
+    chex.assert_trees_all_close(both(form, kernel), want, atol=2e-5)
+  chex.assert_trees_all_close(
+    both(lambda x, k: conv.conv(x, k, stride, "same"), full),
+    both(lax_same, full),
+    atol=5e-5,
+  )
+
+
+def test_an_unknown_padding_is_refused():
+  with pytest.raises(ValueError, match="'SAME'; legal: symmetric, same"):
+    shifted.edges("SAME", (4, 4), 3, 1)

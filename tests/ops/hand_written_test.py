@@ -7,6 +7,7 @@ import pytest
 from jax import lax
 
 from fbnax.ops import conv, norm, shifted
+from fbnax.ops.activations import ACTIVATIONS
 from fbnax.ops.branch_conv import branch_conv
 from fbnax.ops.branching import recomputed_switch
 from fbnax.ops.hand_written import forward_mode, gradient_by_hand
@@ -38,8 +39,8 @@ def own_norm(x, w):
     w[0, 0, 0],
     w[0, 1, 0],
     jnp.ones(4),
-    jnp.bool_(False),
-    "relu",
+    (),
+    (ACTIVATIONS["relu"],),
     1e-3,
   )[0]
 

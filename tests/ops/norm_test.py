@@ -8,6 +8,7 @@ import pytest
 
 from fbnax.models.layers import BatchNorm
 from fbnax.ops import norm
+from fbnax.ops.activations import ACTIVATIONS
 
 
 def test_equals_flax_in_training_and_evaluation():
@@ -54,18 +55,31 @@ def test_gradient_equals_flax():
 
 
 @pytest.mark.parametrize("shape", [(4,), (3, 1, 1, 4), (1, 1, 1, 4)])
-@pytest.mark.parametrize("activation", ["relu", "hswish", "either", None])
-def test_one_pass_equals_its_parts_in_flax(activation, shape):
+@pytest.mark.parametrize(
+  ("names", "chosen", "function"),
+  (
+    ((), (), lambda x: x),
+    (("relu",), (), nn.relu),
+    (("hswish",), (), nn.hard_swish),
+    (("relu", "hswish"), (True,), nn.hard_swish),
+    (("relu", "hswish"), (False,), nn.relu),
+    (("relu", "silu", "relu6"), (True, False), nn.silu),
+    (("relu", "silu", "relu6"), (False, True), nn.relu6),
+    (("relu", "silu", "relu6"), (False, False), nn.relu),
+  ),
+)
+def test_one_pass_equals_its_parts_in_flax(names, chosen, function, shape):
   keys = jax.random.split(jax.random.key(0), 5)
   x = 2.0 * jax.random.normal(keys[0], (3, 5, 4, 4)) + 0.3
   scale = jax.random.uniform(keys[1], (4,)) + 0.5
   bias = jax.random.normal(keys[2], (4,))
   factor = jax.random.normal(keys[3], shape)
   upper = jax.random.normal(keys[4], x.shape)
-  hard = jnp.asarray(True)
+  chosen = tuple(map(jnp.asarray, chosen))
+  activations = tuple(ACTIVATIONS[name] for name in names)
 
   def ours(x, scale, bias, factor):
-    return norm.normalized(x, scale, bias, factor, hard, activation, 1e-3)[0]
+    return norm.normalized(x, scale, bias, factor, chosen, activations, 1e-3)[0]
 
   def parts(x, scale, bias, factor):
     variables = {
@@ -75,11 +89,7 @@ def test_one_pass_equals_its_parts_in_flax(activation, shape):
     y, _ = nn.BatchNorm(epsilon=1e-3).apply(
       variables, x, use_running_average=False, mutable=["batch_stats"]
     )
-    if activation == "relu":
-      y = nn.relu(y)
-    elif activation is not None:
-      y = nn.hard_swish(y)
-    return y * factor
+    return function(y) * factor
 
   got, back = jax.vjp(ours, x, scale, bias, factor)
   want, wanted = jax.vjp(parts, x, scale, bias, factor)
@@ -90,8 +100,6 @@ def test_one_pass_equals_its_parts_in_flax(activation, shape):
 def test_one_pass_gives_the_batchs_statistics():
   x = 3.0 + 2.0 * jax.random.normal(jax.random.key(1), (6, 3, 4, 2))
   ones = jnp.ones(2)
-  _, mean, variance = norm.normalized(
-    x, ones, ones, ones, jnp.asarray(False), None, 1e-5
-  )
+  _, mean, variance = norm.normalized(x, ones, ones, ones, (), (), 1e-5)
   chex.assert_trees_all_close(mean, x.mean((0, 1, 2)), atol=1e-5)
   chex.assert_trees_all_close(variance, x.var((0, 1, 2)), atol=1e-4)

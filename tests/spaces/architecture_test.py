@@ -12,10 +12,10 @@ from fbnax.spaces.architecture import (
   Block,
   Head,
   Stem,
-  divisible,
   out_size,
   validate,
 )
+from fbnax.spaces.widths import divisible
 
 NETWORK = Architecture(
   resolution=32,

@@ -243,7 +243,8 @@ def test_every_field_agrees_with_the_measured_facts():
       stem["k"],
       stem["s"],
       stem["act"],
-      True,
+      True,  # Biased.
+      True,  # With BN.
     )
     assert architecture.head.channels == last["c"] == model["head"]["cin"]
     assert architecture.head.expansion == (last["e"] or 0)

@@ -20,6 +20,7 @@ from fbnax.search.autobuild import additive, construction, graph_fit, modules
 from fbnax.search.autobuild.chains import encoding
 from fbnax.search.pareto import hypervolume, pareto_front
 from fbnax.spaces import SearchSpace
+from fbnax.spaces.kinds import KINDS
 from fbnax.spaces.tables import fill
 
 SHOWN = 1000  # Labelled networks that the report draws.
@@ -243,8 +244,8 @@ def _layers(space: SearchSpace, stage: modules.Stage, index: int) -> list[str]:
   for node in stage.blocks:
     block = fill(blocks[found.blocks[node]], chosen)
     if block.present:
-      if block.op == "skip":
-        texts.append("skip")
+      if KINDS[block.op].passes:
+        texts.append(KINDS[block.op].label)
       else:
         marks = ["SE"] if block.squeeze_excite else []
         marks += [f"g{block.groups}"] if block.groups > 1 else []

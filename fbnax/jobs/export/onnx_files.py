@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fbnax.models.folded import Step
+from fbnax.spaces.activations import NONLINEARITIES, Nonlinearity
 
 OPSET = 18
 
@@ -45,7 +46,9 @@ def convert(
   names = ["input"]
 
   def constant(name: str, value: np.ndarray) -> str:
-    constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+    constants.append(
+      numpy_helper.from_array(np.asarray(value, order="C"), name)
+    )
     return name
 
   def node(op: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -94,6 +97,10 @@ def run(model: bytes, images: np.ndarray) -> np.ndarray:
 
 def _conv(s: Step, x: list[str], out: str, node: Any, constant: Any) -> str:
   padding, stride = s.numbers["padding"], s.numbers["stride"]
+  # ONNX has the rule, too, for images of whatever size.
+  pads: dict[str, Any] = {"pads": [padding] * 4}
+  if padding == "same":
+    pads = {"auto_pad": "SAME_UPPER"}
   kernel = s.arrays["kernel"].transpose(3, 2, 0, 1)
   weights = [
     constant(f"{out}.kernel", kernel),
@@ -106,8 +113,8 @@ def _conv(s: Step, x: list[str], out: str, node: Any, constant: Any) -> str:
       out,
       kernel_shape=list(kernel.shape[2:]),
       strides=[stride] * 2,
-      pads=[padding] * 4,
       group=s.numbers["groups"],
+      **pads,
     )
   )
 
@@ -143,14 +150,29 @@ def _plain(op: str, **attributes: Any) -> Any:
   return lambda _, x, out, node, __: node(op, x, out, **attributes)
 
 
+def _pointwise(entry: Nonlinearity) -> Any:
+  """The row of an activation or a gate."""
+
+  def row(_: Step, x: list[str], out: str, node: Any, constant: Any) -> str:
+    limits = [
+      constant(f"{out}.constant{i}", np.float32(value))
+      for i, value in enumerate(entry.constants)
+    ]
+    result = f"{out}.gate" if entry.times_input else out
+    node(entry.onnx, [*x, *limits], result, **entry.attributes)
+    if entry.times_input:
+      node("Mul", [*x, result], out)
+    return out
+
+  return row
+
+
 _ROWS: dict[str, Any] = {
   "conv": _conv,
   "linear": _linear,
   "scale": _scale,
   "shuffle": _shuffle,
-  "relu": _plain("Relu"),
-  "hswish": _plain("HardSwish"),
-  "hard_sigmoid": _plain("HardSigmoid", alpha=1 / 6, beta=0.5),
+  **{name: _pointwise(entry) for name, entry in NONLINEARITIES.items()},
   "add": _plain("Add"),
   "multiply": _plain("Mul"),
   "mean": _plain("GlobalAveragePool"),
