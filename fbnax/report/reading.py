@@ -20,6 +20,7 @@ from fbnax.report.schema import SCHEMA_VERSION, JobResult, Result
 from fbnax.spaces import Architecture
 
 _T = TypeVar("_T", bound=JobResult)
+_K = TypeVar("_K")
 # Numbers beyond are none that a run can have measured or counted.
 _LARGEST = 1e100
 _LARGEST_INTEGER = 10**15
@@ -106,6 +107,20 @@ def _show(value: Any) -> str:
   """The value in an error message, not longer than a line."""
   words = repr(value)
   return words if len(words) <= 60 else words[:57] + "..."
+
+
+def parse(kind: type[_K], value: Any) -> _K:
+  """What JSON holds, as a dataclass of a result.
+
+  Args:
+    kind: the dataclass.
+    value: as `as_json` writes it.
+
+  Raises:
+    ValueError: a value is not of the type its key has.
+  """
+  record: _K = _parse(kind, _encodable(value), "")
+  return record
 
 
 def _parse(kind: Any, value: Any, where: str) -> Any:

@@ -108,11 +108,11 @@ class Space:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-  """The space of a table and how many of its genotypes have a row."""
+  """A space, and of a table how many of its genotypes have a row."""
 
   name: str | None = None
   size: float | None = None
-  rows: int | None = None
+  rows: int | None = left_out()
 
 
 @dataclasses.dataclass(frozen=True)

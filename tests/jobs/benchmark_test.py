@@ -12,6 +12,9 @@ from scipy import stats
 from fbnax import spaces
 from fbnax.base import records
 from fbnax.jobs.benchmark import job as benchmark
+from fbnax.jobs.runtime.comparing import summary
+from fbnax.jobs.runtime.shell import run_job
+from fbnax.report.searches import SearchEnd
 from fbnax.search.benchmarks import tables
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -72,7 +75,7 @@ def make_config(table, **changes):
 def finished(table, tmp_path_factory):
   config = make_config(table)
   workdir = tmp_path_factory.mktemp("work") / "benchmark"
-  benchmark.run(config, str(workdir))
+  run_job(config, str(workdir))
   return config, workdir
 
 
@@ -137,7 +140,7 @@ def test_searches_that_scores_assist(table, tmp_path):
   config = make_config(
     table, methods=methods, assisted={"score": "good", "samples": 60}
   )
-  benchmark.run(config, str(tmp_path))
+  run_job(config, str(tmp_path))
   result = _result(tmp_path)
   assert [row["method"] for row in result["summary"]] == list(methods)
   scores = tables.scores(table, "good")
@@ -163,21 +166,21 @@ def test_searches_that_scores_assist(table, tmp_path):
 def test_assisted_searches_that_cannot_be(assisted, message, table, tmp_path):
   config = make_config(table, methods=("area",), assisted=assisted)
   with pytest.raises(ValueError, match=message):
-    benchmark.run(config, str(tmp_path))
+    run_job(config, str(tmp_path))
 
 
 def test_a_clear_difference_is_found():
   entries = [
-    {"method": m, "test_accuracy": v + 0.001 * i}
+    SearchEnd(m, i, test_accuracy=v + 0.001 * i)
     for m, v in (("nars", 0.94), ("random", 0.9))
     for i in range(8)
   ]
-  ours, theirs = benchmark.summary(entries)
+  ours, theirs = summary(entries)
   # All 64 pairs are ahead: two of the 16 choose 8 ways to deal the ranks.
-  assert ours["p_values"]["random"] == pytest.approx(2 / 12870)
-  assert theirs["p_values"]["nars"] == pytest.approx(2 / 12870)
-  (alone,) = benchmark.summary(entries[:1])
-  assert (alone["deviation"], alone["p_values"]) == (0.0, {})
+  assert ours.p_values["random"] == pytest.approx(2 / 12870)
+  assert theirs.p_values["nars"] == pytest.approx(2 / 12870)
+  (alone,) = summary(entries[:1])
+  assert (alone.deviation, alone.p_values) == (0.0, {})
 
 
 def test_the_report_is_that_of_a_benchmark(finished):
@@ -196,10 +199,10 @@ def test_started_again_it_searches_nothing(finished, monkeypatch, capsys):
   monkeypatch.setattr(
     benchmark, "METHODS", dict.fromkeys(benchmark.METHODS, refuse)
   )
-  benchmark.run(config, str(workdir))
+  run_job(config, str(workdir))
   assert capsys.readouterr().out == ""
   (workdir / "result.json").unlink()
-  benchmark.run(config, str(workdir))
+  run_job(config, str(workdir))
   after = _result(workdir)
   assert after["searches"] == before["searches"]
   assert after["summary"] == before["summary"]
@@ -221,14 +224,14 @@ def test_only_what_is_missing_is_searched_again(finished, monkeypatch, lose):
   made = []
   random = benchmark.METHODS["random"]
 
-  def counted(config, seed, *rest):
+  def counted(task, seed):
     made.append(seed)
-    return random(config, seed, *rest)
+    return random(task, seed)
 
   monkeypatch.setitem(benchmark.METHODS, "random", counted)
   lose(workdir / "searches" / "random-1.json")
   (workdir / "result.json").unlink()
-  benchmark.run(config, str(workdir))
+  run_job(config, str(workdir))
   assert made == [1]
   assert _result(workdir)["searches"] == before["searches"]
 
@@ -255,4 +258,4 @@ def test_bad_input_names_what_is_legal(changes, message, table, tmp_path):
   with config.unlocked(), config.ignore_type():
     config.update_from_flattened_dict(changes)
   with pytest.raises(ValueError, match=message):
-    benchmark.run(config, str(tmp_path / "run"))
+    run_job(config, str(tmp_path / "run"))

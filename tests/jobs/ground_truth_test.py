@@ -11,6 +11,8 @@ import pytest
 
 from fbnax import costs, spaces
 from fbnax.jobs.ground_truth import job as ground_truth
+from fbnax.jobs.runtime import configs
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.search.benchmarks import tables
 from fbnax.search.dnas.state import SearchPlan
 
@@ -85,9 +87,9 @@ def result(table, tmp_path_factory):
     with pytest.MonkeyPatch.context() as inner:
       inner.setattr(ground_truth, "_search", stop)
       with pytest.raises(KeyboardInterrupt):
-        ground_truth.run(make_config(table), str(folder))
+        run_job(make_config(table), str(folder))
     first = (folder / "searches" / "safe-0.json").read_bytes()
-    ground_truth.run(make_config(table), str(folder))
+    run_job(make_config(table), str(folder))
     assert (folder / "searches" / "safe-0.json").read_bytes() == first
   assert 'id="seeds"' in (folder / "report.html").read_text()
   return json.loads((folder / "result.json").read_text())
@@ -119,11 +121,11 @@ def test_the_cost_is_sought_where_it_is_a_safeguard(result):
 
 
 def test_the_target_is_a_share_of_the_largest_cell(table):
-  given = make_config(table)
-  dataset = ground_truth.inputs.dataset(given)
-  space = ground_truth.small_space(given, SPACE, dataset.channels)
+  config = configs.typed(make_config(table))
+  dataset = ground_truth.inputs.dataset(config)
+  space = ground_truth.small_space(config.network, SPACE, dataset.channels)
   assert space.table.channels == 4 and space.table.resolution == 8
-  problem, weights, theta = ground_truth.task(given, "safe", dataset, space, 0)
+  problem, weights, theta = ground_truth.task(config, "safe", dataset, space, 0)
   largest = costs.count(space.architecture(np.full(6, 2)), 10).macs
   assert problem.penalty.reference == largest / 2
   assert len(weights.labels) == len(theta.labels) == 100
@@ -157,7 +159,7 @@ def test_variants_are_legal_plans():
 )
 def test_bad_input_is_refused(table, tmp_path, changes, message):
   with pytest.raises(ValueError, match=message):
-    ground_truth.run(make_config(table, **changes), str(tmp_path / "run"))
+    run_job(make_config(table, **changes), str(tmp_path / "run"))
 
 
 def test_the_table_of_another_space_is_refused(tmp_path):
@@ -165,4 +167,4 @@ def test_the_table_of_another_space_is_refused(tmp_path):
   path = tmp_path / "other.npz"
   tables.save(path, space, np.asarray(space.sobol(4)), jnp.ones(4) / 2)
   with pytest.raises(ValueError, match="'mnasnet'; legal: a table of"):
-    ground_truth.run(make_config(path), str(tmp_path / "run"))
+    run_job(make_config(path), str(tmp_path / "run"))

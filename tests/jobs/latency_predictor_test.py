@@ -10,6 +10,8 @@ import pytest
 from fbnax import costs, spaces
 from fbnax.jobs.latency_predictor import data as latency_predictor_data
 from fbnax.jobs.latency_predictor import job as latency_predictor
+from fbnax.jobs.runtime import configs
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.search.prices import Price, feasible
 from tests.jobs.autobuild_test import config_of
 from tests.search.devices import make_measured
@@ -57,6 +59,10 @@ def make_config(path, **changes):
   )
 
 
+def read_config(path, **changes):
+  return configs.typed(make_config(path, **changes))
+
+
 def test_stopped_and_started_again_to_a_table(
   measurements, tmp_path, monkeypatch
 ):
@@ -71,9 +77,9 @@ def test_stopped_and_started_again_to_a_table(
 
   monkeypatch.setattr(latency_predictor, "_score", score)
   with pytest.raises(KeyboardInterrupt):
-    latency_predictor.run(config, str(tmp_path))
+    run_job(config, tmp_path)
   assert not (tmp_path / "result.json").exists()
-  latency_predictor.run(config, str(tmp_path))
+  run_job(config, tmp_path)
   # What was scored is not scored again; 120 networks are all that are left.
   assert [place[1:3] for place in places] == [
     ("scratch", 10),
@@ -108,7 +114,7 @@ def test_stopped_and_started_again_to_a_table(
     (tmp_path / name).write_text(text.replace("0.", "1.", 1))
   (tmp_path / "result.json").unlink()
   places.clear()
-  latency_predictor.run(config, str(tmp_path))
+  run_job(config, tmp_path)
   assert [place[1:3] for place in places] == [("scratch", 10), ("scratch", 120)]
   again = json.loads((tmp_path / "result.json").read_text())
   assert again["scores"] == found["scores"]
@@ -118,21 +124,21 @@ def test_stopped_and_started_again_to_a_table(
 
 
 def test_batches_of_one_device_do_not_teach_each_other(measurements):
-  config = make_config(measurements, devices=("phone_1", "board/2"))
+  config = read_config(measurements, devices=("phone_1", "board/2"))
   data = latency_predictor_data.read(config)
   known = latency_predictor_data.others(config, data)
   assert {d: set(o) for d, o in known.items()} == {
     "phone_1": {"board/2"},
     "board/2": {"phone_1", "phone_32"},
   }
-  config = make_config(measurements, others=False, devices=())
+  config = read_config(measurements, others=False, devices=())
   data = latency_predictor_data.read(config)
   assert data.devices == ("phone_1", "phone_32", "board/2")
   assert not any(latency_predictor_data.others(config, data).values())
 
 
 def test_what_is_learned_from_is_not_judged_on(measurements):
-  data = latency_predictor_data.read(make_config(measurements))
+  data = latency_predictor_data.read(read_config(measurements))
   few, test = data.split(3, 10)
   many, same = data.split(3, 120)
   assert set(few) < set(many) and not set(many) & set(test)
@@ -158,10 +164,8 @@ def test_what_is_learned_from_is_not_judged_on(measurements):
 )
 def test_wrong_configs(measurements, tmp_path, changes, words):
   with pytest.raises(ValueError, match=words):
-    latency_predictor.run(
-      make_config(measurements, **changes), str(tmp_path / "run")
-    )
-  assert not (tmp_path / "run").exists()
+    run_job(make_config(measurements, **changes), tmp_path / "run")
+  assert {path.name for path in (tmp_path / "run").glob("*")} <= {"lock"}
 
 
 def test_names_of_files():

@@ -14,6 +14,8 @@ from fbnax.costs import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key, space_keys
 from fbnax.jobs.profile import job as profile
+from fbnax.jobs.profile.result import PartKind
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.models import profile as profiler
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -50,7 +52,7 @@ def space():
 def finished(tmp_path_factory):
   workdir = tmp_path_factory.mktemp("work") / "profile"
   config = make_config()
-  profile.run(config, str(workdir))
+  run_job(config, str(workdir))
   return config, workdir
 
 
@@ -122,11 +124,11 @@ def test_started_again_it_measures_only_what_is_missing(
   monkeypatch.setattr(profiler, "measure_part", part)
   monkeypatch.setattr(profiler, "measure_network", network)
   with pytest.raises(KeyboardInterrupt):
-    profile.run(config, str(workdir))
+    run_job(config, str(workdir))
   # What was measured before the stop is on the disk.
   begun = LatencyTable.load(workdir / "latency.json")
   assert len(begun.entries) == len(table.entries) - 1
-  profile.run(config, str(workdir))
+  run_job(config, str(workdir))
   assert len(measured) == 3
   assert measured[1] == measured[2]
   assert len(networks) == 1
@@ -139,7 +141,7 @@ def test_started_again_it_measures_only_what_is_missing(
   assert result["networks"][2]["measured"] == 0.7
   assert "goes on at" in capsys.readouterr().err
   # Now that all is done nothing is measured.
-  profile.run(config, str(workdir))
+  run_job(config, str(workdir))
   assert (len(measured), len(networks)) == (3, 1)
 
 
@@ -149,7 +151,7 @@ def test_a_table_of_another_device_is_not_gone_on_with(finished, tmp_path):
   table = LatencyTable({}, device="a phone")
   records.write(tmp_path / "parts.json", table.to_json())
   with pytest.raises(ValueError, match=r"was begun on 'a phone', this is 'CPU"):
-    profile.run(config, str(tmp_path))
+    run_job(config, str(tmp_path))
 
 
 def test_a_device_that_fails_at_once_binds_no_work_directory(
@@ -160,7 +162,7 @@ def test_a_device_that_fails_at_once_binds_no_work_directory(
 
   monkeypatch.setattr(profiler, "measure_part", fail)
   with pytest.raises(RuntimeError, match="out of memory"):
-    profile.run(make_config(), str(tmp_path))
+    run_job(make_config(), str(tmp_path))
   assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
@@ -181,7 +183,7 @@ def test_altered_times_are_measured_again(
     return Entry(0.5, 0.1, settings.repeats)
 
   monkeypatch.setattr(profiler, "measure_part", part)
-  profile.run(config, str(tmp_path))
+  run_job(config, str(tmp_path))
   table = LatencyTable.load(done / "latency.json")
   again = LatencyTable.load(tmp_path / "latency.json")
   assert len(measured) == (1 if name == "parts.jsonl" else len(table.entries))
@@ -197,19 +199,19 @@ def test_agreement_in_numbers():
   errors = np.abs(predicted - measured) / measured
   ratio = np.median(measured / predicted)
   scaled = np.abs(ratio * predicted - measured) / measured
-  assert found["spearman"] == pytest.approx(
+  assert found.spearman == pytest.approx(
     np.corrcoef(stats.rankdata(predicted), stats.rankdata(measured))[0, 1]
   )
-  assert found["median_error"] == pytest.approx(np.median(errors))
-  assert found["ratio"] == pytest.approx(ratio)
-  assert found["median_error_scaled"] == pytest.approx(np.median(scaled))
+  assert found.median_error == pytest.approx(np.median(errors))
+  assert found.ratio == pytest.approx(ratio)
+  assert found.median_error_scaled == pytest.approx(np.median(scaled))
 
 
 @pytest.mark.parametrize("values", ([], [1.0], [1.0, 1.0]))
 def test_too_few_networks_have_no_rank(values):
   found = profile.agreement(values, values)
-  assert found["spearman"] is None
-  assert found["median_error"] == (0.0 if values else None)
+  assert found.spearman is None
+  assert found.median_error == (0.0 if values else None)
 
 
 def test_kinds_of_parts():
@@ -224,19 +226,14 @@ def test_kinds_of_parts():
       Key("skip", 8, 16, c_out=24): Entry(0.1),
     }
   )
-  found = {row.pop("name"): row for row in profile.kinds(table)}
+  found = {row.name: row for row in profile.kinds(table)}
   assert list(found) == [
     "kernel 5, relu, squeeze-excite",
     "kernel 3, relu",
     "kernel 3, relu, 2 groups, not expanded",
     "skip with a change of shape",
   ]
-  assert found["kernel 3, relu"] == {
-    "entries": 3,
-    "fastest": 1.0,
-    "median": 2.0,
-    "slowest": 3.0,
-  }
+  assert found["kernel 3, relu"] == PartKind("kernel 3, relu", 3, 1.0, 2.0, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -256,6 +253,6 @@ def test_kinds_of_parts():
 )
 def test_bad_input_names_what_is_legal(changes, message, tmp_path):
   with pytest.raises(ValueError, match=message):
-    profile.run(make_config(**changes), str(tmp_path / "run"))
+    run_job(make_config(**changes), str(tmp_path / "run"))
   # Nothing is left that a corrected command would stumble over.
   assert not (tmp_path / "run" / "config.json").exists()

@@ -11,15 +11,21 @@ import fbnax.report
 from fbnax.base.json_values import plain
 from fbnax.jobs.benchmark import charts as benchmark_charts
 from fbnax.jobs.benchmark import page as benchmark_page
-from fbnax.jobs.benchmark.job import summary
-from fbnax.jobs.benchmark.result import (
-  BenchmarkResult,
-  MethodSummary,
-  SearchEnd,
-)
+from fbnax.jobs.benchmark.result import BenchmarkResult
+from fbnax.jobs.ground_truth import page as ground_truth_page
+from fbnax.jobs.ground_truth.result import GroundTruthResult
+from fbnax.jobs.runtime import comparing
+from fbnax.report import searches as kit
+from fbnax.report.schema import as_json
+from fbnax.report.searches import MethodSummary, SearchEnd
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
 BEST = 0.9437
+
+
+def summary(searches):
+  """`summary` of a result with these `searches`."""
+  return as_json(comparing.summary([SearchEnd(**s) for s in searches]))
 
 
 def make_result(ours=0.94, evolution=0.935, seeds=12, evaluations=40, seed=0):
@@ -143,7 +149,7 @@ def test_a_verdict_needs_the_test(ours, evolution, said, tmp_path):
   ],
 )
 def test_verdicts(p, share, word):
-  assert benchmark_page.verdict(p, share) == word
+  assert kit.verdict(p, share) == word
 
 
 def test_pairs_of_seeds_and_evaluations_are_counted():
@@ -159,12 +165,12 @@ def test_pairs_of_seeds_and_evaluations_are_counted():
   )
   ours, other = MethodSummary("nars"), MethodSummary("random")
   # Of four pairs three are ahead and one is a tie.
-  assert benchmark_page.ahead(result, ours, other) == 3.5 / 4
-  assert benchmark_page.ahead(result, other, ours) == 0.5 / 4
+  assert kit.ahead(result, ours, other) == 3.5 / 4
+  assert kit.ahead(result, other, ours) == 0.5 / 4
   assert benchmark_page.reached(result, ours, other) == 2
   assert benchmark_page.reached(result, other, ours) is None
-  assert benchmark_page.at_best(result, ours) == 1
-  assert benchmark_page.ahead(result, ours, MethodSummary("none")) is None
+  assert kit.at_best(result, ours) == 1
+  assert kit.ahead(result, ours, MethodSummary("none")) is None
 
 
 def test_p_values_are_in_the_table(page):
@@ -172,9 +178,9 @@ def test_p_values_are_in_the_table(page):
   cells = [words(c) for c in re.findall(r"<td>(.*?)</td>", page)]
   for row in result["summary"]:
     for p in row["p_values"].values():
-      assert benchmark_page._p(p) in cells
-  assert benchmark_page._p(2.584e-07) == "2.6×10⁻⁷"
-  assert benchmark_page._p(0.0348) == "0.035"
+      assert kit.p_value(p) in cells
+  assert kit.p_value(2.584e-07) == "2.6×10⁻⁷"
+  assert kit.p_value(0.0348) == "0.035"
   assert "not corrected for the number of comparisons" in words(page)
 
 
@@ -291,10 +297,10 @@ def test_cells_that_were_derived_are_listed_with_their_skips(tmp_path):
     "|skip_connect~0|+|none~0|skip_connect~1|+|nor_conv_3x3~0|none~1|none~2|"
   )
   search = SearchEnd("safe", 0, test_accuracy=0.93, cell=cell, entropy=0.5)
-  result = BenchmarkResult(searches=(search,))
-  found = benchmark_page.draw(result, tmp_path)
-  assert "What was derived" in found
-  assert html.escape(cell) in found.replace("<wbr>", "") and "2 of 6" in found
-  assert "learns from images" in found
-  plain_page = benchmark_page.draw(BenchmarkResult(), tmp_path)
-  assert "What was derived" not in plain_page
+  result = GroundTruthResult(searches=(search,))
+  text = ground_truth_page.draw(result, tmp_path)
+  assert "What was derived" in text
+  assert html.escape(cell) in text.replace("<wbr>", "") and "2 of 6" in text
+  assert "learns from images" in text
+  empty = ground_truth_page.draw(GroundTruthResult(), tmp_path)
+  assert "What was derived" not in empty

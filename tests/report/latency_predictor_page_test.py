@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fbnax.jobs.latency_predictor import charts as latency_predictor_charts
-from fbnax.jobs.latency_predictor.result import Kind, Score
+from fbnax.jobs.latency_predictor.result import KindScore, LatencyScore
 from tests.report.pages import words, write
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
@@ -108,7 +108,9 @@ def test_every_device_has_its_panels(tmp_path):
 
 def test_lines_are_means_over_the_seeds():
   scores = [
-    Score("a", "warm", 10, seed, taken, (Kind("mlp", None, error, None),))
+    LatencyScore(
+      "a", "warm", 10, seed, taken, (KindScore("mlp", None, error, None),)
+    )
     for seed, taken, error in ((0, "mlp", 0.1), (1, "graph", 0.3))
   ]
   [line] = latency_predictor_charts.lines(scores, "a", "error")

@@ -9,6 +9,7 @@ import pytest
 from fbnax.jobs.profile import job as profile
 from fbnax.jobs.profile import page as profile_page
 from fbnax.jobs.profile.result import ProfileResult
+from fbnax.report.schema import as_json
 from tests.report.pages import write
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
@@ -51,7 +52,7 @@ def make_result(count=12, seed=0):
       }
     ],
     "networks": networks,
-    "agreement": agreement,
+    "agreement": as_json(agreement),
     "times": {"phases": {"parts": 100.0}, "total": 130.0},
   }
 

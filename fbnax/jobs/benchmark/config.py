@@ -54,9 +54,11 @@ class BenchmarkConfig:
     ("nars", "evolution", "random"),
     "what is compared: these, `naswot_N`, `area`, `area_moves`",
   )
-  evaluations: int = key(100, "that each search may look up", "networks")
-  epochs: int = key(1, "that a look-up stands for", "epochs")
-  seeds: int = key(20, "searches of each method")
+  evaluations: int = key(
+    100, "that each search may look up", "networks", least=1
+  )
+  epochs: int = key(1, "that a look-up stands for", "epochs", least=1)
+  seeds: int = key(20, "searches of each method", least=1)
   num_classes: int = key(10, "of the networks, for their costs")
   search: TableSearchKeys = section(TableSearchKeys)
   evolution: EvolutionKeys = section(EvolutionKeys)

@@ -1,7 +1,7 @@
 """The searches that the job `benchmark` compares, under one signature.
 
-Each takes the job's config, a seed, the evaluator, the space and the genotypes
-of the table, and gives what it evaluated, in order.
+Each takes what all have in common and a seed, and gives what it evaluated, in
+order.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import contextlib
 import functools
 import io
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from fbnax.jobs.benchmark.config import BenchmarkConfig
 from fbnax.search import nars
 from fbnax.search.benchmarks import assisted, baselines, tables
 from fbnax.search.benchmarks.baselines import Trajectory
@@ -23,80 +24,81 @@ from fbnax.search.trials import open_store
 from fbnax.spaces import SearchSpace
 from fbnax.training.progress import open_progress
 
-Method = Callable[[Any, int, Evaluator, SearchSpace, np.ndarray], Trajectory]
+
+class TableTask(NamedTuple):
+  """What all searches have in common.
+
+  Attributes:
+    config: of the job.
+    space: of the table.
+    pool: the genotypes of the table, `i32[n, D]`.
+    evaluate: looks their accuracies up.
+  """
+
+  config: BenchmarkConfig
+  space: SearchSpace
+  pool: np.ndarray
+  evaluate: Evaluator
 
 
-def _nars(
-  config: Any,
-  seed: int,
-  evaluate: Evaluator,
-  space: SearchSpace,
-  pool: np.ndarray,
-) -> Trajectory:
+Method = Callable[[TableTask, int], Trajectory]
+
+
+def _nars(task: TableTask, seed: int) -> Trajectory:
   """Rounds of the search `nars`, on all rows of the table."""
-  given = config.search
+  config, keys = task.config, task.config.search
   options = NarsSizes(
-    pool=max(len(pool), 100),
-    rounds=1 + (config.evaluations - given.first) // given.candidates,
-    candidates=given.candidates,
+    pool=max(len(task.pool), 100),
+    rounds=1 + (config.evaluations - keys.first) // keys.candidates,
+    candidates=keys.candidates,
     epochs=config.epochs,
     correlation=1.0,
     macs=(0.0, np.inf),
-    predictors=given.predictors,
+    predictors=keys.predictors,
     seed=seed,
-    bins=given.bins,
-    first=given.first,
-    exploration=given.exploration,
-    ranks=given.ranks,
+    bins=keys.bins,
+    first=keys.first,
+    exploration=keys.exploration,
+    ranks=keys.ranks,
   )
   # Memory alone: what has ended is kept by the job.
   with (
     open_store(":memory:") as store,
     open_progress(io.StringIO()) as progress,
   ):
-    found = nars.search(
-      space,
+    searched = nars.search(
+      task.space,
       config.num_classes,
-      evaluate,
+      task.evaluate,
       store,
       options,
       progress,
       _untimed,
-      pool=pool,
+      pool=task.pool,
       check=False,
     )
   return Trajectory(
-    np.asarray([t.genotype for t in found.trials], np.int32),
+    np.asarray([t.genotype for t in searched.trials], np.int32),
     np.asarray(
-      [np.nan if t.accuracy is None else t.accuracy for t in found.trials]
+      [np.nan if t.accuracy is None else t.accuracy for t in searched.trials]
     ),
   )
 
 
-def _random(
-  config: Any,
-  seed: int,
-  evaluate: Evaluator,
-  space: SearchSpace,
-  pool: np.ndarray,
-) -> Trajectory:
+def _random(task: TableTask, seed: int) -> Trajectory:
+  config = task.config
   return baselines.random_search(
-    seed, evaluate, pool, config.evaluations, config.epochs
+    seed, task.evaluate, task.pool, config.evaluations, config.epochs
   )
 
 
-def _evolution(
-  config: Any,
-  seed: int,
-  evaluate: Evaluator,
-  space: SearchSpace,
-  pool: np.ndarray,
-) -> Trajectory:
+def _evolution(task: TableTask, seed: int) -> Trajectory:
+  config = task.config
   return baselines.regularized_evolution(
     seed,
-    evaluate,
-    space,
-    pool,
+    task.evaluate,
+    task.space,
+    task.pool,
     config.evaluations,
     config.epochs,
     population=config.evolution.population,
@@ -107,18 +109,12 @@ def _evolution(
 def _naswot(samples: int) -> Method:
   """NASWOT that chooses among so many random genotypes."""
 
-  def method(
-    config: Any,
-    seed: int,
-    evaluate: Evaluator,
-    space: SearchSpace,
-    pool: np.ndarray,
-  ) -> Trajectory:
-    known, scores = _scored(config, pool)
+  def method(task: TableTask, seed: int) -> Trajectory:
+    config, (genotypes, scores) = task.config, _scored(task)
     return assisted.naswot(
       seed,
-      evaluate,
-      known,
+      task.evaluate,
+      genotypes,
       scores,
       config.evaluations,
       config.epochs,
@@ -131,19 +127,13 @@ def _naswot(samples: int) -> Method:
 def _area(moves: bool) -> Method:
   """AREA; with moves the score chooses among proposed children too."""
 
-  def method(
-    config: Any,
-    seed: int,
-    evaluate: Evaluator,
-    space: SearchSpace,
-    pool: np.ndarray,
-  ) -> Trajectory:
-    known, scores = _scored(config, pool)
+  def method(task: TableTask, seed: int) -> Trajectory:
+    config, (genotypes, scores) = task.config, _scored(task)
     return assisted.area(
       seed,
-      evaluate,
-      space,
-      known,
+      task.evaluate,
+      task.space,
+      genotypes,
       scores,
       config.evaluations,
       config.epochs,
@@ -156,15 +146,15 @@ def _area(moves: bool) -> Method:
   return method
 
 
-def _scored(config: Any, pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _scored(task: TableTask) -> tuple[np.ndarray, np.ndarray]:
   """The genotypes that have the score, and it.
 
   Raises:
     ValueError: the table has no such score.
   """
-  found = _scores(config.table, config.assisted.score)
-  known = ~np.isnan(found)
-  return pool[known], found[known]
+  scores = _scores(task.config.table, task.config.assisted.score)
+  has_score = ~np.isnan(scores)
+  return task.pool[has_score], scores[has_score]
 
 
 # A benchmark asks for it with every seed.

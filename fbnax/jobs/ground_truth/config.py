@@ -22,7 +22,26 @@ class CellSearchKeys(sections.ThetaSearchKeys):
   """The search of a cell, for a share of the largest one's cost."""
 
   target_share: float = key(
-    0.5, "the cost that is sought, of the largest cell's MACs", "share"
+    0.5,
+    "the cost that is sought, of the largest cell's MACs",
+    "share",
+    above=0,
+    most=1,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class CellTraining:
+  """How the supernet of cells is trained beside its search: without extras."""
+
+  training: sections.TrainingKeys = section(
+    sections.TrainingKeys,
+    epochs=1,
+    warmup_epochs=0.0,
+    ema_decay=0.0,
+    label_smoothing=0.0,
+    distillation=0.0,
+    precision="float32",
   )
 
 
@@ -39,7 +58,7 @@ class GroundTruthConfig:
     " DARTS), or without one safeguard: `no_noise`, `no_warmup`, `no_cost`,"
     " `no_draws`",
   )
-  seeds: int = key(3, "searches of each variant")
+  seeds: int = key(3, "searches of each variant", least=1)
   data: sections.ThetaDataKeys = section(
     sections.ThetaDataKeys, name="npz", validation_fraction=0.5, max_images=2000
   )

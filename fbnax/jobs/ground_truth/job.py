@@ -11,19 +11,24 @@ cell of skips; what shall keep the search from that are its safeguards, which
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import config_dict
 
-from fbnax import __version__, report
-from fbnax.base import records
 from fbnax.data import Dataset
-from fbnax.jobs.benchmark.job import summary
-from fbnax.jobs.runtime import inputs
-from fbnax.jobs.runtime.workdir import WorkDir, open_workdir
+from fbnax.jobs.ground_truth.config import (
+  CellNetworkKeys,
+  CellTraining,
+  GroundTruthConfig,
+)
+from fbnax.jobs.ground_truth.result import GroundTruthResult
+from fbnax.jobs.runtime import comparing, inputs
+from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.models.nasbench201 import CellSupernet
+from fbnax.report.schema import Rows, as_json
+from fbnax.report.searches import SearchEnd
 from fbnax.search import dnas
 from fbnax.search.benchmarks import tables
 from fbnax.search.dnas import derivation
@@ -34,9 +39,8 @@ from fbnax.spaces import CellNetwork, SearchSpace
 from fbnax.spaces.cell import EDGES, OPS, validate
 from fbnax.training import loop
 from fbnax.training.model import Model
-from fbnax.training.progress import Progress, open_progress
+from fbnax.training.progress import Progress
 
-SCHEMA_VERSION = 1
 # What each variant changes in `search`. The safeguards: noise that anneals,
 # epochs in which only the weights learn, a cost that is sought, and networks
 # that are drawn and judged before one is taken. Without any it is DARTS.
@@ -54,76 +58,68 @@ VARIANTS: dict[str, dict[str, Any]] = {
   "no_cost": {"combination": "none"},
   "no_draws": {"derivation": "argmax"},
 }
-# What `Settings` needs besides; the supernet is trained without extras.
-_TRAINING = {
-  "epochs": 1,
-  "schedule": "cosine",
-  "decay": 0.963,
-  "warmup_epochs": 0.0,
-  "ema_decay": 0.0,
-  "label_smoothing": 0.0,
-  "distillation": 0.0,
-}
 
 
-def run(config: Any, workdir: str) -> None:
+def prepare(config: GroundTruthConfig) -> None:
+  """Raises a ValueError where there is no such variant."""
+  unknown = sorted(set(config.variants) - set(VARIANTS))
+  if unknown or not config.variants:
+    raise ValueError(
+      f"config.variants has {unknown or None}; legal: {', '.join(VARIANTS)}"
+    )
+
+
+def run(
+  config: GroundTruthConfig, work: WorkDir, progress: Progress
+) -> GroundTruthResult:
   """Runs every variant with every seed, or what is left of them."""
-  _check(config)
-  with open_workdir(workdir, config.to_dict()) as work:
-    if work.is_done():
-      return
-    dataset = inputs.dataset(config)
-    full = tables.space_of(config.table)
-    space = small_space(config, full, dataset.channels)
-    with open_progress() as progress:
-      found = _searches(config, work, dataset, space, progress)
-    tested = tables.test_accuracy(config.table, tables.genotypes(config.table))
-    accuracies = tables.test_accuracy(
-      config.table, np.asarray([f["genotype"] for f in found], np.int32)
-    )
-    for entry, accuracy in zip(found, accuracies, strict=True):
-      cell = full.architecture(np.asarray(entry["genotype"]))
-      entry |= {"test_accuracy": float(accuracy), "cell": cell.arch_str}
-    compared = summary(found)
-    work.write_result(
-      {
-        "schema_version": SCHEMA_VERSION,
-        "fbnax_version": __version__,
-        "job": "ground_truth",
-        "config": config.to_dict(),
-        "space": {"name": full.name, "size": full.size, "rows": len(tested)},
-        "best_test_accuracy": float(np.nanmax(tested)),
-        "searches": found,
-        "summary": compared,
-        "times": work.spent(),
-      }
-    )
-    page = report.write(work.path)
-  for row in compared:
-    print(
-      f"{row['method']}: test accuracy {100 * row['mean']:.2f}% "
-      f"({100 * row['smallest']:.2f} to {100 * row['largest']:.2f}, "
-      f"{row['seeds']} seeds)"
-    )
+  dataset = inputs.dataset(config)
+  space = tables.space_of(config.table)
+  cells = small_space(config.network, space, dataset.channels)
+  with work.phase("searches"):
+    searches = _searches(config, work, dataset, cells, progress)
+  tested = tables.test_accuracy(config.table, tables.genotypes(config.table))
+  searches = _tested(config.table, space, searches)
   print(
     f"the table: mean {100 * np.nanmean(tested):.2f}%, best "
-    f"{100 * np.nanmax(tested):.2f}%; report: {page}"
+    f"{100 * np.nanmax(tested):.2f}%"
+  )
+  return GroundTruthResult(
+    space=Rows(space.name, space.size, len(tested)),
+    best_test_accuracy=float(np.nanmax(tested)),
+    searches=searches,
+    summary=comparing.summary(searches),
   )
 
 
-def small_space(config: Any, space: SearchSpace, channels: int) -> SearchSpace:
+def lines(result: GroundTruthResult, folder: Path) -> Iterator[str]:
+  """What is printed at the end."""
+  del folder
+  for row in result.summary:
+    mean, smallest, largest = (
+      f"{100 * (share or 0):.2f}"
+      for share in (row.mean, row.smallest, row.largest)
+    )
+    yield (
+      f"{row.method}: test accuracy {mean}% ({smallest} to {largest}, "
+      f"{row.seeds} seeds)"
+    )
+
+
+def small_space(
+  keys: CellNetworkKeys, space: SearchSpace, channels: int
+) -> SearchSpace:
   """The space with cells of the supernet's size, which choose the same."""
   if not isinstance(space.table, CellNetwork):
     raise ValueError(
       f"config.table is of space {space.name!r}; legal: a table of "
       "'nasbench201'"
     )
-  given = config.network
   table: Any = dataclasses.replace(
     space.table,
-    channels=given.channels,
-    cells=given.cells,
-    resolution=given.resolution,
+    channels=keys.channels,
+    cells=keys.cells,
+    resolution=keys.resolution,
     input_channels=channels,
   )
   validate(dataclasses.replace(table, ops=OPS[:1] * len(EDGES)))
@@ -131,30 +127,31 @@ def small_space(config: Any, space: SearchSpace, channels: int) -> SearchSpace:
 
 
 def task(
-  config: Any, variant: str, dataset: Dataset, space: SearchSpace, seed: int
+  config: GroundTruthConfig,
+  variant: str,
+  dataset: Dataset,
+  space: SearchSpace,
+  seed: int,
 ) -> tuple[SearchProblem, loop.Feed, loop.Feed]:
   """A search of a variant, and the images of its two kinds of steps."""
-  given = config_dict.ConfigDict(config.search.to_dict() | VARIANTS[variant])
+  keys = dataclasses.replace(config.search, **VARIANTS[variant])
   price = Price(space, dataset.num_classes, "macs")
   largest = price.exact(np.full(len(space.choices), _most(price)))
-  target = given.target_share * largest
-  changed = config.copy_and_resolve_references()
-  with changed.unlocked():
-    changed.seed = seed
-    changed.training = _TRAINING
-  weights, theta = map(loop.place, inputs.hold_out(changed, dataset))
+  target = keys.target_share * largest
+  of_seed = dataclasses.replace(config, seed=seed)
+  weights, theta = map(loop.place, inputs.hold_out(of_seed, dataset))
   settings = inputs.settings(
-    changed, dataset, space.table.resolution, batch_size=given.batch_size
+    CellTraining(), dataset, space.table.resolution, batch_size=keys.batch_size
   )
   table: Any = space.table
   module = CellSupernet(table, dataset.num_classes)
-  penalty = Penalty(given.combination, omega=given.omega, reference=target)
+  penalty = Penalty(keys.combination, omega=keys.omega, reference=target)
   problem = dnas.problem(
     Model(module),
     settings,
     price,
     penalty,
-    SearchPlan.of(given),
+    SearchPlan.of(keys),
     weights,
     theta,
     looped=False,
@@ -170,59 +167,51 @@ def _most(price: Price) -> int:
 
 
 def _searches(
-  config: Any,
+  config: GroundTruthConfig,
   work: WorkDir,
   dataset: Dataset,
   space: SearchSpace,
   progress: Progress,
-) -> list[dict[str, Any]]:
-  """All searches that have not ended yet, each kept as it ends."""
-  folder = work.path / "searches"
-  folder.mkdir(exist_ok=True)
-  pairs = [
-    (variant, config.seed + i)
+) -> tuple[SearchEnd, ...]:
+  """All searches, each kept as it ends; none is looked up in the table."""
+
+  def search(variant: str, seed: int) -> SearchEnd:
+    name = f"{variant}-{seed}"
+
+    def make() -> Any:
+      with progress.phase(name, config.search.epochs) as advance:
+        checkpointing = dnas.SearchCheckpointing(
+          work.path / "checkpoints" / name
+        )
+        return as_json(
+          _search(config, variant, seed, dataset, space, checkpointing, advance)
+        )
+
+    return SearchEnd(**work.kept(f"searches/{name}.json", make))
+
+  return tuple(
+    search(variant, config.seed + i)
     for variant in config.variants
     for i in range(config.seeds)
-  ]
-  found = []
-  epochs = config.search.epochs
-  with work.phase("searches"):
-    for variant, seed in pairs:
-      name = f"{variant}-{seed}"
-      end = folder / f"{name}.json"
-      entry = records.read(end)
-      if entry is None:
-        with progress.phase(name, epochs) as advance:
-          entry = _search(
-            config,
-            variant,
-            seed,
-            dataset,
-            space,
-            dnas.SearchCheckpointing(work.path / "checkpoints" / name),
-            advance,
-          )
-        entry = records.write(end, entry)
-      found.append(entry)
-  return found
+  )
 
 
 def _search(
-  config: Any,
+  config: GroundTruthConfig,
   variant: str,
   seed: int,
   dataset: Dataset,
   space: SearchSpace,
   checkpointing: dnas.SearchCheckpointing,
   advance: Any,
-) -> dict[str, Any]:
+) -> SearchEnd:
   problem, weights, theta = task(config, variant, dataset, space, seed)
-  given: Mapping[str, Any] = config.search.to_dict() | VARIANTS[variant]
+  keys = dataclasses.replace(config.search, **VARIANTS[variant])
 
   def on_epoch(row: dnas.SearchEpoch) -> None:
     advance(1, loss=row.loss, expected=problem.price.show(row.expected))
 
-  found = dnas.search(
+  searched = dnas.search(
     problem,
     dnas.start(problem, seed, dataset.channels, space.table.resolution),
     weights,
@@ -231,41 +220,44 @@ def _search(
     checkpointing=checkpointing,
     on_epoch=on_epoch,
   )
-  sought = given["combination"] == "target"
+  sought = keys.combination == "target"
   target = problem.penalty.reference if sought else 0.0
-  chosen, *_ = derivation.derive(
+  derived, *_ = derivation.derive(
     problem,
-    found.state.variables,
-    found.state.theta,
+    searched.state.variables,
+    searched.state.theta,
     derivation.batches(problem, theta),
-    derivation=given["derivation"],
-    samples=given["samples"],
-    allowed=derivation.band(target, given["tolerance"]),
+    derivation=keys.derivation,
+    samples=keys.samples,
+    allowed=derivation.band(target, keys.tolerance),
     seed=seed,
   )
-  last = found.rows[-1]
-  return {
-    "method": variant,
-    "seed": seed,
-    "genotype": list(chosen.genotype),
-    "cost": chosen.cost,
-    "target": target,
-    "most_likely": [int(np.argmax(p)) for p in last.probabilities],
-    "entropy": float(np.mean(last.entropies)),
-    "validation_accuracy": chosen.accuracy,
-  }
+  last = searched.rows[-1]
+  return SearchEnd(
+    method=variant,
+    seed=seed,
+    genotype=derived.genotype,
+    cost=derived.cost,
+    target=target,
+    most_likely=tuple(int(np.argmax(p)) for p in last.probabilities),
+    entropy=float(np.mean(last.entropies)),
+    validation_accuracy=derived.accuracy,
+  )
 
 
-def _check(config: Any) -> None:
-  unknown = sorted(set(config.variants) - set(VARIANTS))
-  if unknown or not config.variants:
-    raise ValueError(
-      f"config.variants has {unknown or None}; legal: {', '.join(VARIANTS)}"
+def _tested(
+  table: str, space: SearchSpace, searches: tuple[SearchEnd, ...]
+) -> tuple[SearchEnd, ...]:
+  """The searches with what the table says of the cells that they derived."""
+  genotypes = np.asarray([search.genotype for search in searches], np.int32)
+  accuracies = tables.test_accuracy(table, genotypes)
+  return tuple(
+    dataclasses.replace(
+      search,
+      test_accuracy=float(accuracy),
+      cell=space.architecture(genotype).arch_str,
     )
-  if config.seeds < 1:
-    raise ValueError(f"config.seeds is {config.seeds!r}; legal: at least 1")
-  share = config.search.target_share
-  if not 0 < share <= 1:
-    raise ValueError(
-      f"config.search.target_share is {share!r}; legal: above 0, at most 1"
+    for search, genotype, accuracy in zip(
+      searches, genotypes, accuracies, strict=True
     )
+  )

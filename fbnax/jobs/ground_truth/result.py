@@ -1,7 +1,12 @@
-"""What the job `ground_truth` leaves: searches, and what was derived."""
+"""What the job `ground_truth` leaves: `result.json`, version 1."""
 
 from __future__ import annotations
 
-from fbnax.jobs.benchmark.result import BenchmarkResult as GroundTruthResult
+import dataclasses
 
-__all__ = ["GroundTruthResult"]
+from fbnax.report.searches import SearchesResult
+
+
+@dataclasses.dataclass(frozen=True)
+class GroundTruthResult(SearchesResult):
+  """Differentiable searches by variant, and the cells that they derived."""

@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fbnax.jobs.latency_predictor.result import LatencyResult, Score, Table
+from fbnax.jobs.latency_predictor.result import (
+  DeviceTable,
+  LatencyResult,
+  LatencyScore,
+)
 from fbnax.report import chart
 from fbnax.report.markup import number, percent, short
 
@@ -42,52 +46,44 @@ class Line(NamedTuple):
   taken: list[float]
 
 
-def lines(scores: Sequence[Score], device: str, key: str) -> list[Line]:
+def lines(scores: Sequence[LatencyScore], device: str, key: str) -> list[Line]:
   """What is known of a device's `error` or `spearman`."""
-  found: dict[tuple[str, str], dict[int, list[tuple[float, bool]]]] = {}
+  values: dict[tuple[str, str], dict[int, list[tuple[float, bool]]]] = {}
   for score in scores:
     for kind in score.kinds if score.device == device else ():
       value = getattr(kind, key)
       # An error of 0 has no place on a logarithmic axis.
       if value is not None and (value > 0 or key != "error"):
-        by_count = found.setdefault((kind.kind, score.start), {})
+        by_count = values.setdefault((kind.kind, score.start), {})
         by_count.setdefault(score.count, []).append(
           (value, kind.kind == score.taken)
         )
-  made = []
-  for (kind_name, start), by_count in found.items():
+  every = []
+  for (kind_name, start), by_count in values.items():
     counts = sorted(c for c in by_count if c > 0)
-    values = [
-      np.asarray(by_count[count], float).mean(axis=0) for count in counts
-    ]
-    made.append(
-      Line(
-        kind_name,
-        start,
-        counts,
-        [float(mean) for mean, _ in values],
-        [float(taken) for _, taken in values],
-      )
-    )
-  return [line for line in made if line.counts]
+    pairs = [np.asarray(by_count[c], float).mean(axis=0) for c in counts]
+    means = [float(mean) for mean, _ in pairs]
+    taken = [float(share) for _, share in pairs]
+    every.append(Line(kind_name, start, counts, means, taken))
+  return [line for line in every if line.counts]
 
 
 def curves(result: LatencyResult, key: str) -> str | None:
   """`error` or `spearman` against measurements; None without any."""
   names = dict.fromkeys(s.device for s in result.scores)
   every = {name: lines(result.scores, name, key) for name in names}
-  every = {name: found for name, found in every.items() if found}
+  every = {name: of for name, of in every.items() if of}
   if not every:
     return None
   kinds = list(dict.fromkeys(x.kind for f in every.values() for x in f))
   name = f"chart-{key}"
   with chart.style(name):
     figure, panels = _panels(len(every), 2.9, sharey=True)
-    for i, (device, found) in enumerate(every.items()):
+    for i, (device, of) in enumerate(every.items()):
       panel, first = panels[i], _is_first(panels[i])
-      for line in found:
+      for line in of:
         _draw(panel, line, kinds.index(line.kind))
-      _measurements(panel, sorted({c for x in found for c in x.counts}))
+      _measurements(panel, sorted({c for x in of for c in x.counts}))
       panel.set_title(short(device, 20))
       panel.tick_params(axis="y", labelleft=first)
       if first:
@@ -99,7 +95,7 @@ def curves(result: LatencyResult, key: str) -> str | None:
       _errors(panels[0], min(values), max(values))
     _legend(figure, every, kinds)
     best = ", ".join(
-      f"{device} {_said(key, found)}" for device, found in every.items()
+      f"{device} {_best(key, of)}" for device, of in every.items()
     )
     label = {
       "error": "Median error against measurements, the least of each device",
@@ -112,20 +108,20 @@ def curves(result: LatencyResult, key: str) -> str | None:
 def tables(result: LatencyResult) -> str | None:
   """Sums of the tables against what was measured; None without any."""
   every = [(table, points(table)) for table in result.tables]
-  every = [(table, found) for table, found in every if found]
+  every = [(table, pairs) for table, pairs in every if pairs]
   if not every:
     return None
   with chart.style("chart-tables"):
     figure, panels = _panels(len(every), 2.7, sharey=False)
-    for i, (table, found) in enumerate(every):
+    for i, (table, pairs) in enumerate(every):
       panel, first = panels[i], _is_first(panels[i])
-      values = [v for point in found for v in point]
+      values = [v for pair in pairs for v in pair]
       room = 0.06 * (max(values) - min(values)) or 0.1 * max(values) or 1.0
       limits = (min(values) - room, max(values) + room)
       panel.plot(limits, limits, color=chart.MUTED, linewidth=1, dashes=(4, 3))
       panel.scatter(
-        [x for x, _ in found],
-        [y for _, y in found],
+        [x for x, _ in pairs],
+        [y for _, y in pairs],
         s=12,
         color=chart.COLOURS[0],
         alpha=0.6,
@@ -145,7 +141,7 @@ def tables(result: LatencyResult) -> str | None:
     return chart.svg(figure, "chart-tables", label)
 
 
-def points(table: Table) -> list[tuple[float, float]]:
+def points(table: DeviceTable) -> list[tuple[float, float]]:
   """(measured, predicted) of the networks that have both."""
   return [
     (m, p)
@@ -239,7 +235,7 @@ def _legend(
     )
     for i, kind in enumerate(kinds)
   ]
-  starts = dict.fromkeys(x.start for found in every.values() for x in found)
+  starts = dict.fromkeys(x.start for of in every.values() for x in of)
   handles += [
     Line2D(
       [], [], color=chart.MUTED, linestyle=_dash(s), label=STARTS.get(s, s)
@@ -250,6 +246,6 @@ def _legend(
   figure.legend(handles=handles, loc="outside upper left", ncols=columns)
 
 
-def _said(key: str, found: Sequence[Line]) -> str:
-  values = [v for line in found for v in line.means]
+def _best(key: str, of: Sequence[Line]) -> str:
+  values = [v for line in of for v in line.means]
   return percent(min(values)) if key == "error" else number(max(values))

@@ -42,4 +42,4 @@ class LatencyPredictorConfig:
     ("additive", "mlp", "graph"), "of predictors to choose from"
   )
   held_out: float = key(0.2, sections.HELD_OUT, "share")
-  seeds: int = key(1, "repetitions; tables are of the first")
+  seeds: int = key(1, "repetitions; tables are of the first", least=1)

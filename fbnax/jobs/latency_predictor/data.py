@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from fbnax.jobs.latency_predictor.config import LatencyPredictorConfig
 from fbnax.jobs.runtime import inputs
 from fbnax.search.autobuild import additive, labelled
 from fbnax.search.latency import learning as latency_learning
@@ -17,7 +18,7 @@ from fbnax.search.latency.starts import Predict
 from fbnax.spaces import SearchSpace
 
 
-class Measured(NamedTuple):
+class Measurements(NamedTuple):
   """Measured networks.
 
   Attributes:
@@ -43,7 +44,7 @@ class Measured(NamedTuple):
     return rest[:count], test
 
 
-def read(config: Any) -> Measured:
+def read(config: LatencyPredictorConfig) -> Measurements:
   """Measured networks; checks the whole config.
 
   Raises:
@@ -53,17 +54,10 @@ def read(config: Any) -> Measured:
     raise ValueError(
       "config.measurements is empty; legal: a .csv, .json or .npz file"
     )
-  if config.seeds < 1:
-    raise ValueError(f"config.seeds is {config.seeds!r}; legal: at least 1")
   unknown = [kind for kind in config.kinds if kind not in KINDS]
   if unknown or not config.kinds:
     raise ValueError(
       f"config.kinds has {unknown or 'nothing'}; legal: {', '.join(KINDS)}"
-    )
-  others = [b for b in config.batches if not isinstance(b, str)]
-  if others:
-    raise ValueError(
-      f"config.batches has {others[0]!r}; legal: endings of names, as '_1'"
     )
   data = labelled.load(
     config.measurements, inputs.space_of_file(config.space, config.fix)
@@ -80,16 +74,18 @@ def read(config: Any) -> Measured:
     )
   if not config.counts or min(config.counts) < FEWEST:
     raise ValueError(
-      f"config.counts is {tuple(config.counts)!r}; legal: from {FEWEST}"
+      f"config.counts is {config.counts!r}; legal: from {FEWEST}"
     )
   # Of fewer measurements than were asked for, all are the most there are.
-  counts = sorted({min(int(count), most) for count in config.counts})
-  return Measured(
+  counts = sorted({min(count, most) for count in config.counts})
+  return Measurements(
     data.space, data.genotypes, columns, devices, tuple(counts), held_out
   )
 
 
-def others(config: Any, data: Measured) -> dict[str, dict[str, Predict]]:
+def others(
+  config: LatencyPredictorConfig, data: Measurements
+) -> dict[str, dict[str, Predict]]:
   """For each device what is known of the others; nothing unless wanted.
 
   Each is an additive model of all that was measured there. Columns that differ
@@ -97,9 +93,9 @@ def others(config: Any, data: Measured) -> dict[str, dict[str, Predict]]:
   """
   if not config.others:
     return {device: {} for device in data.devices}
-  own = {name: _without_batch(config, name) for name in data.columns}
+  of = {name: _without_batch(config, name) for name in data.columns}
   needed = {
-    device: [name for name in data.columns if own[name] != own[device]]
+    device: [name for name in data.columns if of[name] != of[device]]
     for device in data.devices
   }
   models = {
@@ -118,11 +114,11 @@ def file_name(device: str) -> str:
 
 
 def _devices(
-  config: Any, columns: dict[str, np.ndarray]
+  config: LatencyPredictorConfig, columns: dict[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
   """Columns of devices, and those of them that are learned."""
   for key in ("devices", "not_devices"):
-    unknown = [name for name in config[key] if name not in columns]
+    unknown = [name for name in getattr(config, key) if name not in columns]
     if unknown:
       raise ValueError(
         f"config.{key} has {unknown}; legal: columns of "
@@ -159,7 +155,7 @@ def _devices(
   return kept, devices
 
 
-def _without_batch(config: Any, name: str) -> str:
+def _without_batch(config: LatencyPredictorConfig, name: str) -> str:
   for ending in config.batches:
     if ending and name.endswith(ending):
       return name.removesuffix(ending)
@@ -169,12 +165,12 @@ def _without_batch(config: Any, name: str) -> str:
 def _model(
   space: SearchSpace, genotypes: np.ndarray, latency: np.ndarray
 ) -> Predict:
-  found = additive.robust_ridge(latency_starts.parts(space, genotypes), latency)
-  return functools.partial(_said, space, found)
+  ridge = additive.robust_ridge(latency_starts.parts(space, genotypes), latency)
+  return functools.partial(_predict, space, ridge)
 
 
-def _said(
-  space: SearchSpace, found: additive.Ridge, wanted: np.ndarray
+def _predict(
+  space: SearchSpace, ridge: additive.Ridge, genotypes: np.ndarray
 ) -> np.ndarray:
-  said: np.ndarray = latency_starts.parts(space, wanted) @ found.weights
-  return said + found.mean
+  sums: np.ndarray = latency_starts.parts(space, genotypes) @ ridge.weights
+  return sums + ridge.mean

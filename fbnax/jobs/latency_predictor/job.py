@@ -9,125 +9,132 @@ latency table, which differentiable searches take.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
-from fbnax import __version__, report
 from fbnax.base import records
 from fbnax.costs import LatencyTable
-from fbnax.jobs.latency_predictor import data as latency_predictor_data
-from fbnax.jobs.latency_predictor.data import Measured, file_name
-from fbnax.jobs.runtime.workdir import open_workdir
+from fbnax.jobs.latency_predictor import data as measurements
+from fbnax.jobs.latency_predictor.config import LatencyPredictorConfig
+from fbnax.jobs.latency_predictor.data import Measurements, file_name
+from fbnax.jobs.latency_predictor.result import (
+  DeviceTable,
+  KindScore,
+  LatencyResult,
+  LatencyScore,
+)
+from fbnax.jobs.runtime.workdir import WorkDir
+from fbnax.report.reading import parse
+from fbnax.report.schema import Rows, as_json
 from fbnax.search.latency import learning as latency_learning
 from fbnax.search.latency.starts import Predict
-from fbnax.training.progress import open_progress
+from fbnax.training.progress import Progress
 
-SCHEMA_VERSION = 1
 STARTS = ("scratch", "warm")
 TABLES = "tables"
+_KEPT = "checkpoints"
 _POINTS = 200  # Of a picture.
 
 Place = tuple[str, str, int, int]  # Device, start, count and seed of a score.
 
 
-def run(config: Any, workdir: str) -> None:
+def run(
+  config: LatencyPredictorConfig, work: WorkDir, progress: Progress
+) -> LatencyResult:
   """Scores every predictor, or those that are left, and leaves tables."""
-  data = latency_predictor_data.read(config)
-  with open_workdir(workdir, config.to_dict()) as work:
-    if work.is_done():
-      return
-    rows = records.open_rows(
-      work.path / "scores.jsonl", lambda key, _: isinstance(key, tuple)
-    )
-    kept = work.path / "checkpoints"
-    for folder in (kept, work.path / TABLES):
-      folder.mkdir(exist_ok=True)
-    others = latency_predictor_data.others(config, data)
-    wanted = [
-      (device, start, count, seed)
-      for device in data.devices
-      for start in (STARTS if others[device] else STARTS[:1])
-      for count in data.counts
-      for seed in range(config.seed, config.seed + config.seeds)
-    ]
-    done = {
-      place
-      for place in wanted
-      if place in rows.values and _has_table(config, data, kept, place)
-    }
-    with (
-      open_progress() as progress,
-      work.phase("scores"),
-      progress.phase("scores", len(wanted), len(done)) as advance,
-    ):
-      for place in wanted:
-        if place not in done:
-          device, start, count, _ = place
-          known = others[device] if start == "warm" else {}
-          row = _score(config, data, known, kept, *place)
-          if place not in rows.values:  # Or its table alone was lost.
-            rows.add({place: row})
-          advance(1, device=device, measurements=count)
-    scores = [rows.values[place] for place in wanted]
-    tables = [
-      _table(config, data, scores, kept, work.path / TABLES, device)
-      for device in data.devices
-    ]
-    work.write_result(
-      {
-        "schema_version": SCHEMA_VERSION,
-        "fbnax_version": __version__,
-        "job": "latency_predictor",
-        "config": config.to_dict(),
-        "space": {
-          "name": data.space.name,
-          "size": data.space.size,
-          "rows": len(data.genotypes),
-        },
-        "held_out": data.held_out,
-        "scores": scores,
-        "tables": tables,
-        "times": work.spent(),
-      }
-    )
-    page = report.write(work.path)
-  for table in tables:
-    print(
-      f"{work.path / table['file']}: {table['taken']} from {table['count']} "
-      f"measurements, median error {100 * table['error']:.1f}%, rank "
-      f"correlation {table['spearman']:.3f}"
-    )
-  print(f"report: {page}")
+  data = measurements.read(config)
+  for name in (_KEPT, TABLES):
+    (work.path / name).mkdir(exist_ok=True)
+  others = measurements.others(config, data)
+  with work.phase("scores"):
+    scores = _scores(config, data, others, work.path, progress)
+  return LatencyResult(
+    space=Rows(data.space.name, data.space.size, len(data.genotypes)),
+    held_out=data.held_out,
+    scores=scores,
+    tables=tuple(
+      _table(config, data, scores, work.path, device) for device in data.devices
+    ),
+  )
 
 
-def _leaves_table(config: Any, data: Measured, place: Place) -> bool:
+def lines(result: LatencyResult, folder: Path) -> Iterator[str]:
+  """What is printed at the end."""
+  for table in result.tables:
+    yield (
+      f"{folder / table.file}: {table.taken} from {table.count} "
+      f"measurements, median error {100 * (table.error or 0):.1f}%, rank "
+      f"correlation {table.spearman:.3f}"
+    )
+
+
+def _scores(
+  config: LatencyPredictorConfig,
+  data: Measurements,
+  others: Mapping[str, Mapping[str, Predict]],
+  folder: Path,
+  progress: Progress,
+) -> tuple[LatencyScore, ...]:
+  """The scores of all places, each kept as it is made."""
+  places = [
+    (device, start, count, seed)
+    for device in data.devices
+    for start in (STARTS if others[device] else STARTS[:1])
+    for count in data.counts
+    for seed in range(config.seed, config.seed + config.seeds)
+  ]
+  rows = records.open_rows(
+    folder / "scores.jsonl", lambda key, _: isinstance(key, tuple)
+  )
+  left = [
+    place
+    for place in places
+    if place not in rows.values or not _has_table(config, data, folder, place)
+  ]
+  done = len(places) - len(left)
+  with progress.phase("scores", len(places), done) as advance:
+    for place in left:
+      device, start, count, _ = place
+      known = others[device] if start == "warm" else {}
+      score = _score(config, data, known, folder, *place)
+      if place not in rows.values:  # Or its table alone was lost.
+        rows.add({place: as_json(score)})
+      advance(1, device=device, measurements=count)
+  return tuple(parse(LatencyScore, rows.values[place]) for place in places)
+
+
+def _leaves_table(
+  config: LatencyPredictorConfig, data: Measurements, place: Place
+) -> bool:
   """Whether what a place learns may become a device's table."""
   _, _, count, seed = place
   return count == data.counts[-1] and seed == config.seed
 
 
-def _has_table(config: Any, data: Measured, kept: Path, place: Place) -> bool:
+def _has_table(
+  config: LatencyPredictorConfig, data: Measurements, folder: Path, place: Place
+) -> bool:
   """Whether the table of a place is there, or none is due."""
   if not _leaves_table(config, data, place):
     return True
   device, start, *_ = place
-  return records.read(_kept(kept, device, start)) is not None
+  return records.read(_kept(folder, device, start)) is not None
 
 
 def _score(
-  config: Any,
-  data: Measured,
+  config: LatencyPredictorConfig,
+  data: Measurements,
   others: Mapping[str, Predict],
-  kept: Path,
+  folder: Path,
   device: str,
   start: str,
   count: int,
   seed: int,
-) -> dict[str, Any]:
+) -> LatencyScore:
   """All kinds by what they were not shown; keeps the table of the taken one.
 
   `validated` is the error by which a kind is chosen, on measurements that it
@@ -141,7 +148,7 @@ def _score(
     data.space,
     genotypes,
     latency,
-    kinds=tuple(config.kinds),
+    kinds=config.kinds,
     others=others,
   )
   kinds = []
@@ -151,68 +158,69 @@ def _score(
       predict, _ = latency_learning.fit(
         key, kind, data.space, genotypes, latency, others
       )
-    found = latency_learning.agreement(
+    agreement = latency_learning.agreement(
       predict(data.genotypes[test]), data.columns[device][test]
     )
-    kinds.append({"kind": kind, "validated": validated, **found._asdict()})
+    kinds.append(KindScore(kind, validated, *agreement))
   if _leaves_table(config, data, (device, start, count, seed)):
     table = latency_learning.as_table(
       data.space, learned.predict, device=device
     )
-    records.write(_kept(kept, device, start), table.to_json())
-  return {
-    "device": device,
-    "start": start,
-    "count": count,
-    "seed": seed,
-    "taken": learned.kind,
-    "kinds": kinds,
-    "shares": learned.shares,
-  }
+    records.write(_kept(folder, device, start), table.to_json())
+  return LatencyScore(
+    device=device,
+    start=start,
+    count=count,
+    seed=seed,
+    taken=learned.kind,
+    kinds=tuple(kinds),
+    shares=dict(learned.shares),
+  )
 
 
 def _kept(folder: Path, device: str, start: str) -> Path:
-  return folder / f"{file_name(device)}.{start}.json"
+  return folder / _KEPT / f"{file_name(device)}.{start}.json"
 
 
 def _table(
-  config: Any,
-  data: Measured,
-  scores: Sequence[dict[str, Any]],
-  kept: Path,
+  config: LatencyPredictorConfig,
+  data: Measurements,
+  scores: Sequence[LatencyScore],
   folder: Path,
   device: str,
-) -> dict[str, Any]:
+) -> DeviceTable:
   """Leaves the table of the start that did best, and says how good it is."""
   most = data.counts[-1]
-  rows = [
-    row
-    for row in scores
-    if (row["device"], row["count"], row["seed"]) == (device, most, config.seed)
-  ]
-  best = min(rows, key=_validated)
-  table = LatencyTable.from_json(
-    records.read(_kept(kept, device, best["start"]))
+  best = min(
+    (
+      score
+      for score in scores
+      if (score.device, score.count, score.seed) == (device, most, config.seed)
+    ),
+    key=lambda score: min(_validated(kind) for kind in score.kinds),
   )
-  path = folder / f"{file_name(device)}.json"
-  table.save(path)
+  table = LatencyTable.from_json(
+    records.read(_kept(folder, device, best.start))
+  )
+  file = f"{TABLES}/{file_name(device)}.json"
+  table.save(folder / file)
   _, test = data.split(config.seed, most)
   # What searches will be told, which is not quite what the predictor says.
-  said = np.asarray(table.batch(data.space, data.genotypes[test]), np.float64)
+  sums = np.asarray(table.batch(data.space, data.genotypes[test]), np.float64)
   measured = data.columns[device][test]
-  found = latency_learning.agreement(said, measured)
-  return {
-    "device": device,
-    "file": f"{TABLES}/{path.name}",
-    "start": best["start"],
-    "count": most,
-    "taken": best["taken"],
-    **found._asdict(),
-    "predicted": said[:_POINTS],
-    "measured": measured[:_POINTS],
-  }
+  error, rank = latency_learning.agreement(sums, measured)
+  return DeviceTable(
+    device=device,
+    file=file,
+    start=best.start,
+    count=most,
+    taken=best.taken,
+    error=error,
+    spearman=rank,
+    predicted=tuple(sums[:_POINTS].tolist()),
+    measured=tuple(measured[:_POINTS].tolist()),
+  )
 
 
-def _validated(row: dict[str, Any]) -> float:
-  found: float = min(kind["validated"] for kind in row["kinds"])
-  return found
+def _validated(kind: KindScore) -> float:
+  return math.inf if kind.validated is None else kind.validated

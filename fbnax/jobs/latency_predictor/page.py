@@ -9,7 +9,11 @@ import numpy as np
 
 from fbnax.jobs.latency_predictor import charts
 from fbnax.jobs.latency_predictor.charts import KINDS, STARTS
-from fbnax.jobs.latency_predictor.result import Kind, LatencyResult, Score
+from fbnax.jobs.latency_predictor.result import (
+  KindScore,
+  LatencyResult,
+  LatencyScore,
+)
 from fbnax.report import markup
 from fbnax.report.made import footer, made_by
 from fbnax.report.markup import escape, figure, number, percent, plural
@@ -84,13 +88,13 @@ def _worth(result: LatencyResult, count: int) -> str:
   )
 
 
-def _taken_kind(score: Score) -> list[Kind]:
+def _taken_kind(score: LatencyScore) -> list[KindScore]:
   return [kind for kind in score.kinds if kind.kind == score.taken]
 
 
 def _median(values: Sequence[float | None]) -> float | None:
-  known = [v for v in values if v is not None]
-  return float(np.median(known)) if known else None
+  numbers = [v for v in values if v is not None]
+  return float(np.median(numbers)) if numbers else None
 
 
 def _tables(result: LatencyResult) -> str:
@@ -156,7 +160,7 @@ def _taken(result: LatencyResult) -> str:
   seeds = len({s.seed for s in result.scores}) > 1
   rows = []
   for score in result.scores:
-    found = _taken_kind(score)
+    taken = _taken_kind(score)
     row = [
       escape(score.device),
       f"{score.count:,}",
@@ -166,8 +170,8 @@ def _taken(result: LatencyResult) -> str:
         f"{escape(KINDS.get(k.kind, k.kind))} {percent(k.validated)}"
         for k in score.kinds
       ),
-      percent(found[0].error if found else None),
-      number(found[0].spearman if found else None),
+      percent(taken[0].error if taken else None),
+      number(taken[0].spearman if taken else None),
       _shares(score),
     ]
     rows.append([*row, markup.plain(score.seed)] if seeds else row)
@@ -191,19 +195,17 @@ def _taken(result: LatencyResult) -> str:
   )
 
 
-def _shares(score: Score) -> str:
-  known = [(n, v) for n, v in score.shares.items() if v is not None]
-  known = [(n, v) for n, v in known if v >= 0.005]
-  known.sort(key=lambda pair: -pair[1])
-  said = [f"{escape(name)} {percent(v, 0)}" for name, v in known[:_SHARES]]
-  return ", ".join(said) or markup.MISSING
+def _shares(score: LatencyScore) -> str:
+  shares = [(n, s) for n, s in score.shares.items() if s and s >= 0.005]
+  shares.sort(key=lambda pair: -pair[1])
+  words = [f"{escape(name)} {percent(s, 0)}" for name, s in shares[:_SHARES]]
+  return ", ".join(words) or markup.MISSING
 
 
 def _made(result: LatencyResult) -> str:
   rows = []
-  given = result.config.get("measurements")
-  if given:
-    rows.append(("Measurements", f"<code>{escape(given)}</code>"))
+  if file := result.config.get("measurements"):
+    rows.append(("Measurements", f"<code>{escape(file)}</code>"))
   if result.space.rows is not None:
     rows.append(("Measured networks", markup.whole(result.space.rows)))
   if result.held_out is not None:

@@ -12,7 +12,7 @@ from fbnax.report.schema import JobResult, Numbers, Rows
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind:
+class KindScore:
   """A kind of predictor.
 
   `validated` is its error on measurements that it did not learn from, by which
@@ -26,20 +26,24 @@ class Kind:
 
 
 @dataclasses.dataclass(frozen=True)
-class Score:
-  """The predictors of a device from so many measurements."""
+class LatencyScore:
+  """The predictors of a device from so many measurements.
+
+  `taken` is the kind that was chosen; `shares` are those of the largest parts
+  of the sum that all kinds start from.
+  """
 
   device: str = ""
   start: str = ""
   count: int = 0
   seed: int | None = None
   taken: str = ""
-  kinds: tuple[Kind, ...] = ()
+  kinds: tuple[KindScore, ...] = ()
   shares: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
+class DeviceTable:
   """The table of a device that was left, on some networks held out."""
 
   device: str = ""
@@ -59,8 +63,8 @@ class LatencyResult(JobResult):
 
   space: Rows = dataclasses.field(default_factory=Rows)
   held_out: int | None = None
-  scores: tuple[Score, ...] = ()
-  tables: tuple[Table, ...] = ()
+  scores: tuple[LatencyScore, ...] = ()
+  tables: tuple[DeviceTable, ...] = ()
 
   def check(self) -> None:
     """Raises a ValueError where lists that belong together do not fit."""

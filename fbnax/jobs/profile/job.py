@@ -10,25 +10,33 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
 
-from fbnax import __version__, report
 from fbnax.base import records
 from fbnax.base.ranks import correlations
 from fbnax.costs import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key, keys, made_of_blocks
+from fbnax.jobs.profile.config import ProfileConfig
+from fbnax.jobs.profile.result import (
+  MeasuredNetwork,
+  PartKind,
+  ProfileResult,
+  SumAgreement,
+)
 from fbnax.jobs.runtime import inputs
-from fbnax.jobs.runtime.workdir import WorkDir, open_workdir
+from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.models import profile as profiler
 from fbnax.models.timing import Settings, device
+from fbnax.report.reading import parse
+from fbnax.report.schema import Rows, as_json
 from fbnax.spaces import SearchSpace
-from fbnax.training.progress import Progress, open_progress
+from fbnax.training.progress import Progress
 
-SCHEMA_VERSION = 1
 TABLE = "latency.json"
 _BEGUN = "parts.json"
 _PARTS = "parts.jsonl"
@@ -37,103 +45,98 @@ _NETWORKS = "networks.jsonl"
 _INTERVAL = 1.0
 
 
-def run(config: Any, workdir: str) -> None:
+def run(
+  config: ProfileConfig, work: WorkDir, progress: Progress
+) -> ProfileResult:
   """Measures the table and the networks, or what is left of them."""
-  settings = _settings(config)
+  if config.widths < 0 or config.widths == 1:
+    raise ValueError(
+      f"config.widths is {config.widths!r}; legal: 0 for all, or at least 2"
+    )
+  settings = Settings(
+    batch_size=config.batch_size,
+    warmup=config.warmup,
+    repeats=config.repeats,
+    loops=config.loops,
+    num_classes=config.num_classes,
+  )
   space = inputs.space(
     inputs.SpaceChoice(config.space, config.fix), config.input_channels
   )
   made_of_blocks(space.table)
-  with open_workdir(workdir, config.to_dict()) as work:
-    if work.is_done():
-      return
-    with open_progress() as progress:
-      with work.phase("parts"):
-        table = _parts(config, space, settings, work, progress)
-      table.check(space)
-      with work.phase("networks"):
-        networks = _networks(config, space, settings, table, work, progress)
-    found = agreement(
-      [n["predicted"] for n in networks], [n["measured"] for n in networks]
-    )
-    work.write_result(
-      {
-        "schema_version": SCHEMA_VERSION,
-        "fbnax_version": __version__,
-        "job": "profile",
-        "config": config.to_dict(),
-        "space": {"name": space.name, "size": space.size},
-        "device": table.device,
-        "note": table.note,
-        "overhead": table.const,
-        "entries": len(table.entries),
-        "kinds": kinds(table),
-        "networks": networks,
-        "agreement": found,
-        "times": work.spent(),
-      }
-    )
-    page = report.write(work.path)
-  print(f"{work.path / TABLE}: {len(table.entries)} entries of {table.device}")
-  if found["median_error"] is not None:
-    rank = found["spearman"]
-    print(
-      f"sums against {len(networks)} measured networks: "
+  with work.phase("parts"):
+    table = _parts(config.widths, space, settings, work, progress)
+  table.check(space)
+  with work.phase("networks"):
+    networks = _networks(config, space, settings, table, work, progress)
+  return ProfileResult(
+    space=Rows(space.name, space.size),
+    device=table.device,
+    note=table.note,
+    overhead=table.const,
+    entries=len(table.entries),
+    kinds=kinds(table),
+    networks=networks,
+    agreement=agreement(
+      [n.predicted or 0.0 for n in networks],
+      [n.measured or 0.0 for n in networks],
+    ),
+  )
+
+
+def lines(result: ProfileResult, folder: Path) -> Iterator[str]:
+  """What is printed at the end."""
+  yield f"{folder / TABLE}: {result.entries} entries of {result.device}"
+  error, rank = result.agreement.median_error, result.agreement.spearman
+  if error is not None:
+    yield (
+      f"sums against {len(result.networks)} measured networks: "
       + ("" if rank is None else f"Spearman {rank:.3f}, ")
-      + f"median relative error {100 * found['median_error']:.1f}%, "
-      f"measured / sum {found['ratio']:.2f} (median)"
+      + f"median relative error {100 * error:.1f}%, "
+      f"measured / sum {result.agreement.ratio:.2f} (median)"
     )
-  print(f"report: {page}")
 
 
 def agreement(
-  predicted: list[float], measured: list[float]
-) -> dict[str, float | None]:
-  """How well sums tell what whole networks take.
+  predicted: Sequence[float], measured: Sequence[float]
+) -> SumAgreement:
+  """How well sums tell what whole networks take; None where there are too few.
 
   Args:
     predicted: sums of the table, ms.
     measured: of the same networks, ms.
-
-  Returns:
-    `spearman`, rank correlation; `median_error`, the median of |sum - measured|
-    / measured; `ratio`, the median of measured / sum; `median_error_scaled`,
-    the error of the sums times that ratio. None where there are too few.
   """
-  names = ("spearman", "median_error", "ratio", "median_error_scaled")
   sums, times = np.asarray(predicted), np.asarray(measured)
   if not len(times) or not (sums > 0).all() or not (times > 0).all():
-    return dict.fromkeys(names)
+    return SumAgreement()
   ratio = float(np.median(times / sums))
   rank = None
   if len(set(predicted)) > 1 and len(set(measured)) > 1:
     rank = correlations(sums, times)[1]
-  errors = [np.median(np.abs(s - times) / times) for s in (sums, ratio * sums)]
-  values = (rank, float(errors[0]), ratio, float(errors[1]))
-  return dict(zip(names, values, strict=True))
+  error, scaled = (
+    float(np.median(np.abs(s - times) / times)) for s in (sums, ratio * sums)
+  )
+  return SumAgreement(rank, error, ratio, scaled)
 
 
-def kinds(table: LatencyTable) -> list[dict[str, Any]]:
+def kinds(table: LatencyTable) -> tuple[PartKind, ...]:
   """What parts of each kind take, without regard to widths and sizes.
 
   Returns:
-    For each kind its name, number of entries, and the fastest, median and
-    slowest of them, ms, the slowest kind first.
+    The kind with the slowest median first.
   """
   times: dict[str, list[float]] = {}
   for key, entry in table.entries.items():
     times.setdefault(_kind(key), []).append(entry.ms)
   rows = [
-    {
-      "name": name,
-      "entries": len(found),
-      "fastest": min(found),
-      "median": statistics.median(found),
-      "slowest": max(found),
-    }
-    for name, found in times.items()
+    (statistics.median(of), name, len(of), min(of), max(of))
+    for name, of in times.items()
   ]
-  return sorted(rows, key=lambda row: -row["median"])
+  rows.sort(key=lambda row: -row[0])
+  return tuple(
+    PartKind(name, entries, fastest, median, slowest)
+    for median, name, entries, fastest, slowest in rows
+  )
 
 
 def _kind(key: Key) -> str:
@@ -149,26 +152,8 @@ def _kind(key: Key) -> str:
   return ", ".join(words)
 
 
-def _settings(config: Any) -> Settings:
-  """Checks the whole config."""
-  for key, least in (("networks", 0), ("input_channels", 1)):
-    if config[key] < least:
-      raise ValueError(
-        f"config.{key} is {config[key]!r}; legal: at least {least}"
-      )
-  if config.widths < 0 or config.widths == 1:
-    raise ValueError(
-      f"config.widths is {config.widths!r}; legal: 0 for all, or at least 2"
-    )
-  names = [field.name for field in dataclasses.fields(Settings)]
-  try:
-    return Settings(**{name: config[name] for name in names})
-  except ValueError as error:
-    raise ValueError(f"config.{error}") from error
-
-
 def _parts(
-  config: Any,
+  widths: int,
   space: SearchSpace,
   settings: Settings,
   work: WorkDir,
@@ -179,7 +164,7 @@ def _parts(
   What a run goes on from are the records: the table without entries, and a row
   for each.
   """
-  wanted = profiler.wanted(space, config.widths)
+  parts = profiler.wanted(space, widths)
   begun = records.read(work.path / _BEGUN)
   rows = records.open_rows(work.path / _PARTS)
   if begun is None and rows.values:
@@ -187,7 +172,7 @@ def _parts(
     rows.path.unlink()
     rows = records.open_rows(rows.path)
   if begun is None:
-    table = profiler.begin(settings, config.widths)
+    table = profiler.begin(settings, widths)
   else:
     table = LatencyTable.from_json(begun)
   if table.device != device():
@@ -196,10 +181,10 @@ def _parts(
       f" {device()!r}; go on there, or choose another work directory"
     )
   entries = {
-    key: Entry(*rows.values[key]) for key in wanted if key in rows.values
+    key: Entry(*rows.values[key]) for key in parts if key in rows.values
   }
   rules = made_of_blocks(space.table)
-  left = [key for key in wanted if key not in entries]
+  left = [key for key in parts if key not in entries]
   new: dict[Key, Entry] = {}
   saved = time.monotonic()
 
@@ -213,12 +198,12 @@ def _parts(
     new.clear()
     dataclasses.replace(table, entries=entries).save(work.path / TABLE)
 
-  done = len(wanted) - len(left)
-  with progress.phase("parts", len(wanted), done) as advance:
+  done = len(parts) - len(left)
+  with progress.phase("parts", len(parts), done) as advance:
     try:
       for key in left:
         entries[key] = new[key] = profiler.measure_part(
-          rules, wanted[key], settings, table.const
+          rules, parts[key], settings, table.const
         )
         if time.monotonic() - saved > _INTERVAL:
           save()
@@ -230,16 +215,16 @@ def _parts(
 
 
 def _networks(
-  config: Any,
+  config: ProfileConfig,
   space: SearchSpace,
   settings: Settings,
   table: LatencyTable,
   work: WorkDir,
   progress: Progress,
-) -> list[dict[str, Any]]:
+) -> tuple[MeasuredNetwork, ...]:
   """Random networks, what they take, and what the table says."""
   if not config.networks:
-    return []
+    return ()
   genotypes = np.asarray(
     space.sample(jax.random.key(config.seed), config.networks)
   ).tolist()
@@ -250,15 +235,20 @@ def _networks(
         continue
       network = space.architecture(genotype)
       measured = profiler.measure_network(network, settings, table.const)
-      own = keys(network)
-      between = [k for k in own if k not in table.entries and not k.is_identity]
-      row = {
-        "genotype": genotype,
-        "measured": measured.ms,
-        "spread": measured.spread,
-        "predicted": table.latency(network),
-        "interpolated": len(between) / len(own),
-      }
-      rows.add({place: row})
-      advance(1, ms=measured.ms, sum=row["predicted"])
-  return [rows.values[place] for place in range(len(genotypes))]
+      parts = keys(network)
+      between = [
+        key for key in parts if key not in table.entries and not key.is_identity
+      ]
+      row = MeasuredNetwork(
+        genotype=tuple(genotype),
+        measured=measured.ms,
+        spread=measured.spread,
+        predicted=table.latency(network),
+        interpolated=len(between) / len(parts),
+      )
+      rows.add({place: as_json(row)})
+      advance(1, ms=row.measured, sum=row.predicted)
+  return tuple(
+    parse(MeasuredNetwork, rows.values[place])
+    for place in range(len(genotypes))
+  )

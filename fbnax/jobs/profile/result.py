@@ -12,7 +12,7 @@ from fbnax.report.schema import JobResult, Rows
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind:
+class PartKind:
   """Parts of one kind: how many, and what they take."""
 
   name: str = ""
@@ -24,8 +24,13 @@ class Kind:
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredNetwork:
-  """A random network: what it takes, and the sum of the table."""
+  """A random network: what it takes, and the sum of the table.
 
+  `spread` is a standard deviation of a single call; `interpolated` the share of
+  its parts whose widths lie between measured ones.
+  """
+
+  genotype: tuple[int, ...] = ()
   measured: float | None = None
   spread: float | None = None
   predicted: float | None = None
@@ -33,8 +38,15 @@ class MeasuredNetwork:
 
 
 @dataclasses.dataclass(frozen=True)
-class Agreement:
-  """How well the sums tell what networks take."""
+class SumAgreement:
+  """How well the sums tell what networks take.
+
+  Attributes:
+    spearman: rank correlation.
+    median_error: median of |sum - measured| / measured.
+    ratio: median of measured / sum.
+    median_error_scaled: the error of the sums times that ratio.
+  """
 
   spearman: float | None = None
   median_error: float | None = None
@@ -51,6 +63,6 @@ class ProfileResult(JobResult):
   note: str | None = None
   overhead: float | None = None
   entries: int | None = None
-  kinds: tuple[Kind, ...] = ()
+  kinds: tuple[PartKind, ...] = ()
   networks: tuple[MeasuredNetwork, ...] = ()
-  agreement: Agreement = dataclasses.field(default_factory=Agreement)
+  agreement: SumAgreement = dataclasses.field(default_factory=SumAgreement)

@@ -29,10 +29,10 @@ from fbnax.jobs.zero_cost.networks import Networks
 from fbnax.jobs.zero_cost.result import (
   ScoredBatch,
   ScoredNetwork,
-  ScoredSpace,
   ZeroCostResult,
 )
 from fbnax.proxies import PROXIES, Scorer, check_batch
+from fbnax.report.schema import Rows
 from fbnax.search.benchmarks import tables
 from fbnax.training.progress import Progress
 
@@ -63,7 +63,7 @@ def run(
     )
   return ZeroCostResult(
     dataset=ScoredBatch(dataset.name, dataset.source, images),
-    space=ScoredSpace(networks.space.name, networks.space.size),
+    space=Rows(networks.space.name, networks.space.size),
     networks=tuple(
       ScoredNetwork(
         genotype=tuple(genotype.tolist()),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from fbnax.report.schema import JobResult
+from fbnax.report.schema import JobResult, Rows, check_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,19 +64,11 @@ class ScoredBatch:
 
 
 @dataclasses.dataclass(frozen=True)
-class ScoredSpace:
-  """The space of the networks."""
-
-  name: str | None = None
-  size: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
 class ZeroCostResult(JobResult):
   """Everything the report of zero-cost scores is made of."""
 
   dataset: ScoredBatch = dataclasses.field(default_factory=ScoredBatch)
-  space: ScoredSpace = dataclasses.field(default_factory=ScoredSpace)
+  space: Rows = dataclasses.field(default_factory=Rows)
   networks: tuple[ScoredNetwork, ...] = ()
   sees_masked: tuple[str, ...] = ()
   summary: ScoreSummary = dataclasses.field(default_factory=ScoreSummary)
@@ -93,8 +85,4 @@ class ZeroCostResult(JobResult):
         "summary.names"
       )
     for i, network in enumerate(self.networks):
-      if network.accuracy is not None and not 0 <= network.accuracy <= 1:
-        raise ValueError(
-          f"networks[{i}].accuracy must be a fraction of 1, found "
-          f"{network.accuracy:g}"
-        )
+      check_share(f"networks[{i}].accuracy", network.accuracy)
