@@ -147,6 +147,18 @@ def table(
   return "\n".join(lines)
 
 
+def tiles(*pairs: tuple[str, str]) -> str:
+  """Key numbers, each with its meaning under it; both are text."""
+  if not pairs:
+    return ""
+  cells = "".join(
+    f'<div class="tile"><b>{escape(value)}</b>'
+    f"<span>{escape(meaning)}</span></div>"
+    for value, meaning in pairs
+  )
+  return f'<div class="tiles">{cells}</div>'
+
+
 def figure(svg: str, caption: str) -> str:
   """A drawing with the sentence that says what to see; both are HTML."""
   return (

@@ -60,7 +60,7 @@ def _tiles(result: Result) -> str:
     tiles.append(
       (
         percent(best.test_accuracy),
-        f"best test accuracy, {escape(best.name)}",
+        f"best test accuracy, {best.name}",
       )
     )
   macs = [m.macs for m in result.members if m.macs is not None]
@@ -76,16 +76,7 @@ def _tiles(result: Result) -> str:
     tiles.append((whole(done), words))
   if result.times.total is not None:
     tiles.append((markup.duration(result.times.total), "in all"))
-  if not tiles:
-    return ""
-  return (
-    '<div class="tiles">'
-    + "".join(
-      f'<div class="tile"><b>{value}</b><span>{words}</span></div>'
-      for value, words in tiles
-    )
-    + "</div>"
-  )
+  return markup.tiles(*tiles)
 
 
 def _facts(result: Result) -> str:
@@ -101,7 +92,7 @@ def _facts(result: Result) -> str:
     words = escape(space.name)
     if space.decisions:
       words += f", {plural(len(space.decisions), 'decision')}"
-      recipes = sum(d.recipe for d in space.decisions)
+      recipes = sum(bool(d.recipe) for d in space.decisions)
       if recipes:
         words += f" of which {recipes} are the recipe's"
     if space.size is not None:

@@ -33,7 +33,7 @@ def recipe_table(result: Result) -> str:
   for field in fields:
     choice = choices.get(field)
     name = _NAMES.get(field, field.replace("_", " "))
-    factor = result.space.sgd_factor if field == "learning_rate" else 1.0
+    factor = result.space.sgd_factor or 1.0 if field == "learning_rate" else 1.0
     cells = [_cell(m, field, choice, factor) for m in members]
     rows.append([escape(name), *cells, _searched(choice, factor)])
   head = ["recipe", *(escape(m.name) for m in members), "searched"]

@@ -39,9 +39,17 @@ Numbers = tuple[float | None, ...]
 _LEFT_OUT = "left_out"
 
 
-def left_out() -> Any:
-  """A field that is None, and is not written, where there is no value."""
-  return dataclasses.field(default=None, metadata={_LEFT_OUT: True})
+def left_out(section: type | None = None) -> Any:
+  """A field that is not written where there is no value.
+
+  Args:
+    section: the field is as this has it by default, where there is no value;
+      None for a field that is None then.
+  """
+  metadata = {_LEFT_OUT: True}
+  if section is None:
+    return dataclasses.field(default=None, metadata=metadata)
+  return dataclasses.field(default_factory=section, metadata=metadata)
 
 
 def as_json(value: Any) -> Any:
@@ -55,14 +63,21 @@ def as_json(value: Any) -> Any:
     return {
       field.name: as_json(item)
       for field in dataclasses.fields(value)
-      if (item := getattr(value, field.name)) is not None
-      or _LEFT_OUT not in field.metadata
+      if not _is_left_out(field, item := getattr(value, field.name))
     }
   if isinstance(value, Mapping):
     return {name: as_json(item) for name, item in value.items()}
   if isinstance(value, tuple | list):
     return [as_json(item) for item in value]
   return value
+
+
+def _is_left_out(field: dataclasses.Field[Any], item: Any) -> bool:
+  if _LEFT_OUT not in field.metadata:
+    return False
+  if field.default_factory is dataclasses.MISSING:
+    return item is None
+  return bool(item == field.default_factory())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +91,8 @@ class Dataset:
   source: str | None = None
   num_classes: int | None = None
   class_names: tuple[Any, ...] = ()
-  image_shape: tuple[int, ...] = ()
+  image_shape: tuple[int, ...] | None = None
+  channels: int | None = None
   train: int | None = None
   validation: int | None = None
   test: int | None = None
@@ -92,7 +108,7 @@ class Choice:
   name: str = ""
   values: tuple[Any, ...] = ()
   categorical: bool = False
-  recipe: bool = False
+  recipe: bool | None = left_out()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +118,8 @@ class Space:
   name: str | None = None
   size: float | None = None
   decisions: tuple[Choice, ...] = ()
-  macs_range: Numbers | None = None
-  sgd_factor: float = 1.0
+  macs_range: Numbers | None = left_out()
+  sgd_factor: float | None = left_out()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +201,7 @@ class Epoch:
   epoch: float | None = None
   train_loss: float | None = None
   validation_accuracy: float | None = None
-  test_accuracy: float | None = None
+  test_accuracy: float | None = left_out()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +218,7 @@ class MemberTree:
 
 
 @dataclasses.dataclass(frozen=True)
-@cost_kinds.fields(cost_kinds.FURTHER, "float | None")
+@cost_kinds.fields(cost_kinds.FURTHER, "float | None", lambda kind: left_out())
 class Member:
   """One network of the family that was designed.
 
@@ -211,10 +227,10 @@ class Member:
   """
 
   name: str = "unnamed"
-  budget: dict[str, Numbers | None] = dataclasses.field(default_factory=dict)
+  budget: dict[str, Numbers | None] = left_out(dict)
   macs: float | None = None
   params: float | None = None
-  predicted: float | None = None
+  predicted: float | None = left_out()
   architecture: Architecture | None = None
   recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
   teacher: str | None = None
@@ -224,7 +240,7 @@ class Member:
   test_log_loss: float | None = None
   checkpoint: str | None = None
   seconds: float | None = None
-  tree: MemberTree | None = None
+  tree: MemberTree | None = left_out()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,8 +40,7 @@ import numpy as np
 from fbnax import spaces
 from fbnax.costs.latency_convert import convert
 from fbnax.jobs.dnas import search as dnas_search
-from fbnax.jobs.runtime import compiling, inputs
-from fbnax.jobs.runtime.networks import read_recipe
+from fbnax.jobs.runtime import compiling, configs
 from fbnax.jobs.runtime.workdir import open_workdir
 from fbnax.training.progress import open_progress
 from tests.benchmarks import measuring
@@ -92,17 +91,15 @@ def configure(
 def search(config: Any, folder: Path) -> dict[str, Any]:
   """The end of a search: the derived network, and what theta came to."""
   with open_workdir(folder, config.to_dict()) as work:
-    dataset = inputs.dataset(config)
-    space = dnas_search.space(config, dataset.channels, read_recipe(config))
-    task = dnas_search.task(config, dataset, space)
+    settings = configs.typed(config)
+    task = dnas_search.task(settings)
     with open_progress() as progress:
-      found = dnas_search.run(config, task, work, progress)
-  last = found["rows"][-1]
+      end = dnas_search.run(settings, task, work, progress)
   return {
-    "genotype": found["candidates"][0]["genotype"],
-    "ms": found["candidates"][0]["cost"],
-    "expected_ms": last["expected"],
-    "most_likely_ms": last["derived"],
+    "genotype": list(end.candidates[0].genotype),
+    "ms": end.candidates[0].cost,
+    "expected_ms": end.rows[-1].expected,
+    "most_likely_ms": end.rows[-1].derived,
   }
 
 

@@ -8,13 +8,16 @@ import sys
 
 import numpy as np
 import pytest
-from ml_collections import config_dict
 
 from fbnax import costs, spaces
 from fbnax.jobs.dnas import compare as dnas_compare
 from fbnax.jobs.dnas import job as dnas
-from fbnax.jobs.dnas import memory as dnas_memory
 from fbnax.jobs.dnas import search as dnas_search
+from fbnax.jobs.dnas.result import StepMemory, Trained
+from fbnax.jobs.runtime import configs
+from fbnax.jobs.runtime.networks import read_recipe
+from fbnax.jobs.runtime.shell import run_job
+from fbnax.jobs.runtime.workdir import open_workdir
 
 ROOT = pathlib.Path(__file__).parents[2]
 SPACE = f"{ROOT}/tests/jobs/dnas_parts.py:space"
@@ -65,16 +68,16 @@ def run(tmp_path_factory):
 
     patch.setattr(dnas_search.dnas, "search", stop)
     with pytest.raises(Stopped):
-      dnas.run(given, str(folder))
+      run_job(given, folder)
   assert not (folder / dnas_search.END).exists()
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(dnas_compare, "train_network", _raise)
     with pytest.raises(Stopped):
-      dnas.run(given, str(folder))
+      run_job(given, folder)
   searched = (folder / dnas_search.END).read_bytes()
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(dnas_search, "_search", _raise)
-    dnas.run(given, str(folder))
+    run_job(given, folder)
   assert (folder / dnas_search.END).read_bytes() == searched
   return folder
 
@@ -129,8 +132,8 @@ def test_the_report_is_written(run):
 
 
 def test_means_over_seeds():
-  entries = [
-    {"network": name, "test_accuracy": accuracy}
+  members = [
+    Trained(network=name, test_accuracy=accuracy)
     for name, accuracies in {
       "derived": (0.9, 0.92),
       "random-1": (0.8, 0.9),
@@ -138,13 +141,13 @@ def test_means_over_seeds():
     }.items()
     for accuracy in accuracies
   ]
-  found = dnas_compare.compare(entries)
-  assert found["derived"] == pytest.approx(0.91)
-  assert found["random"] == pytest.approx([0.85, 0.91])
-  assert found["random_mean"] == pytest.approx(0.88)
-  assert found["random_best"] == pytest.approx(0.91)
-  alone = dnas_compare.compare(entries[:2])
-  assert alone["random_mean"] is None and alone["random_best"] is None
+  compared = dnas_compare.compare(members)
+  assert compared.derived == pytest.approx(0.91)
+  assert compared.random == pytest.approx([0.85, 0.91])
+  assert compared.random_mean == pytest.approx(0.88)
+  assert compared.random_best == pytest.approx(0.91)
+  alone = dnas_compare.compare(members[:2])
+  assert alone.random_mean is None and alone.random_best is None
 
 
 @pytest.mark.parametrize("file", ["dmasking", "fbnet"])
@@ -153,9 +156,7 @@ def test_presets_can_be_searched(file, preset):
   """Their space is there, and their target is one of its costs."""
   given = config(file, preset, **_own(file, preset))
   given.data.name = "digits"
-  dataset = dnas.inputs.dataset(given)
-  space = dnas_search.space(given, 3, dnas.read_recipe(given))
-  task = dnas_search.task(given, dataset, space)
+  task = dnas_search.task(configs.typed(given))
   assert task.problem.weight_steps > task.problem.theta_steps > 0
   if given.search.target:
     low, high = task.range
@@ -185,15 +186,24 @@ def _own(file, preset):
     ({"search.derivation": "best"}, "legal: argmax, sample"),
     ({"search.classes": 11}, "search.classes is 11; legal: 2 to 10"),
     ({"search.relaxation": "none"}, "search.relaxation is 'none'"),
-    ({"search.tolerance": 0.0}, "search.tolerance is 0.0"),
+    (
+      {"search.tolerance": 0.0},
+      "config.search.tolerance is 0.0; legal: above 0, below 1",
+    ),
+    (
+      {"compare.networks": -1},
+      "config.compare.networks is -1; legal: at least 0, at most 256",
+    ),
+    (
+      {"compare.seeds": 0},
+      "config.compare.seeds is 0; legal: at least 1, at most 1000",
+    ),
   ],
 )
 def test_bad_input_is_refused_before_training(changes, message):
   given = config(**changes)
-  dataset = dnas.inputs.dataset(given)
-  space = dnas_search.space(given, 1, dnas.read_recipe(given))
   with pytest.raises(ValueError) as error:
-    dnas_search.task(given, dataset, space)
+    dnas_search.task(configs.typed(given))
   assert message in str(error.value)
 
 
@@ -203,34 +213,22 @@ def test_memory_is_measured_once(monkeypatch, tmp_path):
 
   def step_bytes(form, options):
     asked.append((form, options))
-    return dnas_memory.memory.Bytes(options, 1000 * options, 10)
+    return dnas.memory.Bytes(options, 1000 * options, 10)
 
-  monkeypatch.setattr(dnas_memory.memory, "step_bytes", step_bytes)
-  found = dnas_memory.measure((1, 4), tmp_path)
+  monkeypatch.setattr(dnas.memory, "step_bytes", step_bytes)
+  with open_workdir(tmp_path, {}) as work:
+    rows = dnas.measure_memory((1, 4), work)
+    assert dnas.measure_memory((1, 4), work) == rows
   assert asked == [("masks", 1), ("masks", 4), ("blocks", 1), ("blocks", 4)]
-  assert found[1] == {
-    "form": "masks",
-    "options": 4,
-    "total": 4000,
-    "params": 10,
-  }
-  assert dnas_memory.measure((1, 4), tmp_path) == found
-  assert len(asked) == 4
+  assert rows[1] == StepMemory("masks", 4, 4000, 10)
   with pytest.raises(ValueError, match=r"config.memory_options: options is 3;"):
-    dnas_memory.check((1, 3))
-
-
-def test_options_are_checked():
-  for name, value in (("networks", -1), ("seeds", 0)):
-    given = config_dict.ConfigDict({"compare": {"networks": 1, "seeds": 1}})
-    given.compare[name] = value
-    with pytest.raises(ValueError, match=f"config.compare.{name} is {value}"):
-      dnas_compare.options(given)
+    dnas.check_memory((1, 3))
 
 
 def test_a_recipe_space_keeps_its_architectures():
   given = config(space="small", fix="resolution=8")
-  space = dnas_search.space(given, 1, dnas.read_recipe(given))
+  settings = configs.typed(given)
+  space = dnas_search.space(settings, 1, read_recipe(settings))
   assert not any(space.is_recipe(d) for d in space.decisions)
   genotype = np.zeros(len(space.decisions), int)
   assert space.architecture(genotype).input_channels == 1

@@ -1,4 +1,4 @@
-"""Charts of a differentiable search: theta, cost, losses, and the networks."""
+"""Charts of a differentiable search: theta, cost, losses, networks, memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fbnax.base.cost_kinds import measured
-from fbnax.jobs.dnas.result import DnasResult, Row
+from fbnax.jobs.dnas.result import DnasResult, EpochRow
 from fbnax.report import chart
 from fbnax.report.labels import place
 from fbnax.report.markup import percent, plural
@@ -16,6 +16,8 @@ from fbnax.report.markup import percent, plural
 _COLUMNS = 6
 # Rectangles that all of them together may have.
 _CELLS = 12_000
+# How options of channels are built, and what it is called.
+FORMS = {"masks": "masks, as here", "blocks": "one block per option"}
 
 
 def course(result: DnasResult) -> str | None:
@@ -172,13 +174,55 @@ def networks(result: DnasResult) -> str | None:
     return chart.svg(figure, "chart-compared", label)
 
 
-def _thinned(rows: Sequence[Row], most: int) -> list[Row]:
+def memory_of(result: DnasResult, form: str) -> list[tuple[int, float]]:
+  """Options and bytes of a form, by options."""
+  return sorted(
+    (row.options, row.total)
+    for row in result.memory
+    if row.form == form and row.total and row.options > 0
+  )
+
+
+def memory(result: DnasResult) -> str | None:
+  """Memory of a training step against the channel options of each block."""
+  by_form = {form: memory_of(result, form) for form in FORMS}
+  by_form = {form: rows for form, rows in by_form.items() if rows}
+  if not by_form:
+    return None
+  with chart.style("chart-memory"):
+    figure = chart.new(8.4, 3.9)
+    axes = figure.add_subplot()
+    for i, (form, rows) in enumerate(by_form.items()):
+      axes.plot(
+        [k for k, _ in rows],
+        [total / 1e6 for _, total in rows],
+        color=chart.COLOURS[i],
+        linestyle=chart.DASHES[i],
+        marker="o",
+        label=FORMS[form],
+      )
+    options = sorted({k for rows in by_form.values() for k, _ in rows})
+    axes.set_xticks(options, [str(k) for k in options])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("channel options of each block")
+    axes.set_ylabel("memory of a training step, MB")
+    axes.legend(loc="upper left")
+    label = "Memory of a training step: " + "; ".join(
+      f"{FORMS[form]} {rows[0][1] / 1e6:.4g} MB with {rows[0][0]} and "
+      f"{rows[-1][1] / 1e6:.4g} MB with {plural(rows[-1][0], 'option')}"
+      for form, rows in by_form.items()
+    )
+    return chart.svg(figure, "chart-memory", label)
+
+
+def _thinned(rows: Sequence[EpochRow], most: int) -> list[EpochRow]:
   """At most so many rows, evenly spread, the last among them."""
   step = math.ceil(len(rows) / max(most, 1))
   return list(rows)[::-1][::step][::-1]
 
 
-def _losses(axes: Any, rows: Sequence[Row]) -> None:
+def _losses(axes: Any, rows: Sequence[EpochRow]) -> None:
   _lines(
     axes,
     rows,
@@ -193,7 +237,7 @@ def _losses(axes: Any, rows: Sequence[Row]) -> None:
   axes.legend(loc="best")
 
 
-def _costs(axes: Any, rows: Sequence[Row], result: DnasResult) -> None:
+def _costs(axes: Any, rows: Sequence[EpochRow], result: DnasResult) -> None:
   known = [v for r in rows for v in (r.expected, r.derived) if v is not None]
   target = result.cost.target or 0.0
   if not known:
@@ -251,7 +295,7 @@ def _mark_target(
 
 def _lines(
   axes: Any,
-  rows: Sequence[Row],
+  rows: Sequence[EpochRow],
   series: Sequence[tuple[str, str]],
   title: str,
   logarithmic: bool,
@@ -278,7 +322,7 @@ def _lines(
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _entropies(axes: Any, rows: Sequence[Row]) -> None:
+def _entropies(axes: Any, rows: Sequence[EpochRow]) -> None:
   """Each decision's in grey, their mean over them."""
   import numpy as np
 

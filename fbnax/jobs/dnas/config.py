@@ -24,16 +24,28 @@ class CostSearchKeys(sections.ThetaSearchKeys):
   )
   classes: int = key(0, "random classes that the search sees; 0 for all")
   checkpoint_steps: int = key(
-    0, "between checkpoints beside those at epoch ends; 0 for none", "steps"
+    0,
+    "between checkpoints beside those at epoch ends; 0 for none",
+    "steps",
+    least=0,
   )
+
+
+# How many random networks say what is usual at a cost; few are trained.
+REFERENCE = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class CompareKeys:
   """Random networks beside the one that is derived."""
 
-  networks: int = key(2, "random networks of the same cost, trained alike")
-  seeds: int = key(1, "trainings of each network")
+  networks: int = key(
+    2,
+    "random networks of the same cost, trained alike",
+    least=0,
+    most=REFERENCE,
+  )
+  seeds: int = key(1, "trainings of each network", least=1, most=1000)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,46 +6,40 @@ from pathlib import Path
 
 from fbnax.base.cost_kinds import measured
 from fbnax.jobs.dnas import charts as dnas_charts
-from fbnax.jobs.dnas import memory_chart
 from fbnax.jobs.dnas.result import DnasResult
 from fbnax.report import drawing, markup, training_charts
-from fbnax.report.made import command, made
+from fbnax.report.made import command, footer, made
 from fbnax.report.markup import count, escape, figure, percent, plural, whole
 from fbnax.report.overview import absences
-from fbnax.report.page import Section, page
+from fbnax.report.page import Section, page, shown
 from fbnax.report.schema import Result
 
 
 def draw(result: DnasResult, folder: Path) -> str:
   """The whole document."""
   del folder  # All of it is in the result.
-  data = result.dataset.name or "an unnamed data set"
   return page(
-    f"A network for {data}",
+    f"A network for {result.dataset.name or 'an unnamed data set'}",
     "Differentiable architecture search",
     sections(result),
-    f"Written by fbnax.report from the run's result.json (fbnax "
-    f"{result.fbnax_version or 'of unknown version'}).",
+    footer(result),
   )
 
 
 def sections(result: DnasResult) -> list[Section]:
   """All sections for which the result has something to show, in order."""
-  found = [Section("finding", "Finding", _finding(result))]
-  for anchor, title, content in (
+  return shown(
+    ("finding", "Finding", _finding(result)),
     ("network", "The derived network", _network(result)),
     ("compared", "Beside random networks", _compared(result)),
     ("course", "The course of the search", _course(result)),
     ("theta", "What theta came to prefer", _theta(result)),
-    ("candidates", "Who stood for election", _candidates(result)),
+    ("candidates", "Candidates", _candidates(result)),
     ("memory", "Memory", _memory(result)),
     ("training", "Training from scratch", _training(result)),
     ("times", "Where the time went", _times(result)),
     ("made", "How it was made", _made(result)),
-  ):
-    if content:
-      found.append(Section(anchor, title, content))
-  return found
+  )
 
 
 def cost(result: DnasResult, value: float | None) -> str:
@@ -59,44 +53,36 @@ def cost(result: DnasResult, value: float | None) -> str:
 
 def _finding(result: DnasResult) -> str:
   tiles = []
-  comparison = result.comparison
-  if comparison.derived is not None:
-    tiles.append((percent(comparison.derived), "test accuracy"))
+  if result.comparison.derived is not None:
+    tiles.append((percent(result.comparison.derived), "test accuracy"))
   if result.derived.cost is not None:
     tiles.append((cost(result, result.derived.cost), "of one image"))
   if result.cost.target:
     tiles.append((cost(result, result.cost.target), "asked for"))
   if result.times.total is not None:
     tiles.append((markup.duration(result.times.total), "in all"))
-  shown = "".join(
-    f'<div class="tile"><b>{escape(value)}</b><span>{escape(words)}</span>'
-    "</div>"
-    for value, words in tiles
+  paragraphs = [against_random(result), *map(escape, result.verdicts)]
+  words = "".join(f"<p>{text}</p>" for text in paragraphs if text)
+  return (
+    markup.tiles(*tiles) + words
+    or '<p class="note">The result names no network.</p>'
   )
-  parts = [f'<div class="tiles">{shown}</div>' if shown else ""]
-  words = against_random(result)
-  if words:
-    parts.append(f"<p>{words}</p>")
-  parts += [f"<p>{escape(text)}</p>" for text in result.verdicts]
-  if not any(parts):
-    parts.append('<p class="note">The result names no network.</p>')
-  return "".join(parts)
 
 
 def against_random(result: DnasResult) -> str:
   """Whether the search was worth it, in words, as HTML; empty if not known."""
-  found = result.comparison
-  random = [r for r in found.random if r is not None]
-  if found.derived is None or found.random_mean is None or not random:
+  compared = result.comparison
+  random = [r for r in compared.random if r is not None]
+  if compared.derived is None or compared.random_mean is None or not random:
     return ""
-  gap = 100 * (found.derived - found.random_mean)
-  beaten = sum(r < found.derived for r in random)
+  gap = 100 * (compared.derived - compared.random_mean)
+  beaten = sum(r < compared.derived for r in random)
   side = "above" if gap > 0 else "below"
   return (
     f"The derived network is <strong>{abs(gap):.1f} points {side}</strong> the "
     f"mean of {plural(len(random), 'random network')} of the same cost, "
     f"trained alike, and better than {beaten} of them; the best of them has "
-    f"{percent(found.random_best)}."
+    f"{percent(compared.random_best)}."
   )
 
 
@@ -215,12 +201,12 @@ def _candidates(result: DnasResult) -> str:
 
 
 def _memory(result: DnasResult) -> str:
-  chart = memory_chart.memory(result)
+  chart = dnas_charts.memory(result)
   if chart is None:
     return ""
   parts = []
-  for form, words in memory_chart.FORMS.items():
-    rows = memory_chart.memory_of(result, form)
+  for form, words in dnas_charts.FORMS.items():
+    rows = dnas_charts.memory_of(result, form)
     if len(rows) > 1:
       (first, least), (last, most) = rows[0], rows[-1]
       grown = most / least
@@ -287,8 +273,7 @@ def _made(result: DnasResult) -> str:
     )
     rows.append(("Method", escape(method)))
   if result.config:
-    # All keys are given, so the file whose defaults they replace matters not;
-    # but for an empty one, which `command` takes for a default.
+    # `command` leaves empty values out, and `fix` of this file is not empty.
     text = escape(command("dmasking.py", result.config))
     if result.config.get("fix") == "":
       text += " --config.fix="

@@ -16,12 +16,20 @@ from fbnax.report.schema import (
   Member,
   Numbers,
   Space,
+  check_share,
 )
 from fbnax.spaces import Architecture
 
 
 @dataclasses.dataclass(frozen=True)
-class Cost:
+class SearchedImages(Dataset):
+  """The data; `train` is for the weights, `validation` for theta."""
+
+  search_classes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class PaidCost:
   """What was paid, a kind of cost; the space's range and the target.
 
   A target of 0 is none.
@@ -35,7 +43,7 @@ class Cost:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class EpochRow:
   """One epoch of the search."""
 
   epoch: int | None = None
@@ -52,8 +60,8 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
-  """A network that stood for election; its loss is under shared weights."""
+class CandidateNetwork:
+  """A network that might be derived; its loss is under shared weights."""
 
   genotype: tuple[int, ...] = ()
   cost: float | None = None
@@ -62,7 +70,7 @@ class Candidate:
 
 
 @dataclasses.dataclass(frozen=True)
-class Derived(Candidate):
+class Derived(CandidateNetwork):
   """The network that was derived."""
 
   architecture: Architecture | None = None
@@ -82,11 +90,12 @@ class Trained(Member):
   """A network trained from scratch; `network` is its name without the seed."""
 
   network: str = ""
+  genotype: tuple[int, ...] = ()
   cost: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class AgainstRandom:
   """Test accuracies, means over the seeds of each network."""
 
   derived: float | None = None
@@ -97,38 +106,40 @@ class Comparison:
 
 
 @dataclasses.dataclass(frozen=True)
-class Memory:
+class StepMemory:
   """Bytes of a training step with so many channel options: masks, or blocks."""
 
   form: str = ""
   options: int = 0
   total: float | None = None
+  params: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class DnasResult(JobResult):
   """Everything the report of a differentiable search is made of."""
 
-  dataset: Dataset = dataclasses.field(default_factory=Dataset)
+  dataset: SearchedImages = dataclasses.field(default_factory=SearchedImages)
   space: Space = dataclasses.field(default_factory=Space)
-  cost: Cost = dataclasses.field(default_factory=Cost)
-  rows: tuple[Row, ...] = ()
-  candidates: tuple[Candidate, ...] = ()
+  cost: PaidCost = dataclasses.field(default_factory=PaidCost)
+  frozen_epochs: int | None = None
+  rows: tuple[EpochRow, ...] = ()
+  candidates: tuple[CandidateNetwork, ...] = ()
   derived: Derived = dataclasses.field(default_factory=Derived)
   verdicts: tuple[str, ...] = ()
   skips: Skips | None = None
-  memory: tuple[Memory, ...] = ()
+  memory: tuple[StepMemory, ...] = ()
   members: tuple[Trained, ...] = ()
-  comparison: Comparison = dataclasses.field(default_factory=Comparison)
+  comparison: AgainstRandom = dataclasses.field(default_factory=AgainstRandom)
 
   def check(self) -> None:
-    """Raises a ValueError where parts of a self do not fit each other."""
+    """Raises a ValueError where parts of it do not fit each other."""
     choices = [len(d.values) for d in self.space.decisions]
     for i, row in enumerate(self.rows):
-      found = [len(p) for p in row.probabilities]
-      if found and found != choices:
+      counts = [len(p) for p in row.probabilities]
+      if counts and counts != choices:
         raise ValueError(
-          f"rows[{i}].probabilities has {found} choices; the decisions have "
+          f"rows[{i}].probabilities has {counts} choices; the decisions have "
           f"{choices}"
         )
       if row.entropies and len(row.entropies) != len(choices):
@@ -137,9 +148,4 @@ class DnasResult(JobResult):
           f"{len(choices)} decisions"
         )
     for i, member in enumerate(self.members):
-      accuracy = member.test_accuracy
-      if accuracy is not None and not 0 <= accuracy <= 1:
-        raise ValueError(
-          f"members[{i}].test_accuracy must be a fraction of 1, found "
-          f"{accuracy:g}"
-        )
+      check_share(f"members[{i}].test_accuracy", member.test_accuracy)

@@ -7,20 +7,23 @@ trains networks does not build the supernet again.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from fbnax import data
-from fbnax.base import records
 from fbnax.costs import LatencyTable
 from fbnax.data import Dataset
+from fbnax.jobs.dnas.config import CostSearchKeys, DnasConfig
+from fbnax.jobs.dnas.result import SearchedImages
 from fbnax.jobs.runtime import inputs
+from fbnax.jobs.runtime.networks import read_recipe
 from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.models import Supernet
 from fbnax.search import dnas
 from fbnax.search.dnas import derivation
+from fbnax.search.dnas.derivation import DerivedNetwork
 from fbnax.search.dnas.penalties import Penalty
 from fbnax.search.dnas.state import SearchPlan, SearchProblem
 from fbnax.search.prices import Price, check_target, feasible
@@ -35,132 +38,146 @@ NAME = "search"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Task:
+class DnasTask:
   """What is searched, and on which images.
 
   Attributes:
+    dataset: all images.
+    recipe: how networks are trained from scratch.
     problem: the search.
     price: what is paid.
     range: the least and the most that a network of the space costs.
     weights: images that the weights are trained on.
     theta: images that `theta` is trained on, and networks are chosen by.
-    channels: of the images.
     facts: for the result.
   """
 
+  dataset: Dataset
+  recipe: Recipe
   problem: SearchProblem
   price: Price
   range: tuple[float, float]
   weights: loop.Feed
   theta: loop.Feed
-  channels: int
-  facts: dict[str, Any]
+  facts: SearchedImages
 
 
-def space(config: Any, channels: int, recipe: Recipe) -> SearchSpace:
+class DnasEnd(NamedTuple):
+  """What a search came to.
+
+  Attributes:
+    rows: of the epochs.
+    candidates: networks that might be derived, the one to build first.
+  """
+
+  rows: list[dnas.SearchEpoch]
+  candidates: list[DerivedNetwork]
+
+
+def space(config: DnasConfig, channels: int, recipe: Recipe) -> SearchSpace:
   """The space; where it has decisions about the recipe, without them."""
   choice = inputs.SpaceChoice(config.space, config.fix)
-  found = inputs.space(choice, channels)
-  if any(found.is_recipe(d) for d in found.decisions):
-    found = found.with_recipe(recipe)
-  return found
+  whole = inputs.space(choice, channels)
+  if any(whole.is_recipe(d) for d in whole.decisions):
+    return whole.with_recipe(recipe)
+  return whole
 
 
-def task(config: Any, dataset: Dataset, space: SearchSpace) -> Task:
+def task(config: DnasConfig) -> DnasTask:
   """Puts the search together; all that can be wrong is said here.
 
   Raises:
     ValueError: a value is not legal, the table lacks a block, or no network of
       the space costs the target.
   """
-  given = config.search
-  table = LatencyTable.load(given.table) if given.table else None
-  price = Price(space, dataset.num_classes, given.cost, table)
-  steps = SearchPlan.of(given)
-  _check_numbers(given)
-  if given.target:
-    check_target(price, given.target)
+  keys = config.search
+  dataset, recipe = inputs.dataset(config), read_recipe(config)
+  searched = space(config, dataset.channels, recipe)
+  table = LatencyTable.load(keys.table) if keys.table else None
+  price = Price(searched, dataset.num_classes, keys.cost, table)
+  plan = SearchPlan.of(keys)
+  _check_target(keys, price)
   penalty = Penalty(
-    given.combination,
-    given.alpha,
-    given.beta,
-    given.omega,
-    given.target or _undecided_cost(price),
+    keys.combination,
+    keys.alpha,
+    keys.beta,
+    keys.omega,
+    keys.target or _undecided_cost(price),
   )
   weights, theta = inputs.hold_out(config, dataset)
   facts = inputs.facts(dataset, weights, theta)
   classes = dataset.num_classes
-  if given.classes:
+  if keys.classes:
     weights, theta = (
-      data.some_classes(s, given.classes, classes, seed=config.seed)
+      data.some_classes(s, keys.classes, classes, seed=config.seed)
       for s in (weights, theta)
     )
-    classes = given.classes
-  side = largest(int, space.table.resolution)
+    classes = keys.classes
   settings = inputs.settings(
     config,
     dataset,
-    side,
-    batch_size=given.batch_size,
-    epochs=steps.epochs,
+    largest(int, searched.table.resolution),
+    batch_size=keys.batch_size,
+    epochs=plan.epochs,
     schedule="cosine",
     warmup_epochs=0.0,
     accumulate=1,
   )
   supernet = Supernet(
-    space,
+    searched,
     classes,
-    single_path=steps.relaxation == "single_path",
+    single_path=plan.relaxation == "single_path",
     subsample=True,
   )
   placed = loop.place(weights), loop.place(theta)
-  return Task(
-    dnas.problem(Model(supernet), settings, price, penalty, steps, *placed),
+  return DnasTask(
+    dataset,
+    recipe,
+    dnas.problem(Model(supernet), settings, price, penalty, plan, *placed),
     price,
     feasible(price),
     *placed,
-    dataset.channels,
-    facts | {"search_classes": classes},
+    SearchedImages(**facts, search_classes=classes),
   )
 
 
 def run(
-  config: Any, task: Task, work: WorkDir, progress: Progress
-) -> dict[str, Any]:
-  """Searches and derives, or reads what an earlier start came to.
+  config: DnasConfig, task: DnasTask, work: WorkDir, progress: Progress
+) -> DnasEnd:
+  """Searches and derives, or reads what an earlier start came to."""
 
-  Returns:
-    `rows` of the epochs and `candidates`, the one to build first, as JSON.
-  """
-  ended: dict[str, Any] | None = records.read(work.path / END)
-  if ended is not None:
-    return ended
-  with work.phase("search"):
-    searched = _search(config, task, work, progress)
-  given = config.search
-  with work.phase("derivation"), progress.phase("derivation"):
-    candidates = derivation.derive(
-      task.problem,
-      searched.state.variables,
-      searched.state.theta,
-      derivation.batches(task.problem, task.theta),
-      derivation=given.derivation,
-      samples=given.samples,
-      allowed=derivation.band(given.target, given.tolerance),
-      seed=config.seed,
-    )
-  found = {
-    "rows": [row._asdict() for row in searched.rows],
-    "candidates": candidates,
-  }
-  # Another kind of machine among several may have derived another network.
-  found, _ = agreeing.by_first(lambda: (found, {}))
-  ended = records.write(work.path / END, found)
-  return ended
+  def search() -> dict[str, Any]:
+    with work.phase("search"):
+      searched = _search(config, task, work, progress)
+    keys = config.search
+    with work.phase("derivation"), progress.phase("derivation"):
+      candidates = derivation.derive(
+        task.problem,
+        searched.state.variables,
+        searched.state.theta,
+        derivation.batches(task.problem, task.theta),
+        derivation=keys.derivation,
+        samples=keys.samples,
+        allowed=derivation.band(keys.target, keys.tolerance),
+        seed=config.seed,
+      )
+    rows = [row._asdict() for row in searched.rows]
+    end = {"rows": rows, "candidates": candidates}
+    # Another kind of machine among several may have derived another network.
+    return agreeing.by_first(lambda: (end, {}))[0]
+
+  end = work.kept(END, search)
+  return DnasEnd(
+    [dnas.SearchEpoch(**row) for row in end["rows"]],
+    [
+      DerivedNetwork(**{**row, "genotype": tuple(row["genotype"])})
+      for row in end["candidates"]
+    ],
+  )
 
 
 def _search(
-  config: Any, task: Task, work: WorkDir, progress: Progress
+  config: DnasConfig, task: DnasTask, work: WorkDir, progress: Progress
 ) -> dnas.Searched:
   folder = work.path / "checkpoints" / NAME
   problem = task.problem
@@ -175,14 +192,14 @@ def _search(
       values = row._asdict()
       entropies = values.pop("entropies")
       del values["probabilities"], values["epoch"]
-      known = {k: v for k, v in values.items() if v is not None}
-      writer.write(row.epoch, **known, entropy=float(np.mean(entropies)))
+      measured = {k: v for k, v in values.items() if v is not None}
+      writer.write(row.epoch, **measured, entropy=float(np.mean(entropies)))
       advance(1, loss=row.loss, expected=task.price.show(row.expected))
 
     return dnas.search(
       problem,
       dnas.start(
-        problem, config.seed, task.channels, problem.settings.resolution
+        problem, config.seed, task.dataset.channels, problem.settings.resolution
       ),
       task.weights,
       task.theta,
@@ -200,26 +217,24 @@ def _undecided_cost(price: Price) -> float:
   return float(price.expected(even))
 
 
-def _check_numbers(given: Any) -> None:
-  wants_target = given.combination == "target"
+def _check_target(keys: CostSearchKeys, price: Price) -> None:
+  is_sought = keys.combination == "target"
   checks = {
     "target": (
-      given.target > 0 or (given.target == 0 and not wants_target),
+      keys.target > 0 or (keys.target == 0 and not is_sought),
       "a cost above 0"
-      + ("" if wants_target else ", or 0 for none")
-      + f", in {given.cost}",
+      + ("" if is_sought else ", or 0 for none")
+      + f", in {keys.cost}",
     ),
-    "tolerance": (0 < given.tolerance < 1, "above 0, below 1"),
-    "checkpoint_steps": (given.checkpoint_steps >= 0, "at least 0"),
     "derivation": (
-      given.derivation in derivation.DERIVATIONS,
+      keys.derivation in derivation.DERIVATIONS,
       ", ".join(derivation.DERIVATIONS),
     ),
-    "samples": (given.samples >= 1, "at least 1"),
-    "batch_size": (given.batch_size >= 1, "at least 1"),
   }
-  for name, (legal, wanted) in checks.items():
-    if not legal:
+  for name, (is_legal, legal) in checks.items():
+    if not is_legal:
       raise ValueError(
-        f"config.search.{name} is {given[name]!r}; legal: {wanted}"
+        f"config.search.{name} is {getattr(keys, name)!r}; legal: {legal}"
       )
+  if keys.target:
+    check_target(price, keys.target)

@@ -13,7 +13,7 @@ import jax
 from fbnax import spaces
 from fbnax.base.text import read as read_text
 from fbnax.data import Dataset
-from fbnax.jobs.runtime import classes, parts
+from fbnax.jobs.runtime import classes, configs, parts
 from fbnax.jobs.runtime.training import Teacher
 from fbnax.models import load_weights
 from fbnax.spaces import Architecture, Recipe, ResNet, resnet, zoo
@@ -89,7 +89,7 @@ def read_recipe(config: Any) -> Recipe:
   """The recipe of `config.recipe_file`, or else of `config.recipe`."""
   if config.recipe_file:
     return read_recipe_file(config.recipe_file)
-  recipe = Recipe(**config.recipe.to_dict())
+  recipe = Recipe(**configs.config(config.recipe).to_dict())
   recipe.validate()
   return recipe
 

@@ -251,17 +251,21 @@ class ThetaSearchKeys:
   )
   omega: float = key(1.0, "exponent of the ratio in `target`")
   tolerance: float = key(
-    0.05, "of the target, within which what is derived lies", "share"
+    0.05,
+    "of the target, within which what is derived lies",
+    "share",
+    above=0,
+    below=1,
   )
   derivation: str = key(
     "sample", "`argmax`, or the best by validation loss of a `sample`"
   )
-  samples: int = key(8, "networks drawn for `sample`")
+  samples: int = key(8, "networks drawn for `sample`", least=1)
   epochs: int = key(15, "of the search", "epochs")
   frozen_epochs: int = key(
     3, "at the beginning, in which theta stays", "epochs"
   )
-  batch_size: int = key(64, "of a step", "images")
+  batch_size: int = key(64, "of a step", "images", least=1)
   learning_rate: float = key(
     0.4,
     "of the weights for 256 images, by SGD with momentum and cosine; scaled in"
