@@ -25,7 +25,7 @@ import numpy as np
 
 from fbnax.base.arrays import check_finite
 from fbnax.base.names import escaped
-from fbnax.models import safetensors, weight_names
+from fbnax.models import safetensors, torch_files, weight_names
 from fbnax.models.weight_places import Place, get, places, put
 from fbnax.spaces import zoo
 from fbnax.spaces.architecture import Architecture
@@ -154,6 +154,21 @@ def load_weights(
   return variables
 
 
+def read_state(path: str | Path) -> dict[str, np.ndarray]:
+  """The arrays of a safetensors file or a file of `torch.save`, by name.
+
+  Which of the two it is its first bytes tell, not its name.
+
+  Raises:
+    ValueError: as `safetensors.read` and `torch_files.read`.
+  """
+  if (file := Path(path)).is_file():
+    with file.open("rb") as content:
+      if torch_files.is_torch(content.read(torch_files.START)):
+        return torch_files.read(file)
+  return safetensors.read(file)
+
+
 def compare_weights(
   path: str | Path,
   architecture: Architecture | str,
@@ -279,7 +294,7 @@ def _read(path: str | Path) -> dict[str, np.ndarray]:
   """The arrays of a file but counters, without what wraps their names."""
   arrays = {
     name: array
-    for name, array in safetensors.read(path).items()
+    for name, array in read_state(path).items()
     if name.rsplit(".", 1)[-1] not in _COUNTERS
   }
   for name, array in arrays.items():
