@@ -114,13 +114,13 @@ def test_a_page_is_drawn_without_search_code():
       for line, module in imports_of(path):
         package, _, rest = module.partition(".")
         own = folder / f"{rest.removeprefix(f'jobs.{name}.')}.py"
+        is_own_name = rest.startswith(f"jobs.{name}.")
         if package != "fbnax" or rest in ("", "jobs", f"jobs.{name}"):
           continue
         if own.exists() and own not in seen:
           pages.append(own)
-        elif not own.exists() and rest.split(".")[0] not in rooms:
-          if not rest.startswith(f"jobs.{name}."):  # A name of such a file.
-            wrong.append(f"{path}:{line}: {module}")
+        elif not is_own_name and rest.split(".")[0] not in rooms:
+          wrong.append(f"{path}:{line}: {module}")
   assert not wrong, "\n".join(sorted(set(wrong)))
 
 
