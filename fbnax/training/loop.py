@@ -298,6 +298,42 @@ def batches(
   )
 
 
+def save(
+  checkpointing: Checkpointing, state: TrainState, done: Done, stream: Any
+) -> None:
+  """Saves a state; `stream` gives its position, None where there is none."""
+  metadata = {
+    "rows": done.rows,
+    "steps": [[_numbers(v) for v in step] for step in done.steps],
+    "stream": None if stream is None else stream.get_state(),
+  }
+  checkpoints.save(
+    checkpointing.directory,
+    len(done.rows),
+    state,
+    metadata,
+    checkpointing.keep,
+  )
+
+
+def resume(
+  checkpointing: Checkpointing, state: TrainState, stream: Any
+) -> tuple[TrainState, Done]:
+  """The newest saved state, or the given one; the stream is set back to it."""
+  checkpoint = checkpoints.restore_latest(checkpointing.directory, state)
+  if checkpoint is None:
+    return state, Done([], [])
+  _, restored, metadata = checkpoint
+  if stream is not None:
+    stream.set_state(metadata["stream"])
+  # Numbers as they were, NaN too, which JSON has not.
+  rows, steps = (
+    [[_numbers(v) for v in row] for row in metadata[name]]
+    for name in Done._fields
+  )
+  return restored, Done(rows, steps)
+
+
 def _check_finite(devices: Any, state: TrainState, epoch: int) -> None:
   if not mesh.local(devices, programs.finite(state)):
     raise DivergedError(f"diverged in epoch {epoch}: a weight is not finite")
@@ -340,42 +376,6 @@ def _row(trained: Metrics, measured: Metrics | None) -> list[Any]:
   blank = jax.tree.map(lambda x: np.full(np.shape(x), np.nan), trained)
   row = (trained.loss, (measured or blank).accuracy, (measured or blank).loss)
   return [np.asarray(v, np.float64).tolist() for v in row]
-
-
-def save(
-  checkpointing: Checkpointing, state: TrainState, done: Done, stream: Any
-) -> None:
-  """Saves a state; `stream` gives its position, None where there is none."""
-  metadata = {
-    "rows": done.rows,
-    "steps": [[_numbers(v) for v in step] for step in done.steps],
-    "stream": None if stream is None else stream.get_state(),
-  }
-  checkpoints.save(
-    checkpointing.directory,
-    len(done.rows),
-    state,
-    metadata,
-    checkpointing.keep,
-  )
-
-
-def resume(
-  checkpointing: Checkpointing, state: TrainState, stream: Any
-) -> tuple[TrainState, Done]:
-  """The newest saved state, or the given one; the stream is set back to it."""
-  checkpoint = checkpoints.restore_latest(checkpointing.directory, state)
-  if checkpoint is None:
-    return state, Done([], [])
-  _, restored, metadata = checkpoint
-  if stream is not None:
-    stream.set_state(metadata["stream"])
-  # Numbers as they were, NaN too, which JSON has not.
-  rows, steps = (
-    [[_numbers(v) for v in row] for row in metadata[name]]
-    for name in Done._fields
-  )
-  return restored, Done(rows, steps)
 
 
 def _numbers(values: Any) -> Any:

@@ -242,6 +242,51 @@ def look(
   return probabilities, jnp.stack(entropies), price.expected(probabilities)
 
 
+def save(
+  checkpointing: SearchCheckpointing,
+  step: int,
+  state: SearchState,
+  rows: Sequence[SearchEpoch],
+  streams: Sequence[Any],
+) -> None:
+  """Saves the state after `step` steps.
+
+  Args:
+    checkpointing: where.
+    step: number of steps.
+    state: of the search.
+    rows: of the finished epochs.
+    streams: one for each kind of step, None where images are on the device.
+  """
+  metadata = {
+    "rows": [row._asdict() for row in rows],
+    "streams": [None if s is None else s.get_state() for s in streams],
+  }
+  checkpoints.save(
+    checkpointing.directory, step, state, metadata, checkpointing.keep
+  )
+
+
+def resume(
+  checkpointing: SearchCheckpointing, state: SearchState, streams: Sequence[Any]
+) -> tuple[SearchState, list[SearchEpoch]]:
+  """The newest saved state and its rows, or the given state and none.
+
+  Args:
+    checkpointing: where.
+    state: what a search starts with; its shapes are those of what was saved.
+    streams: as in `save`; they are set to where they were.
+  """
+  checkpoint = checkpoints.restore_latest(checkpointing.directory, state)
+  if checkpoint is None:
+    return state, []
+  _, restored, metadata = checkpoint
+  for stream, position in zip(streams, metadata["streams"], strict=True):
+    if stream is not None:
+      stream.set_state(position)
+  return restored, [SearchEpoch(**row) for row in metadata["rows"]]
+
+
 def _row(problem: SearchProblem, state: SearchState, epoch: int) -> SearchEpoch:
   price, sums = problem.price, state.sums
   probabilities, entropies, expected = look(price, state.theta)
@@ -334,48 +379,3 @@ def _count(feed: Feed) -> int:
 def _batch(settings: Settings, *feeds: Feed) -> int:
   """Both kinds of steps take batches of one size."""
   return min(settings.batch_size, *(_count(f) for f in feeds))
-
-
-def save(
-  checkpointing: SearchCheckpointing,
-  step: int,
-  state: SearchState,
-  rows: Sequence[SearchEpoch],
-  streams: Sequence[Any],
-) -> None:
-  """Saves the state after `step` steps.
-
-  Args:
-    checkpointing: where.
-    step: number of steps.
-    state: of the search.
-    rows: of the finished epochs.
-    streams: one for each kind of step, None where images are on the device.
-  """
-  metadata = {
-    "rows": [row._asdict() for row in rows],
-    "streams": [None if s is None else s.get_state() for s in streams],
-  }
-  checkpoints.save(
-    checkpointing.directory, step, state, metadata, checkpointing.keep
-  )
-
-
-def resume(
-  checkpointing: SearchCheckpointing, state: SearchState, streams: Sequence[Any]
-) -> tuple[SearchState, list[SearchEpoch]]:
-  """The newest saved state and its rows, or the given state and none.
-
-  Args:
-    checkpointing: where.
-    state: what a search starts with; its shapes are those of what was saved.
-    streams: as in `save`; they are set to where they were.
-  """
-  checkpoint = checkpoints.restore_latest(checkpointing.directory, state)
-  if checkpoint is None:
-    return state, []
-  _, restored, metadata = checkpoint
-  for stream, position in zip(streams, metadata["streams"], strict=True):
-    if stream is not None:
-      stream.set_state(position)
-  return restored, [SearchEpoch(**row) for row in metadata["rows"]]

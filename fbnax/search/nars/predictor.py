@@ -183,29 +183,6 @@ def cross_validate(
   return CrossValidation(predicted, truth, kendall, spearman, float(rmse))
 
 
-def _padded(
-  space: SearchSpace, genotypes: Any, labels: Any, settings: HeadSettings
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Genotypes, labels (0 if unknown), and 1 where known, padded to `c`."""
-  genotypes = np.asarray(genotypes, np.int32)
-  labels = np.asarray(labels, np.float32)
-  shape = (len(labels), len(space.decisions))
-  if labels.ndim != 1 or genotypes.shape != shape:
-    raise ValueError(
-      f"genotypes have shape {genotypes.shape} and labels {labels.shape}; "
-      f"wanted [n, {shape[1]}] and [n]"
-    )
-  is_known = np.isfinite(labels)
-  if is_known.sum() < 2:
-    raise ValueError(f"{is_known.sum()} finite labels given; legal: at least 2")
-  padding = -len(labels) % settings.capacity
-  return (
-    jnp.asarray(np.pad(genotypes, ((0, padding), (0, 0)))),
-    jnp.asarray(np.pad(np.where(is_known, labels, 0.0), (0, padding))),
-    jnp.asarray(np.pad(is_known.astype(np.float32), (0, padding))),
-  )
-
-
 @functools.partial(jax.jit, static_argnames=("space", "members", "settings"))
 def train_ensembles(
   key: jax.Array,
@@ -264,6 +241,29 @@ def train_ensembles(
   keys = jax.random.split(key, (folds, members))
   train = jax.vmap(jax.vmap(member, (0, None, None)))
   return train(keys, masks, targets), mean, deviation
+
+
+def _padded(
+  space: SearchSpace, genotypes: Any, labels: Any, settings: HeadSettings
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Genotypes, labels (0 if unknown), and 1 where known, padded to `c`."""
+  genotypes = np.asarray(genotypes, np.int32)
+  labels = np.asarray(labels, np.float32)
+  shape = (len(labels), len(space.decisions))
+  if labels.ndim != 1 or genotypes.shape != shape:
+    raise ValueError(
+      f"genotypes have shape {genotypes.shape} and labels {labels.shape}; "
+      f"wanted [n, {shape[1]}] and [n]"
+    )
+  is_known = np.isfinite(labels)
+  if is_known.sum() < 2:
+    raise ValueError(f"{is_known.sum()} finite labels given; legal: at least 2")
+  padding = -len(labels) % settings.capacity
+  return (
+    jnp.asarray(np.pad(genotypes, ((0, padding), (0, 0)))),
+    jnp.asarray(np.pad(np.where(is_known, labels, 0.0), (0, padding))),
+    jnp.asarray(np.pad(is_known.astype(np.float32), (0, padding))),
+  )
 
 
 def _ranks(labels: jax.Array, mask: jax.Array) -> jax.Array:
