@@ -81,7 +81,7 @@ network's prediction, 83.3% by its induced tree.
 
 from ml_collections import config_dict
 
-from fbnax.jobs.nbdt.config import NbdtTablesConfig
+from fbnax.jobs.nbdt_tables.config import NbdtTablesConfig
 from fbnax.jobs.runtime.configs import preset
 
 _CLASSES = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"

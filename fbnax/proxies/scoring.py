@@ -109,7 +109,7 @@ def score(
       one image.
   """
   scorer = _scorer(tuple(names), module)
-  logits = jax.eval_shape(_applied(module), variables, images, key, None)
+  logits = jax.eval_shape(applied(module), variables, images, key, None)
   check_batch(images, labels, logits.shape[-1])
   return scorer(variables, images, labels, key)
 
@@ -264,16 +264,23 @@ def _scorer(names: tuple[str, ...], module: nn.Module) -> Scorer:
   try:
     hash(module)
   except TypeError:
-    return Scorer(names, _applied(module))
+    return Scorer(names, applied(module))
   return _kept_scorer(names, module)
 
 
 @functools.lru_cache(maxsize=8)
 def _kept_scorer(names: tuple[str, ...], module: nn.Module) -> Scorer:
-  return Scorer(names, _applied(module))
+  return Scorer(names, applied(module))
 
 
-def _applied(module: nn.Module) -> Network:
+def applied(module: nn.Module, takes_choice: bool = False) -> Network:
+  """The function that a `Scorer` wants, of a module.
+
+  Args:
+    module: as of `score`.
+    takes_choice: it is called with the choice behind the images.
+  """
+
   def network(
     variables: Any,
     images: jax.Array,
@@ -284,6 +291,7 @@ def _applied(module: nn.Module) -> Network:
     logits, _ = module.apply(
       variables,
       images,
+      *((choice,) if takes_choice else ()),
       train=train,
       mutable=["batch_stats"],
       rngs={"dropout": key},

@@ -169,6 +169,43 @@ def percent_axis(axis: Any, label: str) -> None:
   axis.set_label_text(label)
 
 
+def beside(axes: Any, y: float, words: str, gap: float = 12) -> None:
+  """Writes at the right end of a row, `gap` points beside the axes."""
+  axes.annotate(
+    words,
+    (1.0, y),
+    (gap, 0),
+    xycoords=axes.get_yaxis_transform(),
+    textcoords="offset points",
+    va="center",
+    fontsize=9.5,
+    annotation_clip=False,
+  )
+
+
+def rows_axis(axes: Any, names: Sequence[str]) -> None:
+  """A row for each name, from top to bottom."""
+  axes.set_ylim(len(names) - 0.45, -0.55)
+  axes.set_yticks(range(len(names)), names)
+  axes.tick_params(axis="y", length=0, labelcolor=INK)
+  axes.grid(axis="y", visible=False)
+
+
+def matrix_axes(axes: Any, columns: Sequence[str], rows: Sequence[str]) -> None:
+  """Names above the columns and beside the rows of a matrix, without lines."""
+  axes.set_xticks(range(len(columns)), columns)
+  axes.set_yticks(range(len(rows)), rows)
+  axes.tick_params(
+    length=0,
+    labelcolor=INK,
+    bottom=False,
+    labelbottom=False,
+    labeltop=True,
+  )
+  axes.grid(visible=False)
+  axes.spines[["left", "bottom"]].set_visible(False)
+
+
 def floor(values: Sequence[float]) -> float:
   """Where an axis of accuracies may begin so that most points can be told.
 

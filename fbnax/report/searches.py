@@ -429,16 +429,7 @@ def _lane(
   mean = float(values.mean())
   if mean >= low:
     axes.plot([mean, mean], [y - 0.38, y + 0.38], color=chart.INK, zorder=4)
-  axes.annotate(
-    f"mean {percent(mean, 2)}",
-    (1.0, y),
-    (12, 0),
-    xycoords=axes.get_yaxis_transform(),
-    textcoords="offset points",
-    va="center",
-    fontsize=9.5,
-    annotation_clip=False,
-  )
+  chart.beside(axes, y, f"mean {percent(mean, 2)}")
 
 
 def best_line(line: Callable[..., Any], result: SearchesResult) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fbnax.report import chart
+from fbnax.report import chart, markup
 from fbnax.report.markup import duration, plural, short
-from fbnax.report.schema import Result
+from fbnax.report.schema import JobResult, Result
 
 _PANELS = (
   ("train_loss", "training loss"),
@@ -76,6 +76,15 @@ def _loss_scale(axes: Any, values: list[float]) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def times_figure(
+  result: JobResult,
+  words: str = "Wall-clock time of each phase, in the order they ran.",
+) -> str:
+  """The chart of a run's phases with its caption; "" without any."""
+  drawn = times(Result(times=result.times))
+  return "" if drawn is None else markup.figure(drawn, words)
 
 
 def times(result: Result) -> str | None:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fbnax.jobs.eval import job
+from fbnax.jobs.runtime import configs
 from fbnax.jobs.runtime.shell import run_job
 from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.models.building import build
@@ -82,8 +83,8 @@ def test_sixteen_bits_have_the_models_range(
 def test_a_tree_of_a_finished_model_sees_them_as_the_model_does(
   tmp_path, images
 ):
-  given = config("nbdt", "digits", **images)
-  assert tree_settings.dataset(given).bits == 10
+  settings = configs.typed(config("nbdt", "digits", **images))
+  assert tree_settings.dataset(settings).bits == 10
   save_model(tmp_path / "model", 12)
-  given.model = str(tmp_path / "model")
-  assert tree_settings.dataset(given).bits == 12
+  model = str(tmp_path / "model")
+  assert tree_settings.dataset(settings, model).bits == 12

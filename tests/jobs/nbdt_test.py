@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from fbnax import nbdt
-from fbnax.jobs.nars import job as nars
 from fbnax.jobs.nbdt import job
-from fbnax.jobs.nbdt_tables import job as nbdt_tables
 from fbnax.jobs.runtime import inputs, networks
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.jobs.runtime.training import train_network
 from fbnax.jobs.runtime.trees import explaining
 from fbnax.jobs.runtime.trees import training as tree_training
@@ -55,7 +54,7 @@ def whole(tmp_path_factory):
   """A run with hierarchies made in training and classes held out."""
   folder = tmp_path_factory.mktemp("tree")
   given = small(folder, **MADE)
-  job.run(given, str(folder / "run"))
+  run_job(given, folder / "run")
   return folder / "run"
 
 
@@ -92,7 +91,7 @@ def test_everything_is_there(whole):
 def test_a_run_that_is_stopped_goes_on(whole, tmp_path, monkeypatch, capsys):
   given = small(tmp_path, **MADE)
   given.architecture = result_of(whole)["config"]["architecture"]
-  write, train = explaining.draw, job.train_network
+  write, train = explaining.draw, tree_training.train_network
   stops = iter((True, False))
 
   def stop(*arguments, **keywords):
@@ -109,19 +108,19 @@ def test_a_run_that_is_stopped_goes_on(whole, tmp_path, monkeypatch, capsys):
       object.__setattr__(supervised, "renew", renew_once)
     return train(directory, name, *arguments, **keywords)
 
-  monkeypatch.setattr(job, "train_network", train_a_while)
+  monkeypatch.setattr(tree_training, "train_network", train_a_while)
   with pytest.raises(KeyboardInterrupt):  # Between two parts of a training.
-    job.run(given, str(tmp_path / "run"))
+    run_job(given, tmp_path / "run")
   monkeypatch.setattr(explaining, "draw", stop)
   with pytest.raises(KeyboardInterrupt):  # After all trainings.
-    job.run(given, str(tmp_path / "run"))
+    run_job(given, tmp_path / "run")
   monkeypatch.setattr(explaining, "draw", write)
-  job.run(given, str(tmp_path / "run"))
+  run_job(given, tmp_path / "run")
   assert without_times(result_of(tmp_path / "run")) == without_times(
     result_of(whole)
   )
   assert "report:" in capsys.readouterr().out
-  job.run(given, str(tmp_path / "run"))  # All is done.
+  run_job(given, str(tmp_path / "run"))  # All is done.
 
 
 def test_a_given_model_is_tuned(whole, tmp_path):
@@ -138,7 +137,7 @@ def test_a_given_model_is_tuned(whole, tmp_path):
       "recipe.weight_decay": 0.0,
     },
   )
-  job.run(given, str(tmp_path / "run"))
+  run_job(given, tmp_path / "run")
   result = result_of(tmp_path / "run")
   [member] = result["members"]
   assert member["epochs"] == 1
@@ -148,7 +147,7 @@ def test_a_given_model_is_tuned(whole, tmp_path):
   jax.tree.map(np.testing.assert_array_equal, before, after["params"])
   given.update({"unseen": {"classes": "", "superclasses": ""}})
   with pytest.raises(ValueError, match="is for the classes"):
-    job.run(given, str(tmp_path / "other"))
+    run_job(given, tmp_path / "other")
 
 
 def test_a_classifier_from_elsewhere(tmp_path):
@@ -166,7 +165,7 @@ def test_a_classifier_from_elsewhere(tmp_path):
     images=random.integers(0, 256, (80, 4, 4, 3), np.uint8),
   )
   given = config(**{"foreign.weights": str(tmp_path / "model.npz")})
-  job.run(given, str(tmp_path / "run"))
+  run_job(given, tmp_path / "run")
   result = result_of(tmp_path / "run")
   tree = nbdt.induce(weights)
   assert result["hierarchy"]["children"] == tree.children
@@ -179,7 +178,7 @@ def test_a_classifier_from_elsewhere(tmp_path):
   # The weights alone give a tree.
   np.save(tmp_path / "w.npy", weights)
   given = config(**{"foreign.weights": str(tmp_path / "w.npy")})
-  job.run(given, str(tmp_path / "alone"))
+  run_job(given, tmp_path / "alone")
   assert result_of(tmp_path / "alone")["accuracies"] == {}
   assert (tmp_path / "alone" / "tree.html").exists()
 
@@ -197,7 +196,7 @@ def test_a_classifier_from_elsewhere(tmp_path):
 )
 def test_bad_input_names_what_is_legal(tmp_path, changes, message):
   with pytest.raises(ValueError, match=message):
-    job.run(config(**changes), str(tmp_path / "run"))
+    run_job(config(**changes), tmp_path / "run")
 
 
 def test_tables(tmp_path):
@@ -214,7 +213,7 @@ def test_tables(tmp_path):
     },
   )
   folder = tmp_path / "run"
-  nbdt_tables.run(given, str(folder))
+  run_job(given, folder)
   result = result_of(folder)
   assert [c["network"] for c in result["cases"]] == [
     "plain-seed0",
@@ -233,7 +232,7 @@ def test_tables(tmp_path):
   assert (folder / "report.html").exists()
   # What is measured is kept, so that a run that goes on does not do it again.
   (folder / "result.json").unlink()
-  nbdt_tables.run(given, str(folder))
+  run_job(given, folder)
   assert without_times(result_of(folder)) == without_times(result)
 
 
@@ -300,7 +299,7 @@ def test_a_family_comes_with_its_trees(tmp_path):
       "stage1.kernel=3;stage2.kernel=3;stage3.kernel=3;stage4.kernel=3",
     },
   )
-  nars.run(given, str(tmp_path))
+  run_job(given, tmp_path)
   [member] = result_of(tmp_path)["members"]
   assert member["tree"]["network_accuracy"] == pytest.approx(
     member["test_accuracy"]
@@ -322,4 +321,4 @@ def test_a_family_comes_with_its_trees(tmp_path):
 def test_heads_that_are_none(tmp_path, changes, message):
   given = members_test._config(**members_test.TINY, **changes)
   with pytest.raises(ValueError, match=message):
-    nars.run(given, str(tmp_path))
+    run_job(given, tmp_path)

@@ -11,7 +11,7 @@ import pytest
 
 from fbnax import data, nbdt
 from fbnax.jobs.nbdt_tables import cells
-from fbnax.jobs.runtime import networks
+from fbnax.jobs.runtime import configs, networks
 from fbnax.jobs.runtime.trees import settings, training
 from fbnax.jobs.runtime.trees.unseen import hold_classes_out
 from fbnax.spaces.resnet import NAMED
@@ -31,6 +31,15 @@ def config(file="nbdt", preset="digits", **changes):
   return found
 
 
+def typed(*names, **changes):
+  return configs.typed(config(*names, **changes))
+
+
+def section(**changes):
+  """`config.tree` with changes."""
+  return typed(**{f"tree.{k}": v for k, v in changes.items()}).tree
+
+
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
@@ -47,34 +56,30 @@ def config(file="nbdt", preset="digits", **changes):
     ({"linkage": "oak"}, "config.tree.linkage is 'oak'; legal: ward, average"),
     ({"metric": "oak"}, "config.tree.metric is 'oak'; legal: euclidean"),
     ({"metric": "cosine"}, "'cosine'; legal with ward: euclidean"),
-    ({"finetune_learning_rate": -0.1}, "learning_rate is -0.1; legal: 0 or"),
+    ({"finetune_learning_rate": -0.1}, "rate is -0.1; legal: at least 0"),
   ],
 )
 def test_what_is_refused(changes, message):
-  tree = config(**{f"tree.{k}": v for k, v in changes.items()}).tree
   with pytest.raises(ValueError, match=message):
-    settings.check(tree, 14)
+    settings.check(section(**changes), 14)
 
 
 def test_published_weights_and_own_ones():
-  tree = config().tree
-  assert settings.supervision(tree) == nbdt.published("soft", "constant")
-  tree.update({"loss": "hard", "size": "large"})
-  assert settings.supervision(tree).omega == 100.0
-  tree.update({"omega": 3.0, "beta": 0.5})
-  found = settings.supervision(tree)
+  assert settings.supervision(section()) == nbdt.published("soft", "constant")
+  large = {"loss": "hard", "size": "large"}
+  assert settings.supervision(section(**large)).omega == 100.0
+  found = settings.supervision(section(**large, omega=3.0, beta=0.5))
   assert (found.omega, found.beta) == (3.0, 0.5)
 
 
 def test_hierarchies_by_their_kind(tmp_path):
-  tree = config().tree
-  found = settings.hierarchy(tree, NAMES, WEIGHTS)
+  found = settings.hierarchy(section(), NAMES, WEIGHTS)
   assert found.children == nbdt.induce(WEIGHTS).children
   assert found.labels[:4] == NAMES
-  tree.hierarchy = "random"
+  tree = section(hierarchy="random")
   random = settings.hierarchy(tree, NAMES, WEIGHTS, seed=3)
   assert random.children == nbdt.random_hierarchy(4, 3).children
-  tree.hierarchy = str(tmp_path / "tree.json")
+  tree = section(hierarchy=str(tmp_path / "tree.json"))
   found.save(tree.hierarchy, ["a", "b", "c", "d"])
   loaded = settings.hierarchy(tree, NAMES, None)
   assert loaded.children == found.children
@@ -82,7 +87,7 @@ def test_hierarchies_by_their_kind(tmp_path):
   with pytest.raises(ValueError, match="has 4 classes; legal: 3"):
     settings.hierarchy(tree, NAMES[:3], None)
   with pytest.raises(ValueError, match="rows; legal: 3"):
-    settings.hierarchy(config().tree, NAMES[:3], WEIGHTS)
+    settings.hierarchy(section(), NAMES[:3], WEIGHTS)
 
 
 def node_link(path, nodes, links, **more):
@@ -102,9 +107,8 @@ LINKS += [("a", "dog"), ("a", "cat")]
 
 
 def test_a_file_whose_leaves_are_the_classes_in_another_order(tmp_path):
-  tree = config().tree
   nodes = ["r", "v", "a", "ship", "plane", "dog", "cat"]
-  tree.hierarchy = node_link(tmp_path / "t.json", nodes, LINKS)
+  tree = section(hierarchy=node_link(tmp_path / "t.json", nodes, LINKS))
   found = settings.hierarchy(tree, NAMES, None)
   assert found.children == [[5, 6], [3, 0], [2, 1]]
   assert found.ids[:4] == found.labels[:4] == NAMES
@@ -114,33 +118,32 @@ def test_a_file_whose_leaves_are_the_classes_in_another_order(tmp_path):
   links = [(of.get(a, a), of.get(b, b)) for a, b in LINKS]
   nodes = ["r", "v", "a", *((of[n], n) for n in ("dog", "ship"))]
   nodes += [(of[n], n) for n in ("cat", "plane")]
-  tree.hierarchy = node_link(tmp_path / "t.json", nodes, links)
+  tree = section(hierarchy=node_link(tmp_path / "t.json", nodes, links))
   found = settings.hierarchy(tree, NAMES, None)
   assert found.children == [[5, 6], [3, 0], [2, 1]]
 
 
 def test_a_file_of_unknown_order_needs_wnids(tmp_path):
-  tree = config().tree
   ids = ["n1", "n2", "n3", "n4"]
   links = [("r", n) for n in ids]
-  tree.hierarchy = node_link(tmp_path / "t.json", ["r", *ids], links)
+  file = node_link(tmp_path / "t.json", ["r", *ids], links)
+  tree = section(hierarchy=file)
   with pytest.raises(
     ValueError, match=r"config.tree.hierarchy: .*'n1'.*'plane'.*tree.wnids"
   ):
     settings.check_file(tree, NAMES)
   (tmp_path / "wnids.txt").write_text("n3\nn1\nn4\nn2\n", "utf-8")
-  tree.wnids = str(tmp_path / "wnids.txt")
+  tree = section(hierarchy=file, wnids=str(tmp_path / "wnids.txt"))
   settings.check_file(tree, NAMES)
   found = settings.hierarchy(tree, NAMES, None)
   assert found.ids[:4] == ("n3", "n1", "n4", "n2")
-  tree.hierarchy = "induced"
+  tree = dataclasses.replace(tree, hierarchy="induced")
   settings.check_file(tree, NAMES)
 
 
 def test_labels_that_a_file_gives_to_inner_nodes_are_kept(tmp_path):
-  tree = config().tree
   nodes = [("r", "Thing"), ("v", "Machine"), ("a", "a"), *NAMES]
-  tree.hierarchy = node_link(tmp_path / "t.json", nodes, LINKS)
+  tree = section(hierarchy=node_link(tmp_path / "t.json", nodes, LINKS))
   found = settings.hierarchy(tree, NAMES, None)
   named = dict(zip(found.ids, found.labels, strict=True))
   assert (named["r"], named["v"]) == ("Thing", "Machine")
@@ -162,7 +165,7 @@ def test_lists_of_other_leaves_are_no_names(tmp_path):
 
 def test_names_that_repeat_are_told_apart():
   found = settings.hierarchy(
-    config().tree, ("crane", "<b>", "crane", "ship"), WEIGHTS
+    section(), ("crane", "<b>", "crane", "ship"), WEIGHTS
   )
   assert found.labels[:4] == ("crane (0)", "<b>", "crane (2)", "ship")
 
@@ -225,11 +228,10 @@ def test_what_is_no_file_of_names(tmp_path):
 
 
 def test_files_of_trees_are_read_before_the_training(tmp_path):
-  tree = config().tree
-  tree.hierarchy = str(tmp_path / "tree.json")
+  tree = section(hierarchy=str(tmp_path / "tree.json"))
   nbdt.induce(WEIGHTS).save(tree.hierarchy)
   settings.check(tree, 14)
-  tree.wnids = str(tmp_path / "wnids.txt")
+  tree = dataclasses.replace(tree, wnids=str(tmp_path / "wnids.txt"))
   with pytest.raises(ValueError, match=r"wnids: no such file: .*wnids\.txt"):
     settings.check(tree, 14)
   (tmp_path / "tree.json").write_bytes(b"\xff\xfe{\x00")
@@ -239,7 +241,7 @@ def test_files_of_trees_are_read_before_the_training(tmp_path):
 
 def test_hierarchies_made_in_training_are_kept(tmp_path):
   """A run that goes on has later weights, and must not see another tree."""
-  tree = config(**{"tree.start": 2, "tree.end": 5, "tree.period": 2}).tree
+  tree = section(start=2, end=5, period=2)
   found = training.renewed(tree, NAMES, tmp_path, settings.updates(tree, 14))
   assert found.updates == (2, 4)
   assert float(found.given.active) == 0.0
@@ -265,8 +267,8 @@ def small_set():
 
 
 def unseen(classes, superclasses):
-  section = {"unseen.classes": classes, "unseen.superclasses": superclasses}
-  return config(**section).unseen
+  keys = {"unseen.classes": classes, "unseen.superclasses": superclasses}
+  return typed(**keys).unseen
 
 
 def test_classes_are_held_out():
@@ -345,8 +347,8 @@ def test_networks_by_name_or_json(tmp_path):
 
 
 def test_cells_share_the_plain_network():
-  found = cells.plan(config("nbdt_tables", "cifar10_cpu"))
-  networks_ = [cell.network for cell in found]
+  found = cells.plan(typed("nbdt_tables", "cifar10_cpu"))
+  networks_ = [cells.network_name(cell) for cell in found]
   assert networks_[:5] == ["plain"] * 5
   assert len(set(networks_)) == len(networks_) - 4
   assert networks_[-3:] == [
@@ -355,7 +357,7 @@ def test_cells_share_the_plain_network():
     "wordnet-soft-constant-unseen",
   ]
   [made] = [cell for cell in found if cell.updates]
-  tree = cells.tree_section(config("nbdt_tables"), made)
+  tree = cells.tree_section(typed("nbdt_tables"), made)
   assert (tree.start, tree.end, tree.period) == (5, 9, 1)
 
 
@@ -372,11 +374,9 @@ def test_cells_share_the_plain_network():
   ],
 )
 def test_tables_that_cannot_be_made(changes, message):
-  given = config(
-    "nbdt_tables", **{f"tables.{k}": v for k, v in changes.items()}
-  )
+  keys = {f"tables.{k}": v for k, v in changes.items()}
   with pytest.raises(ValueError, match=message):
-    cells.plan(given)
+    cells.plan(typed("nbdt_tables", **keys))
 
 
 def _other():

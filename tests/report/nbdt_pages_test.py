@@ -9,11 +9,13 @@ import pytest
 
 import fbnax.report
 from fbnax.jobs.nbdt import page as nbdt_page
+from fbnax.jobs.nbdt.analyses import png
 from fbnax.jobs.nbdt.result import NbdtResult
 from fbnax.jobs.nbdt_tables import page as nbdt_tables_page
-from fbnax.jobs.nbdt_tables.result import TablesResult
+from fbnax.jobs.nbdt_tables.result import TablesResult, TrainedCell
 from fbnax.jobs.nbdt_tables.summary import summarize
-from fbnax.jobs.runtime.trees.explaining import png
+from fbnax.report.schema import as_json
+from fbnax.report.tree_schema import UnseenClasses
 from fbnax.report.trees import read_drawing
 from tests.browser import needs_chromium, visit
 
@@ -231,27 +233,19 @@ def tables_result():
     ):
       for unseen in (False, True):
         cases.append(
-          {
-            "hierarchy": kind,
-            "loss": loss,
-            "schedule": "" if loss == "none" else "growing",
-            "updates": [],
-            "unseen": unseen,
-            "seed": seed,
-            "network_accuracy": 0.9 + 0.001 * seed,
-            "soft_accuracy": soft + 0.002 * seed,
-            "hard_accuracy": soft - 0.01,
-            "superclasses": {
-              "images": 50,
-              "plain": 0.6,
-              "tree": 0.65,
-              "plain_sum": 0.6,
-              "tree_sum": 0.66,
-              "node": 3,
-            }
+          TrainedCell(
+            kind,
+            loss,
+            "" if loss == "none" else "growing",
+            unseen=unseen,
+            seed=seed,
+            network_accuracy=0.9 + 0.001 * seed,
+            soft_accuracy=soft + 0.002 * seed,
+            hard_accuracy=soft - 0.01,
+            superclasses=UnseenClasses(50, 0.6, 0.65, 0.6, 0.66, 3)
             if unseen
             else None,
-          }
+          )
         )
   return {
     "schema_version": 1,
@@ -264,8 +258,8 @@ def tables_result():
     },
     "dataset": {"name": HOSTILE, "train": 900, "test": 400},
     "network": {"kind": "resnet", "resolution": 8},
-    "cases": cases,
-    "summary": summarize(cases),
+    "cases": as_json(cases),
+    "summary": as_json(summarize(cases)),
     "times": {"phases": {"training": 30.0}, "total": 40.0},
   }
 

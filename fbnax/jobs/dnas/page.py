@@ -37,7 +37,7 @@ def sections(result: DnasResult) -> list[Section]:
     ("candidates", "Candidates", _candidates(result)),
     ("memory", "Memory", _memory(result)),
     ("training", "Training from scratch", _training(result)),
-    ("times", "Where the time went", _times(result)),
+    ("times", "Where the time went", training_charts.times_figure(result)),
     ("made", "How it was made", _made(result)),
   )
 
@@ -229,13 +229,6 @@ def _training(result: DnasResult) -> str:
   if chart is None:
     return ""
   return figure(chart, "All networks have the same recipe.")
-
-
-def _times(result: DnasResult) -> str:
-  chart = training_charts.times(Result(times=result.times))
-  if chart is None:
-    return ""
-  return figure(chart, "Wall-clock time of each phase, in the order they ran.")
 
 
 def _made(result: DnasResult) -> str:

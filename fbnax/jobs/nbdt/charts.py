@@ -25,10 +25,10 @@ TITLES = {
 def accuracies(result: NbdtResult) -> str | None:
   """Accuracies of each network and its trees; None without any."""
   rows = [
-    (f"{TITLES.get(name, name)}: {words}", getattr(found, kind), i)
-    for name, found in result.accuracies.items()
+    (f"{TITLES.get(name, name)}: {words}", getattr(row, kind), i)
+    for name, row in result.accuracies.items()
     for i, (kind, words) in enumerate(_KINDS)
-    if getattr(found, kind) is not None
+    if getattr(row, kind) is not None
   ]
   if not rows:
     return None
@@ -47,20 +47,8 @@ def accuracies(result: NbdtResult) -> str | None:
         solid_capstyle="butt",
       )
       axes.plot([value], [y], "D", color=chart.COLOURS[colour], markersize=7)
-      axes.annotate(
-        percent(value, 2),
-        (1.0, y),
-        (10, 0),
-        xycoords=axes.get_yaxis_transform(),
-        textcoords="offset points",
-        va="center",
-        fontsize=9.5,
-        annotation_clip=False,
-      )
-    axes.set_ylim(len(rows) - 0.45, -0.55)
-    axes.set_yticks(range(len(rows)), [short(r[0], 60) for r in rows])
-    axes.tick_params(axis="y", length=0, labelcolor=chart.INK)
-    axes.grid(axis="y", visible=False)
+      chart.beside(axes, y, percent(value, 2), 10)
+    chart.rows_axis(axes, [short(r[0], 60) for r in rows])
     chart.percent_axis(axes.xaxis, "")
     axes.set_xlabel("test accuracy")
     label = "Test accuracy: " + ", ".join(
@@ -71,15 +59,15 @@ def accuracies(result: NbdtResult) -> str | None:
 
 def traversals(result: NbdtResult) -> str | None:
   """Shares of each class's images that pass each node; None without them."""
-  found = result.traversals
-  if found is None or not found.groups or not found.nodes:
+  traversed = result.traversals
+  if traversed is None or not traversed.groups or not traversed.nodes:
     return None
   from matplotlib.patches import Rectangle
 
   labels, classes = result.hierarchy.labels, result.hierarchy.num_classes
-  names = [labels[n] if labels else str(n) for n in found.nodes]
+  names = [labels[n] if labels else str(n) for n in traversed.nodes]
   values = np.asarray(
-    [[np.nan if v is None else v for v in row] for row in found.shares]
+    [[np.nan if v is None else v for v in row] for row in traversed.shares]
   )
   with chart.style("chart-traversals"):
     rows, columns = values.shape
@@ -109,9 +97,11 @@ def traversals(result: NbdtResult) -> str | None:
           fontsize=8,
           color="#ffffff" if value > 0.6 else chart.INK,
         )
-    if found.unseen:
-      axes.axhline(rows - found.unseen - 0.5, color=chart.ACCENT, linewidth=1.2)
-    _labelled(axes, list(found.groups), names, found.nodes, classes)
+    if traversed.unseen:
+      axes.axhline(
+        rows - traversed.unseen - 0.5, color=chart.ACCENT, linewidth=1.2
+      )
+    _labelled(axes, list(traversed.groups), names, traversed.nodes, classes)
     label = (
       f"Share of the images of {rows} classes that pass each of {columns} nodes"
     )

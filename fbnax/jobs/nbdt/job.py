@@ -4,22 +4,24 @@ Either a network of the project: the plain one is trained (or given, with
 `config.model`), its last weights induce the hierarchy, a second one is trained
 or fine-tuned with the tree loss, and both are measured plainly and by the tree.
 Or a classifier from elsewhere (`config.foreign.weights`), which is explained as
-it is. Then the analyses, the pictures and the report.
+it is. Then the analyses and the pictures.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import numpy as np
 
-from fbnax import __version__, report
+from fbnax import nbdt
 from fbnax.data import Dataset
-from fbnax.jobs.nbdt import foreign
+from fbnax.jobs.nbdt import analyses, foreign
+from fbnax.jobs.nbdt.config import NbdtConfig
+from fbnax.jobs.nbdt.result import AnyMember, NbdtResult, WeightsResult
 from fbnax.jobs.runtime import classes, inputs
 from fbnax.jobs.runtime.networks import (
   AnyNetwork,
@@ -27,52 +29,29 @@ from fbnax.jobs.runtime.networks import (
   read_network,
   read_recipe,
 )
-from fbnax.jobs.runtime.training import Supervised, Teacher, train_network
 from fbnax.jobs.runtime.trees import explaining, measuring
 from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.jobs.runtime.trees import training as tree_training
-from fbnax.jobs.runtime.trees.unseen import Unseen, hold_classes_out
-from fbnax.jobs.runtime.workdir import WorkDir, open_workdir
+from fbnax.jobs.runtime.trees.unseen import HeldOut, hold_classes_out
+from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.models.classifier import final_weights
+from fbnax.report import schema
 from fbnax.spaces import Recipe
 from fbnax.training import loop, model_files, outputs
 from fbnax.training.model_files import SavedModel
-from fbnax.training.progress import Progress, open_progress
+from fbnax.training.progress import Progress
 from fbnax.training.recipes import Settings
 
-SCHEMA_VERSION = 1
 PLAIN, TREE = "plain", "tree"
 
 
-def run(config: Any, workdir: str) -> None:
-  """Runs the job, or what is left of it, in the work directory."""
-  _check(config)
-  with open_workdir(workdir, config.to_dict()) as work:
-    if work.is_done():
-      return
-    explained = foreign.explained if config.foreign.weights else trained
-    facts = explained(config, work)
-    work.write_result(
-      {
-        "schema_version": SCHEMA_VERSION,
-        "fbnax_version": __version__,
-        "job": "nbdt",
-        "config": config.to_dict(),
-        **facts,
-        "times": work.spent(),
-      }
-    )
-    page = report.write(work.path)
-  for name, row in facts["accuracies"].items():
-    print(
-      f"{name}: network {row['network']:.4f}, soft tree {row['soft']:.4f}, "
-      f"hard tree {row['hard']:.4f}"
-    )
-  print(f"tree: {work.path / explaining.PAGE}")
-  print(f"report: {page}")
+def prepare(config: NbdtConfig) -> None:
+  """Refuses a tree before anything is read.
 
-
-def _check(config: Any) -> None:
+  Raises:
+    ValueError: see `trees.settings.check`; or training, of a classifier from
+      elsewhere.
+  """
   tree = config.tree
   if config.foreign.weights:
     if tree.period or tree_settings.needs_features(tree.hierarchy):
@@ -86,58 +65,22 @@ def _check(config: Any) -> None:
   tree_settings.check(tree, tree.finetune_epochs or config.training.epochs)
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
-  """What both trainings of the job share."""
-
-  config: Any
-  work: WorkDir
-  progress: Progress
-  dataset: Dataset
-  train: loop.Feed
-  validation: loop.Feed
-  network: AnyNetwork
-  recipe: Recipe
-  settings: Settings
-
-
-def trained(config: Any, work: WorkDir) -> dict[str, Any]:
-  """The part of `result.json` of a network of the project."""
+def run(
+  config: NbdtConfig, work: WorkDir, progress: Progress
+) -> NbdtResult | WeightsResult:
+  """Trains, measures and explains, or explains what is there."""
+  if config.foreign.weights:
+    return foreign.explained(config, work)
   with work.phase("data"):
-    whole = tree_settings.dataset(config)
-    dataset, unseen = hold_classes_out(config.unseen, whole)
-    tree_settings.check_file(config.tree, dataset.class_names)
-    train, validation = inputs.hold_out(config, dataset)
-    facts = inputs.facts(dataset, train, validation)
-    network, settings = _network(config, dataset)
-  with open_progress() as progress:
-    task = Task(
-      config,
-      work,
-      progress,
-      dataset,
-      loop.place(train),
-      loop.place(validation),
-      network,
-      read_recipe(config),
-      settings,
-    )
-    return facts_of(task, facts, unseen)
-
-
-def facts_of(
-  task: Task, facts: dict[str, Any], unseen: Unseen | None
-) -> dict[str, Any]:
-  """Trains both networks; measures, analyses and draws."""
-  config, work, names = task.config, task.work, task.dataset.class_names
-  members = []
-  if not config.model:
-    with work.phase("plain training"):
-      members.append(_fit(task, PLAIN, task.recipe, task.settings)[0])
-    plain = model_files.load(work.path / "members" / PLAIN)
-  else:
+    task = _task(config, work, progress)
+  names, made, members = task.dataset.class_names, work.path / "hierarchies", []
+  if config.model:
     plain = model_files.load(config.model)
-  made = work.path / "hierarchies"
+  else:
+    with work.phase("plain training"):
+      members.append(task.fit(PLAIN, task.recipe, task.settings)[0])
+    plain = model_files.load(work.path / "members" / PLAIN)
+  networks = {PLAIN: plain}
   with work.phase("hierarchy"):
     first = tree = tree_training.first_hierarchy(
       made / "before.json",
@@ -148,7 +91,6 @@ def facts_of(
       task.train,
       plain.settings(),
     )
-  networks = {PLAIN: plain}
   if config.tree.loss != "none":
     with work.phase("tree training"):
       entry, _, tree = tree_training.train(
@@ -156,7 +98,7 @@ def facts_of(
         lambda: first,
         names,
         made,
-        functools.partial(_fit, task),
+        task.fit,
         TREE,
         task.recipe,
         task.settings,
@@ -164,7 +106,25 @@ def facts_of(
       )
       members.append(entry)
     networks[TREE] = model_files.load(work.path / "members" / TREE)
-  *_, last = networks.values()
+  result = NbdtResult(
+    dataset=task.facts,
+    network=json.loads(task.network.to_json()),
+    hierarchy=analyses.described(config.tree.hierarchy, tree),
+    members=tuple(AnyMember(**entry) for entry in members),
+    class_names=names,
+    superclass_names=() if task.unseen is None else task.unseen.superclasses,
+  )
+  return _explained(task, result, networks, tree)
+
+
+def _explained(
+  task: TreeTask,
+  result: NbdtResult,
+  networks: dict[str, SavedModel],
+  tree: nbdt.Hierarchy,
+) -> NbdtResult:
+  """The result with all that is measured; the last network is explained."""
+  work, unseen = task.work, task.unseen
   with work.phase("analyses"):
     test = loop.place(task.dataset.test)
     accuracies = {}
@@ -173,36 +133,89 @@ def facts_of(
         saved, saved.settings(), test, tree
       )
     seen = explaining.with_images(said, task.dataset.test)
-    of_unseen = _of_unseen(networks, unseen)
-    analyses = explaining.analyse(
+    unseen_logits = _of_unseen(networks, unseen)
+    analysed = analyses.analyse(
       seen,
       tree,
-      final_weights(last.variables),
+      final_weights(saved.variables),
       unseen,
-      of_unseen.get(name),
+      unseen_logits.get(name),
     )
-    if unseen is not None and last is not plain:
-      analyses["unseen_plain"] = measuring.superclasses(
-        of_unseen[PLAIN], unseen, tree
-      )
+    unseen_plain = None
+    if unseen is not None and name != PLAIN:
+      unseen_plain = measuring.superclasses(unseen_logits[PLAIN], unseen, tree)
   with work.phase("pictures"):
     pictures = explaining.draw(
-      work.path, tree, f"{facts['name']}: decisions", seen, analyses["nodes"]
+      work.path, tree, f"{task.facts.name}: decisions", seen, analysed.nodes
     )
-  return {
-    "dataset": facts,
-    "hierarchy": {"kind": config.tree.hierarchy} | explaining.described(tree),
-    "network": json.loads(task.network.to_json()),
-    "accuracies": accuracies,
-    "members": members,
-    "class_names": list(names),
-    "superclass_names": [] if unseen is None else list(unseen.superclasses),
-    "pictures": pictures,
-    **analyses,
-  }
+  return dataclasses.replace(
+    result,
+    accuracies=accuracies,
+    pictures=pictures,
+    unseen_plain=unseen_plain,
+    **vars(analysed),
+  )
 
 
-def _network(config: Any, dataset: Dataset) -> tuple[AnyNetwork, Settings]:
+def lines(result: NbdtResult | WeightsResult, folder: Path) -> Iterator[str]:
+  """What is printed at the end."""
+  for name, row in result.accuracies.items():
+    yield (
+      f"{name}: network {row.network:.4f}, soft tree {row.soft:.4f}, "
+      f"hard tree {row.hard:.4f}"
+    )
+  yield f"tree: {folder / explaining.PAGE}"
+
+
+@dataclasses.dataclass(frozen=True)
+class TreeTask:
+  """What both trainings of the job share."""
+
+  work: WorkDir
+  dataset: Dataset
+  facts: schema.Dataset
+  unseen: HeldOut | None
+  train: loop.Feed
+  fit: tree_training.Fit
+  network: AnyNetwork
+  recipe: Recipe
+  settings: Settings
+
+
+def _task(config: NbdtConfig, work: WorkDir, progress: Progress) -> TreeTask:
+  whole = tree_settings.dataset(config, config.model)
+  dataset, unseen = hold_classes_out(config.unseen, whole)
+  tree_settings.check_file(config.tree, dataset.class_names)
+  train, validation = inputs.hold_out(config, dataset)
+  facts = schema.Dataset(**inputs.facts(dataset, train, validation))
+  network, settings = _network(config, dataset)
+  placed = loop.place(train)
+  fit = tree_training.fitting(
+    work.path,
+    network,
+    dataset,
+    placed,
+    loop.place(validation),
+    seed=config.seed,
+    checkpoint_every=config.training.checkpoint_every,
+    progress=progress,
+  )
+  return TreeTask(
+    work,
+    dataset,
+    facts,
+    unseen,
+    placed,
+    fit,
+    network,
+    read_recipe(config),
+    settings,
+  )
+
+
+def _network(
+  config: NbdtConfig, dataset: Dataset
+) -> tuple[AnyNetwork, Settings]:
   """The network that is trained, and how, for the images at hand."""
   if config.model:
     saved = model_files.load(config.model)
@@ -224,35 +237,8 @@ def _network(config: Any, dataset: Dataset) -> tuple[AnyNetwork, Settings]:
   return network, inputs.settings(config, dataset, network.resolution)
 
 
-def _fit(
-  task: Task,
-  name: str,
-  recipe: Recipe,
-  settings: Settings,
-  *,
-  supervised: Supervised | None = None,
-  start_from: Any = None,
-) -> tuple[dict[str, Any], Teacher]:
-  return train_network(
-    task.work.path,
-    name,
-    task.network,
-    recipe,
-    settings,
-    task.dataset,
-    task.train,
-    task.validation,
-    teacher=None,
-    seed=task.config.seed,
-    checkpoint_every=task.config.training.checkpoint_every,
-    progress=task.progress,
-    supervised=supervised,
-    start_from=start_from,
-  )
-
-
 def _of_unseen(
-  networks: dict[str, SavedModel], unseen: Unseen | None
+  networks: dict[str, SavedModel], unseen: HeldOut | None
 ) -> dict[str, np.ndarray]:
   """Logits of the images of unseen classes by each network."""
   if unseen is None:

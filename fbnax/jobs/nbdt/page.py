@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fbnax.jobs.nbdt import charts as nbdt_charts
-from fbnax.jobs.nbdt.result import (
-  Examples,
-  NbdtResult,
-  Shown,
-  UnseenClass,
-  UnseenClasses,
-)
+from fbnax.jobs.nbdt import charts
+from fbnax.jobs.nbdt.result import NbdtResult, NodeExamples, Shown
 from fbnax.report import markup, training_charts
-from fbnax.report.made import command, made
+from fbnax.report.made import command, footer, made
 from fbnax.report.markup import (
   MISSING,
   escape,
@@ -25,8 +19,9 @@ from fbnax.report.markup import (
   whole,
 )
 from fbnax.report.overview import absences
-from fbnax.report.page import Section, page
+from fbnax.report.page import Section, page, shown
 from fbnax.report.schema import Result
+from fbnax.report.tree_schema import SuperclassShares
 from fbnax.report.trees import read_drawing, tree_figure
 
 
@@ -43,15 +38,14 @@ def draw(result: NbdtResult, folder: Path) -> str:
     f"The decisions of a classifier: {data}",
     "Neural-backed decision tree",
     sections(result, drawing),
-    f"Written by fbnax.report from the run's result.json (fbnax "
-    f"{result.fbnax_version or 'of unknown version'}).",
+    footer(result),
   )
 
 
 def sections(result: NbdtResult, drawing: str = "") -> list[Section]:
   """All sections for which the result has something to show, in order."""
-  found = [Section("finding", "Finding", _finding(result))]
-  for anchor, title, content in (
+  return shown(
+    ("finding", "Finding", _finding(result)),
     ("tree", "The tree", _tree(result, drawing)),
     ("nodes", "Where it errs", _nodes(result)),
     ("ambiguous", "Ambiguous images", _ambiguous(result)),
@@ -59,33 +53,25 @@ def sections(result: NbdtResult, drawing: str = "") -> list[Section]:
     ("examples", "What stands for a node", _examples(result.examples)),
     ("unseen", "Classes it has not seen", _unseen(result)),
     ("training", "Training", _training(result)),
-    ("times", "Where the time went", _times(result)),
+    ("times", "Where the time went", training_charts.times_figure(result)),
     ("made", "How it was made", _made(result)),
-  ):
-    if content:
-      found.append(Section(anchor, title, content))
-  return found
+  )
 
 
 def _finding(result: NbdtResult) -> str:
   tiles = []
   last = list(result.accuracies)[-1:]
   for name in last:
-    found = result.accuracies[name]
+    row = result.accuracies[name]
     tiles += [
-      (percent(found.soft, 2), "soft tree"),
-      (percent(found.hard, 2), "hard tree"),
-      (percent(found.network, 2), "the network itself"),
+      (percent(row.soft, 2), "soft tree"),
+      (percent(row.hard, 2), "hard tree"),
+      (percent(row.network, 2), "the network itself"),
     ]
   before = result.accuracies.get("plain")
   if before is not None and last != ["plain"]:
     tiles.append((percent(before.network, 2), "plainly trained network"))
-  shown = "".join(
-    f'<div class="tile"><b>{escape(value)}</b><span>{escape(words)}</span>'
-    "</div>"
-    for value, words in tiles
-  )
-  drawn = nbdt_charts.accuracies(result)
+  drawn = charts.accuracies(result)
   picture = ""
   if drawn is not None:
     images = result.dataset.test
@@ -99,12 +85,12 @@ def _finding(result: NbdtResult) -> str:
       "the class whose path is the likeliest, hard inference one decision "
       "after the other.",
     )
-  if not shown:
+  if not tiles:
     return (
       '<p class="note">No labelled logits were given, so nothing is measured: '
       "the tree below is what the weights induce.</p>"
     )
-  return f'<div class="tiles">{shown}</div>{picture}'
+  return markup.tiles(*tiles) + picture
 
 
 def _tree(result: NbdtResult, drawing: str) -> str:
@@ -122,8 +108,8 @@ def _tree(result: NbdtResult, drawing: str) -> str:
 
 
 def _nodes(result: NbdtResult) -> str:
-  known = [n for n in result.nodes if n.accuracy is not None]
-  if not known:
+  measured = [n for n in result.nodes if n.accuracy is not None]
+  if not measured:
     return ""
   labels = result.hierarchy.labels
   rows = [
@@ -138,14 +124,14 @@ def _nodes(result: NbdtResult) -> str:
       percent(n.accuracy, 2),
       whole(_lost(n.accuracy, n.visits)),
     )
-    for n in sorted(known, key=lambda n: -(_lost(n.accuracy, n.visits) or 0))
+    for n in sorted(measured, key=lambda n: -(_lost(n.accuracy, n.visits) or 0))
   ][:30]
   head = ("Node", "Decides between", "Classes", "Images", "Right", "Wrong")
   note = ""
-  if len(known) > len(rows):
+  if len(measured) > len(rows):
     note = (
-      f'<p class="note">The {len(rows)} of {len(known):,} decisions with the '
-      "most errors.</p>"
+      f'<p class="note">The {len(rows)} of {len(measured):,} decisions with '
+      "the most errors.</p>"
     )
   return (
     "<p>Each decision by itself: of the test images of the classes under a "
@@ -162,21 +148,22 @@ def _lost(accuracy: float | None, visits: int | None) -> int | None:
 
 
 def _ambiguous(result: NbdtResult) -> str:
-  found = result.ambiguous
-  if not found.by_tree:
+  ambiguous = result.ambiguous
+  if not ambiguous.by_tree:
     return ""
   parts = [
     "<h3>By the tree</h3><p>The largest path entropy: the most undecided "
     "decision less the most certain one on the path. The tree is sure of most "
     "and torn in one.</p>",
-    _images(found.by_tree),
+    _images(ambiguous.by_tree),
   ]
-  if found.by_network:
+  if ambiguous.by_network:
     parts.append(
       "<h3>By the network alone</h3><p>The most torn between the two likeliest "
-      "classes, and the least about all others.</p>" + _images(found.by_network)
+      "classes, and the least about all others.</p>"
+      + _images(ambiguous.by_network)
     )
-  errors = found.errors
+  errors = ambiguous.errors
   if errors is not None and errors.path_entropy is not None:
     parts.append(
       "<p>As a sign of a wrong prediction (area under the ROC curve; 0.5 is "
@@ -188,9 +175,9 @@ def _ambiguous(result: NbdtResult) -> str:
   return "".join(parts)
 
 
-def _images(shown: Sequence[Shown], small: bool = False) -> str:
+def _images(images: Sequence[Shown], small: bool = False) -> str:
   cells = []
-  for image in shown:
+  for image in images:
     picture = ""
     if image.png:
       picture = (
@@ -210,7 +197,7 @@ def _images(shown: Sequence[Shown], small: bool = False) -> str:
       words.append(f"{number(image.score, 2)} nats")
     steps = ", ".join(
       f"{markup.short(s.name, 24)} {percent(s.probability, 0)}"
-      for s in image.path
+      for s in image.path or ()
     )
     title = f' title="{escape(steps)}"' if steps else ""
     cells.append(
@@ -222,7 +209,7 @@ def _images(shown: Sequence[Shown], small: bool = False) -> str:
 
 
 def _traversals(result: NbdtResult) -> str:
-  drawn = nbdt_charts.traversals(result)
+  drawn = charts.traversals(result)
   if drawn is None:
     return ""
   words = (
@@ -230,13 +217,13 @@ def _traversals(result: NbdtResult) -> str:
     "decisions: the tree's nodes from left to right, inner ones bold. A class "
     "that the tree knows follows one path."
   )
-  found = result.traversals
-  if found is not None and found.unseen:
+  traversals = result.traversals
+  if traversals is not None and traversals.unseen:
     words += " Below the line are classes that were held out of training."
   return figure(drawn, words)
 
 
-def _examples(examples: Sequence[Examples]) -> str:
+def _examples(examples: Sequence[NodeExamples]) -> str:
   if not examples:
     return ""
   rows = "".join(
@@ -250,12 +237,12 @@ def _examples(examples: Sequence[Examples]) -> str:
 
 
 def _unseen(result: NbdtResult) -> str:
-  found = result.unseen
-  if found is None or not found.classes:
+  unseen = result.unseen
+  if unseen is None or not unseen.classes:
     return ""
-  rows = [_unseen_row("all", "", found.images, found)]
-  rows += [
-    _unseen_row(c.name, c.superclass, c.images, c) for c in found.classes
+  rows = [
+    _unseen_row("all", "", unseen),
+    *(_unseen_row(c.name, c.superclass, c) for c in unseen.classes),
   ]
   head = (
     "Held-out class",
@@ -268,7 +255,7 @@ def _unseen(result: NbdtResult) -> str:
   )
   how = (
     "one node tells the superclasses apart, and decides"
-    if found.node is not None
+    if unseen.node is not None
     else "no single node tells the superclasses apart, so the larger sum of "
     "path probabilities decides"
   )
@@ -287,19 +274,16 @@ def _unseen(result: NbdtResult) -> str:
 
 
 def _unseen_row(
-  name: str,
-  superclass: str,
-  images: int,
-  found: UnseenClasses | UnseenClass,
+  name: str, superclass: str, shares: SuperclassShares
 ) -> tuple[str, ...]:
   return (
     escape(name),
     escape(superclass),
-    whole(images),
-    *(
-      percent(v, 2)
-      for v in (found.plain, found.tree, found.plain_sum, found.tree_sum)
-    ),
+    whole(shares.images),
+    percent(shares.plain, 2),
+    percent(shares.tree, 2),
+    percent(shares.plain_sum, 2),
+    percent(shares.tree_sum, 2),
   )
 
 
@@ -312,13 +296,6 @@ def _training(result: NbdtResult) -> str:
     "By epoch. The tree's training minimises another loss than the plain one, "
     "so compare the courses, not the heights of the losses.",
   )
-
-
-def _times(result: NbdtResult) -> str:
-  drawn = training_charts.times(Result(times=result.times))
-  if drawn is None:
-    return ""
-  return figure(drawn, "Wall-clock time of each phase, in the order they ran.")
 
 
 def _made(result: NbdtResult) -> str:

@@ -15,6 +15,13 @@ from fbnax.report.schema import (
   JobResult,
   Member,
   Numbers,
+  left_out,
+)
+from fbnax.report.tree_schema import (
+  TreeAccuracies,
+  TreeNode,
+  TreePictures,
+  UnseenClasses,
 )
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
@@ -32,31 +39,7 @@ class Tree:
 
 
 @dataclasses.dataclass(frozen=True)
-class Accuracies:
-  """Of a network, and of its tree by soft and by hard inference."""
-
-  network: float | None = None
-  soft: float | None = None
-  hard: float | None = None
-  agree: float | None = None
-  network_log_loss: float | None = None
-  tree_log_loss: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Node:
-  """An inner node: how often its decision is right."""
-
-  node: int = 0
-  name: str = ""
-  children: tuple[int, ...] = ()
-  classes: int = 0
-  accuracy: float | None = None
-  visits: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
+class PathStep:
   """A decision: the child that was chosen, and its probability."""
 
   name: str = ""
@@ -65,14 +48,14 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-  """An image of the test split."""
+  """An image of the test split, perhaps with how it was decided."""
 
   index: int | None = None
   label: str | None = None
-  predicted: str | None = None
-  score: float | None = None
-  path: tuple[Step, ...] = ()
   png: str | None = None
+  predicted: str | None = left_out()
+  score: float | None = left_out()
+  path: tuple[PathStep, ...] | None = left_out()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,15 +70,18 @@ class Errors:
 
 @dataclasses.dataclass(frozen=True)
 class Ambiguous:
-  """Images of large path entropy, and those the network is torn on."""
+  """Images of large path entropy, and those the network is torn on.
+
+  There are no `errors` without labels.
+  """
 
   by_tree: tuple[Shown, ...] = ()
   by_network: tuple[Shown, ...] = ()
-  errors: Errors | None = None
+  errors: Errors | None = left_out()
 
 
 @dataclasses.dataclass(frozen=True)
-class Examples:
+class NodeExamples:
   """Images that are most like a node."""
 
   node: int = 0
@@ -114,37 +100,21 @@ class Traversals:
 
 
 @dataclasses.dataclass(frozen=True)
-class UnseenClass:
-  """A held-out class: which share is given its superclass."""
+class DividedClasses(UnseenClasses):
+  """Held-out classes; the superclass of each child of the dividing node."""
 
-  name: str = ""
-  images: int = 0
-  superclass: str = ""
-  plain: float | None = None
-  tree: float | None = None
-  plain_sum: float | None = None
-  tree_sum: float | None = None
+  node_children: tuple[int, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class UnseenClasses:
-  """All held-out classes together, and each."""
+class TreeAnalyses:
+  """What a tree does with images."""
 
-  images: int = 0
-  plain: float | None = None
-  tree: float | None = None
-  plain_sum: float | None = None
-  tree_sum: float | None = None
-  node: int | None = None
-  classes: tuple[UnseenClass, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Pictures:
-  """Files beside the report: the page to click through, and a drawing."""
-
-  page: str | None = None
-  drawing: str | None = None
+  nodes: tuple[TreeNode, ...] = ()
+  ambiguous: Ambiguous = dataclasses.field(default_factory=Ambiguous)
+  examples: tuple[NodeExamples, ...] = ()
+  traversals: Traversals | None = None
+  unseen: DividedClasses | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,44 +125,43 @@ class AnyMember(Member):
 
 
 @dataclasses.dataclass(frozen=True)
-class NbdtResult(JobResult):
+class NbdtResult(TreeAnalyses, JobResult):
   """Everything the report of a tree is made of."""
 
   dataset: Dataset = dataclasses.field(default_factory=Dataset)
   network: dict[str, Any] = dataclasses.field(default_factory=dict)
   hierarchy: Tree = dataclasses.field(default_factory=Tree)
-  accuracies: dict[str, Accuracies] = dataclasses.field(default_factory=dict)
-  nodes: tuple[Node, ...] = ()
-  ambiguous: Ambiguous = dataclasses.field(default_factory=Ambiguous)
-  examples: tuple[Examples, ...] = ()
-  traversals: Traversals | None = None
-  unseen: UnseenClasses | None = None
-  unseen_plain: UnseenClasses | None = None
+  accuracies: dict[str, TreeAccuracies] = dataclasses.field(
+    default_factory=dict
+  )
+  unseen_plain: UnseenClasses | None = left_out()
   members: tuple[AnyMember, ...] = ()
-  pictures: Pictures = dataclasses.field(default_factory=Pictures)
+  class_names: tuple[str, ...] = ()
+  superclass_names: tuple[str, ...] = ()
+  pictures: TreePictures = dataclasses.field(default_factory=TreePictures)
 
   def check(self) -> None:
-    """Raises a ValueError where parts of a self do not fit each other."""
+    """Raises a ValueError where parts of a result do not fit each other."""
     nodes = self.hierarchy.num_classes + len(self.hierarchy.children)
     labels = self.hierarchy.labels
     if labels and len(labels) != nodes:
       raise ValueError(
         f"hierarchy.labels has {len(labels)} names; the tree has {nodes} nodes"
       )
-    found = self.traversals
-    if found is not None:
-      if len(found.shares) != len(found.groups):
+    traversals = self.traversals
+    if traversals is not None:
+      if len(traversals.shares) != len(traversals.groups):
         raise ValueError(
-          f"traversals.shares has {len(found.shares)} rows; traversals.groups "
-          f"has {len(found.groups)}"
+          f"traversals.shares has {len(traversals.shares)} rows; "
+          f"traversals.groups has {len(traversals.groups)}"
         )
-      for i, row in enumerate(found.shares):
-        if len(row) != len(found.nodes):
+      for i, row in enumerate(traversals.shares):
+        if len(row) != len(traversals.nodes):
           raise ValueError(
             f"traversals.shares[{i}] has {len(row)} values; traversals.nodes "
-            f"has {len(found.nodes)}"
+            f"has {len(traversals.nodes)}"
           )
-      wrong = [n for n in found.nodes if not 0 <= n < nodes]
+      wrong = [n for n in traversals.nodes if not 0 <= n < nodes]
       if wrong:
         raise ValueError(
           f"traversals.nodes has {wrong[0]}; the tree has {nodes} nodes"
@@ -211,3 +180,32 @@ class NbdtResult(JobResult):
     ):
       if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(f"{where} is {name!r}; it must be a file's name")
+
+
+@dataclasses.dataclass(frozen=True)
+class ForeignData:
+  """What a classifier from elsewhere is explained on."""
+
+  name: str = ""
+  source: str = ""
+  num_classes: int = 0
+  class_names: tuple[str, ...] = ()
+  test: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsResult(JobResult):
+  """What is written of weights from elsewhere; read as an `NbdtResult`."""
+
+  dataset: ForeignData = dataclasses.field(default_factory=ForeignData)
+  hierarchy: Tree = dataclasses.field(default_factory=Tree)
+  accuracies: dict[str, TreeAccuracies] = dataclasses.field(
+    default_factory=dict
+  )
+  members: tuple[AnyMember, ...] = ()
+  pictures: TreePictures = dataclasses.field(default_factory=TreePictures)
+
+
+@dataclasses.dataclass(frozen=True)
+class ForeignResult(TreeAnalyses, WeightsResult):
+  """The same with logits."""

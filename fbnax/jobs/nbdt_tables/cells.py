@@ -9,43 +9,27 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from fbnax.jobs.nbdt_tables.config import NbdtTablesConfig
+from fbnax.jobs.nbdt_tables.result import Cell
+from fbnax.jobs.runtime.sections import TreeKeys
 from fbnax.jobs.runtime.trees import settings
 from fbnax.nbdt.supervision import LOSSES, SCHEDULES
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
-  """One training under one tree.
-
-  Attributes:
-    hierarchy: see `config.tree.hierarchy`.
-    loss: of the tree, or "none".
-    schedule: of its weight; "" without a loss.
-    updates: start, end and period of hierarchies made in training; () without.
-    unseen: whether classes are held out.
-  """
-
-  hierarchy: str
-  loss: str = "none"
-  schedule: str = ""
-  updates: tuple[int, ...] = ()
-  unseen: bool = False
-
-  @property
-  def network(self) -> str:
-    """Name of the trained network, which several cells may share."""
-    kind = self.hierarchy.rsplit("/", 1)[-1].removesuffix(".json")
-    parts = ["plain"]
-    if self.loss != "none":
-      parts = [kind, self.loss, self.schedule]
-    if self.updates:
-      parts.append("from" + "_".join(map(str, self.updates)))
-    if self.unseen:
-      parts.append("unseen")
-    return "-".join(parts)
+def network_name(cell: Cell) -> str:
+  """Name of the trained network, which several cells may share."""
+  kind = cell.hierarchy.rsplit("/", 1)[-1].removesuffix(".json")
+  parts = ["plain"]
+  if cell.loss != "none":
+    parts = [kind, cell.loss, cell.schedule]
+  if cell.updates:
+    parts.append("from" + "_".join(map(str, cell.updates)))
+  if cell.unseen:
+    parts.append("unseen")
+  return "-".join(parts)
 
 
-def plan(config: Any) -> list[Cell]:
+def plan(config: NbdtTablesConfig) -> list[Cell]:
   """All cells of one seed, the plain network's first.
 
   Args:
@@ -74,36 +58,34 @@ def plan(config: Any) -> list[Cell]:
   return cells
 
 
-def tree_section(config: Any, cell: Cell) -> Any:
+def tree_section(config: NbdtTablesConfig, cell: Cell) -> TreeKeys:
   """`config.tree` as it is for a cell."""
-  tree = config.tree.copy_and_resolve_references()
-  changes: dict[str, Any] = {
-    "hierarchy": cell.hierarchy,
-    "loss": cell.loss,
-    "schedule": cell.schedule or config.tables.schedules[0],
-  }
+  changes: dict[str, Any] = {}
   if cell.updates:
-    changes |= dict(zip(("start", "end", "period"), cell.updates, strict=True))
-  tree.update(changes)
-  return tree
+    changes = dict(zip(("start", "end", "period"), cell.updates, strict=True))
+  return dataclasses.replace(
+    config.tree,
+    hierarchy=cell.hierarchy,
+    loss=cell.loss,
+    schedule=cell.schedule or config.tables.schedules[0],
+    **changes,
+  )
 
 
-def _check(config: Any) -> None:
+def _check(config: NbdtTablesConfig) -> None:
   tables = config.tables
   for key, legal in (("losses", LOSSES), ("schedules", SCHEDULES)):
-    wrong = [v for v in tables[key] if v not in legal]
-    if wrong or not tables[key] or isinstance(tables[key], str):
+    names = getattr(tables, key)
+    if not names or not set(names) <= set(legal):
       raise ValueError(
-        f"config.tables.{key} is {tables[key]!r}; legal: one or more of "
+        f"config.tables.{key} is {names!r}; legal: one or more of "
         f"{', '.join(legal)}"
       )
-  if not tables.hierarchies or isinstance(tables.hierarchies, str):
+  if not tables.hierarchies:
     raise ValueError(
       f"config.tables.hierarchies is {tables.hierarchies!r}; legal: one or "
       f"more of {', '.join(settings.KINDS)}, or files"
     )
-  if tables.seeds < 1:
-    raise ValueError(f"config.tables.seeds is {tables.seeds}; legal: 1 or more")
   for cell in [
     *(Cell(kind) for kind in (*tables.hierarchies, *tables.others)),
     *(

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fbnax.jobs.nbdt_tables.result import Cell
-from fbnax.jobs.study.result import Estimate
+from fbnax.jobs.nbdt_tables.result import CellSummary, SeedMean
 from fbnax.report import chart
 from fbnax.report.markup import number, percent, short
 from fbnax.report.schema import Numbers
@@ -21,7 +20,7 @@ _PANELS = (
 
 
 def differences(
-  rows: Sequence[tuple[str, Estimate, Numbers]], name: str = "claims"
+  rows: Sequence[tuple[str, SeedMean, Numbers]], name: str = "claims"
 ) -> str:
   """Differences of accuracies with their intervals, a row each.
 
@@ -34,12 +33,9 @@ def differences(
     figure = chart.new(10.8, 0.42 * len(shown) + 0.9)
     axes = figure.add_subplot()
     axes.axvline(0.0, color=chart.MUTED, linewidth=1.2)
-    for y, (_, found, values) in enumerate(shown):
-      _difference(axes, y, found, values)
-    axes.set_ylim(len(shown) - 0.45, -0.55)
-    axes.set_yticks(range(len(shown)), [_wrapped(r[0]) for r in shown])
-    axes.tick_params(axis="y", length=0, labelcolor=chart.INK)
-    axes.grid(axis="y", visible=False)
+    for y, (_, mean, values) in enumerate(shown):
+      _difference(axes, y, mean, values)
+    chart.rows_axis(axes, [_wrapped(r[0]) for r in shown])
     axes.set_xlabel("difference of the test accuracy, points")
     label = "Differences of the test accuracy in points: " + ", ".join(
       f"{r[0]} {number(100 * (r[1].mean or 0.0), 2)}" for r in shown
@@ -47,7 +43,7 @@ def differences(
     return chart.svg(figure, f"chart-{name}", label)
 
 
-def matrices(cells: Sequence[Cell]) -> str | None:
+def matrices(cells: Sequence[CellSummary]) -> str | None:
   """Mean accuracies by hierarchy and loss; None without any."""
   rows = list(dict.fromkeys(c.hierarchy for c in cells))
   columns = list(dict.fromkeys(c.loss for c in cells))
@@ -65,8 +61,8 @@ def matrices(cells: Sequence[Cell]) -> str | None:
     return chart.svg(figure, "chart-cells", words)
 
 
-def _difference(axes: Any, y: float, found: Estimate, values: Numbers) -> None:
-  low, high, mean = found.low, found.high, found.mean
+def _difference(axes: Any, y: float, mean: SeedMean, values: Numbers) -> None:
+  low, high = mean.low, mean.high
   told = low is not None and high is not None and (low > 0 or high < 0)
   colour = chart.ACCENT if told else chart.MUTED
   if low is not None and high is not None:
@@ -82,12 +78,12 @@ def _difference(axes: Any, y: float, found: Estimate, values: Numbers) -> None:
     alpha=0.6,
     markeredgewidth=0,
   )
-  axes.plot([100 * (mean or 0.0)], [y], "D", color=colour, markersize=7)
+  axes.plot([100 * (mean.mean or 0.0)], [y], "D", color=colour, markersize=7)
 
 
 def _matrix(
   axes: Any,
-  cells: Sequence[Cell],
+  cells: Sequence[CellSummary],
   rows: Sequence[str],
   columns: Sequence[str],
   metric: str,
@@ -104,8 +100,8 @@ def _matrix(
     mean = getattr(cell, metric).mean
     values[place] = np.nan if mean is None else mean
     gains[place] = getattr(cell, f"{metric}_gain").mean
-  known = values[np.isfinite(values)]
-  low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+  finite = values[np.isfinite(values)]
+  low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
   colours = matplotlib.colormaps["Blues"]
   words = []
   for (y, x), value in np.ndenumerate(values):
@@ -134,19 +130,11 @@ def _matrix(
       )
   axes.set_xlim(-0.52, len(columns) - 0.48)
   axes.set_ylim(len(rows) - 0.48, -0.52)
-  axes.set_xticks(range(len(columns)), [short(c, 16) for c in columns])
-  axes.set_yticks(
-    range(len(rows)), [short(r.replace("_", " "), 26) for r in rows]
+  chart.matrix_axes(
+    axes,
+    [short(c, 16) for c in columns],
+    [short(r.replace("_", " "), 26) for r in rows],
   )
-  axes.tick_params(
-    length=0,
-    labelcolor=chart.INK,
-    bottom=False,
-    labelbottom=False,
-    labeltop=True,
-  )
-  axes.grid(visible=False)
-  axes.spines[["left", "bottom"]].set_visible(False)
   return words
 
 

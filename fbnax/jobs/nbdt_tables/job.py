@@ -12,16 +12,16 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
-from fbnax import __version__, nbdt, report
-from fbnax.base import records
+from fbnax import nbdt
 from fbnax.data import Dataset
 from fbnax.jobs.nbdt_tables import cells as table_cells
-from fbnax.jobs.nbdt_tables.cells import Cell
+from fbnax.jobs.nbdt_tables.cells import network_name
+from fbnax.jobs.nbdt_tables.config import NbdtTablesConfig
+from fbnax.jobs.nbdt_tables.result import Cell, TablesResult, TrainedCell
 from fbnax.jobs.nbdt_tables.summary import summarize
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime.networks import (
@@ -31,68 +31,34 @@ from fbnax.jobs.runtime.networks import (
   read_recipe,
 )
 from fbnax.jobs.runtime.sections import TreeKeys
-from fbnax.jobs.runtime.training import Supervised, Teacher, train_network
 from fbnax.jobs.runtime.trees import measuring
 from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.jobs.runtime.trees import training as tree_training
-from fbnax.jobs.runtime.trees.unseen import Unseen, hold_classes_out
-from fbnax.jobs.runtime.workdir import WorkDir, open_workdir
+from fbnax.jobs.runtime.trees.unseen import HeldOut, hold_classes_out
+from fbnax.jobs.runtime.workdir import WorkDir
+from fbnax.report import reading, schema
 from fbnax.spaces import Recipe
 from fbnax.training import loop, model_files, outputs
-from fbnax.training.progress import Progress, open_progress
+from fbnax.training.progress import Progress
 from fbnax.training.recipes import Settings
 
-SCHEMA_VERSION = 1
 CASE = "tree.json"
 
 
-@dataclasses.dataclass(frozen=True)
-class Images:
-  """A data set on the device, whole or without the unseen classes."""
-
-  dataset: Dataset
-  train: loop.Feed
-  test: loop.Feed
-  unseen: Unseen | None = None
+def prepare(config: NbdtTablesConfig) -> None:
+  """Refuses what cannot be trained before anything is read."""
+  table_cells.plan(config)
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
-  """What all trainings of the job share."""
-
-  config: Any
-  work: WorkDir
-  progress: Progress
-  network: AnyNetwork
-  recipe: Recipe
-  settings: Settings
-  all_classes: Images
-  seen_classes: Images | None
-
-
-def run(config: Any, workdir: str) -> None:
-  """Trains all cells with all seeds, or what is left; writes the report."""
+def run(
+  config: NbdtTablesConfig, work: WorkDir, progress: Progress
+) -> TablesResult:
+  """Trains all cells with all seeds, or what is left."""
   cells = table_cells.plan(config)
-  with open_workdir(workdir, config.to_dict()) as work:
-    if work.is_done():
-      return
-    with open_progress() as progress:
-      result = tabulate(config, cells, work, progress)
-    work.write_result(result)
-    page = report.write(work.path)
-  for line in result["summary"]["said"]:
-    print(line)
-  print(f"report: {page}")
-
-
-def tabulate(
-  config: Any, cells: list[Cell], work: WorkDir, progress: Progress
-) -> dict[str, Any]:
-  """All of the job but the report; returns `result.json`."""
   with work.phase("data"):
     dataset = tree_settings.dataset(config)
     nothing = dataset.train.take(np.arange(0))
-    facts = inputs.facts(dataset, dataset.train, nothing)
+    facts = schema.Dataset(**inputs.facts(dataset, dataset.train, nothing))
     network = dataclasses.replace(
       at_resolution(read_network(config.architecture), config.resolution),
       input_channels=dataset.channels,
@@ -104,7 +70,7 @@ def tabulate(
       images = seen.dataset if cell.unseen and seen else dataset
       section = table_cells.tree_section(config, cell)
       tree_settings.check_file(section, images.class_names)
-    task = Task(
+    task = TablesTask(
       config,
       work,
       progress,
@@ -114,42 +80,72 @@ def tabulate(
       _place(dataset),
       seen,
     )
-  seeds = [config.seed + i for i in range(config.tables.seeds)]
-  cases = []
-  for number, seed in enumerate(seeds):
-    for i, cell in enumerate(cells):
+  cases: list[TrainedCell] = []
+  number = config.tables.seeds * len(cells)
+  for i in range(config.tables.seeds):
+    for cell in cells:
       with work.phase("training"):
-        cases.append(_case(task, cell, seed))
-      done = number * len(cells) + i + 1
-      print(f"{done} of {len(seeds) * len(cells)}: {_line(cases[-1])}")
-  return {
-    "schema_version": SCHEMA_VERSION,
-    "fbnax_version": __version__,
-    "job": "nbdt_tables",
-    "config": config.to_dict(),
-    "dataset": facts,
-    "network": json.loads(network.to_json()),
-    "cases": cases,
-    "summary": summarize(cases),
-    "times": work.spent(),
-  }
+        cases.append(_case(task, cell, config.seed + i))
+      print(f"{len(cases)} of {number}: {_line(cases[-1])}")
+  return TablesResult(
+    dataset=facts,
+    network=json.loads(network.to_json()),
+    cases=tuple(cases),
+    summary=summarize(cases),
+  )
 
 
-def _place(dataset: Dataset, unseen: Unseen | None = None) -> Images:
-  return Images(
+def lines(result: TablesResult, folder: Path) -> tuple[str, ...]:
+  """What is printed at the end."""
+  del folder
+  return result.summary.said
+
+
+@dataclasses.dataclass(frozen=True)
+class PlacedImages:
+  """A data set on the device, whole or without the unseen classes."""
+
+  dataset: Dataset
+  train: loop.Feed
+  test: loop.Feed
+  unseen: HeldOut | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TablesTask:
+  """What all trainings of the job share."""
+
+  config: NbdtTablesConfig
+  work: WorkDir
+  progress: Progress
+  network: AnyNetwork
+  recipe: Recipe
+  settings: Settings
+  all_classes: PlacedImages
+  seen_classes: PlacedImages | None
+
+
+def _place(dataset: Dataset, unseen: HeldOut | None = None) -> PlacedImages:
+  return PlacedImages(
     dataset, loop.place(dataset.train), loop.place(dataset.test), unseen
   )
 
 
-def _case(task: Task, cell: Cell, seed: int) -> dict[str, Any]:
-  """Trains a cell's network if it is not there; measures it under its tree."""
-  name = f"{cell.network}-seed{seed}"
-  folder = task.work.path / "members" / name
+def _case(task: TablesTask, cell: Cell, seed: int) -> TrainedCell:
+  """A cell with a seed, kept for a run that goes on."""
+  name = f"{network_name(cell)}-seed{seed}"
   kind = Path(cell.hierarchy).stem
-  record = folder / f"{kind}-{CASE}"
-  kept: dict[str, Any] | None = records.read(record)
-  if kept is not None:
-    return kept
+  kept = task.work.kept(
+    f"members/{name}/{kind}-{CASE}",
+    lambda: schema.as_json(_trained(task, cell, seed, name, kind)),
+  )
+  return reading.parse(TrainedCell, kept)
+
+
+def _trained(
+  task: TablesTask, cell: Cell, seed: int, name: str, kind: str
+) -> TrainedCell:
+  """Trains a cell's network if it is not there; measures it under its tree."""
   images = task.seen_classes if cell.unseen else task.all_classes
   assert images is not None
   names = images.dataset.class_names
@@ -159,82 +155,57 @@ def _case(task: Task, cell: Cell, seed: int) -> dict[str, Any]:
     functools.partial(_hierarchy, task, cell, tree, seed, images),
     names,
     task.work.path / "hierarchies" / name,
-    functools.partial(_fit, task, images, seed),
+    tree_training.fitting(
+      task.work.path,
+      task.network,
+      images.dataset,
+      images.train,
+      None,
+      seed=seed,
+      checkpoint_every=task.config.training.checkpoint_every,
+      progress=task.progress,
+    ),
     name,
     task.recipe,
     task.settings,
   )
-  network = model_files.load(folder)
+  network = model_files.load(task.work.path / "members" / name)
   _, measured = measuring.measure(
     network, task.settings, images.test, hierarchy
   )
-  case: dict[str, Any] = {
-    "hierarchy": kind,
-    "loss": cell.loss,
-    "schedule": cell.schedule,
-    "updates": list(cell.updates),
-    "unseen": cell.unseen,
-    "seed": seed,
-    "network": name,
-    "classes": len(names),
-    "seconds": entry["seconds"],
-    "agree": measured["agree"],
-    "network_log_loss": measured["network_log_loss"],
-    "tree_log_loss": measured["tree_log_loss"],
-    **measuring.by_inference(measured),
-    "superclasses": None,
-  }
+  superclasses = None
   if images.unseen is not None:
-    of_held = outputs.of_split(
+    said = outputs.of_split(
       network.module,
       task.settings,
       network.variables,
       loop.place(images.unseen.images),
     )
-    case["superclasses"] = measuring.superclasses(
-      of_held.logits, images.unseen, hierarchy
-    )
-  case = records.write(record, case)
+    superclasses = measuring.superclasses(said.logits, images.unseen, hierarchy)
   jax.clear_caches()  # Programs of this network; see `train_network`.
-  return case
-
-
-def _fit(
-  task: Task,
-  images: Images,
-  seed: int,
-  name: str,
-  recipe: Recipe,
-  settings: Settings,
-  *,
-  supervised: Supervised | None = None,
-  start_from: Any = None,
-) -> tuple[dict[str, Any], Teacher]:
-  return train_network(
-    task.work.path,
-    name,
-    task.network,
-    recipe,
-    settings,
-    images.dataset,
-    images.train,
-    None,
-    teacher=None,
+  return TrainedCell(
+    **vars(dataclasses.replace(cell, hierarchy=kind)),
     seed=seed,
-    checkpoint_every=task.config.training.checkpoint_every,
-    progress=task.progress,
-    supervised=supervised,
-    start_from=start_from,
+    network=name,
+    classes=len(names),
+    seconds=entry["seconds"],
+    agree=measured.agree,
+    network_log_loss=measured.network_log_loss,
+    tree_log_loss=measured.tree_log_loss,
+    network_accuracy=measured.network,
+    soft_accuracy=measured.soft,
+    hard_accuracy=measured.hard,
+    superclasses=superclasses,
   )
 
 
 def _hierarchy(
-  task: Task, cell: Cell, tree: TreeKeys, seed: int, images: Images
+  task: TablesTask, cell: Cell, tree: TreeKeys, seed: int, images: PlacedImages
 ) -> nbdt.Hierarchy:
   """A cell's hierarchy, of the plain network of the same seed and classes."""
   kind = Path(cell.hierarchy).stem
   ending = "-unseen" if cell.unseen else ""
-  plain = f"{Cell('', unseen=cell.unseen).network}-seed{seed}"
+  plain = f"{network_name(Cell(unseen=cell.unseen))}-seed{seed}"
   return tree_training.first_hierarchy(
     task.work.path / "hierarchies" / f"{kind}{ending}-seed{seed}.json",
     tree,
@@ -246,16 +217,15 @@ def _hierarchy(
   )
 
 
-def _line(case: dict[str, Any]) -> str:
+def _line(case: TrainedCell) -> str:
   line = (
-    f"{case['network']} under {case['hierarchy']}: network "
-    f"{case['network_accuracy']:.4f}, soft {case['soft_accuracy']:.4f}, hard "
-    f"{case['hard_accuracy']:.4f}"
+    f"{case.network} under {case.hierarchy}: network "
+    f"{case.network_accuracy:.4f}, soft {case.soft_accuracy:.4f}, hard "
+    f"{case.hard_accuracy:.4f}"
   )
-  unseen = case["superclasses"]
-  if unseen:
+  if case.superclasses is not None:
     line += (
-      f"; superclasses of unseen classes: network {unseen['plain']:.4f}, tree "
-      f"{unseen['tree']:.4f}"
+      f"; superclasses of unseen classes: network "
+      f"{case.superclasses.plain:.4f}, tree {case.superclasses.tree:.4f}"
     )
   return line

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fbnax.jobs.nbdt_tables import charts as nbdt_tables_charts
-from fbnax.jobs.nbdt_tables.result import Cell, Claim, TablesResult
-from fbnax.jobs.study.result import Estimate
+from fbnax.jobs.nbdt_tables import charts
+from fbnax.jobs.nbdt_tables.result import (
+  CellSummary,
+  Claim,
+  SeedMean,
+  TablesResult,
+)
 from fbnax.report import markup, training_charts
-from fbnax.report.made import command, made
+from fbnax.report.made import command, footer, made
 from fbnax.report.markup import MISSING, escape, figure, percent, plural, whole
 from fbnax.report.overview import absences
-from fbnax.report.page import Section, page
-from fbnax.report.schema import Result
+from fbnax.report.page import Section, page, shown
 
 
 def draw(result: TablesResult, folder: Path) -> str:
@@ -23,28 +26,28 @@ def draw(result: TablesResult, folder: Path) -> str:
     f"Decision trees on {data}: hierarchies and losses",
     "Neural-backed decision trees",
     sections(result),
-    f"Written by fbnax.report from the run's result.json (fbnax "
-    f"{result.fbnax_version or 'of unknown version'}).",
+    footer(result),
   )
 
 
 def sections(result: TablesResult) -> list[Section]:
   """All sections for which the result has something to show, in order."""
-  found = [Section("finding", "Finding", _finding(result))]
-  for anchor, title, content in (
+  return shown(
+    ("finding", "Finding", _finding(result)),
     ("claims", "What the paper claims", _claims(result)),
     ("cells", "Hierarchy by loss", _cells(result)),
     ("all", "All combinations", _all(result)),
     ("unseen", "Superclasses of unseen classes", _superclasses(result)),
-    ("times", "Where the time went", _times(result)),
+    (
+      "times",
+      "Where the time went",
+      training_charts.times_figure(result, "Wall-clock time of each phase."),
+    ),
     ("made", "How it was made", _made(result)),
-  ):
-    if content:
-      found.append(Section(anchor, title, content))
-  return found
+  )
 
 
-def label(cell: Cell) -> str:
+def label(cell: CellSummary) -> str:
   """A combination in words."""
   kind = cell.hierarchy.replace("_", " ")
   if cell.loss == "none":
@@ -80,14 +83,9 @@ def _finding(result: TablesResult) -> str:
     tiles.append((_mean(trained.hard_accuracy), f"hard tree: {words}"))
   if result.times.total is not None:
     tiles.append((markup.duration(result.times.total), "in all"))
-  shown = "".join(
-    f'<div class="tile"><b>{escape(value)}</b><span>{escape(words)}</span>'
-    "</div>"
-    for value, words in tiles
-  )
-  if not shown:
+  if not tiles:
     return '<p class="note">The result names no training.</p>'
-  gain = trained.soft_accuracy_gain if trained is not None else Estimate()
+  gain = trained.soft_accuracy_gain if trained is not None else SeedMean()
   words = ""
   if gain.mean is not None:
     told = "" if gain.low is None else f", 95% interval {_ends(gain)}"
@@ -97,7 +95,7 @@ def _finding(result: TablesResult) -> str:
       f"{plural(gain.units, 'seed')}{told}); the paper stays within 0.15 "
       "points on CIFAR-10.</p>"
     )
-  return f'<div class="tiles">{shown}</div>{words}'
+  return markup.tiles(*tiles) + words
 
 
 def _claims(result: TablesResult) -> str:
@@ -116,9 +114,7 @@ def _claims(result: TablesResult) -> str:
     for c in claims
   ]
   head = ("Difference", "Table", "Points", "95% interval", "Seeds", "The claim")
-  drawn = nbdt_tables_charts.differences(
-    [(c.name, Estimate(c.mean, c.low, c.high), c.values) for c in claims]
-  )
+  drawn = charts.differences([(c.name, c, c.values) for c in claims])
   return figure(
     drawn,
     "Test accuracy of the first less that of the second; to the right of the "
@@ -135,7 +131,7 @@ def _cells(result: TablesResult) -> str:
     for c in result.summary.cells
     if not c.unseen and not c.updates and c.schedule in ("", main)
   ]
-  drawn = nbdt_tables_charts.matrices(cells)
+  drawn = charts.matrices(cells)
   if drawn is None:
     return ""
   return figure(
@@ -167,7 +163,7 @@ def _all(result: TablesResult) -> str:
     for c in cells
   ]
   head = ("Hierarchy and loss", "Soft tree", "Hard tree", "Network", "Seeds")
-  drawn = nbdt_tables_charts.differences(
+  drawn = charts.differences(
     [(label(c), c.soft_accuracy_gain, ()) for c in cells], "gains"
   )
   return (
@@ -228,13 +224,6 @@ def _superclasses(result: TablesResult) -> str:
   )
 
 
-def _times(result: TablesResult) -> str:
-  drawn = training_charts.times(Result(times=result.times))
-  return (
-    "" if drawn is None else figure(drawn, "Wall-clock time of each phase.")
-  )
-
-
 def _made(result: TablesResult) -> str:
   rows = []
   data = result.dataset
@@ -259,20 +248,20 @@ def _made(result: TablesResult) -> str:
   return made(rows, result.config) if rows else ""
 
 
-def _mean(found: Estimate) -> str:
-  return percent(found.mean, 2)
+def _mean(mean: SeedMean) -> str:
+  return percent(mean.mean, 2)
 
 
 def _points(value: float | None) -> str:
   return MISSING if value is None else f"{100 * value:+.2f}"
 
 
-def _ends(found: Estimate | Claim) -> str:
-  if found.low is None or found.high is None:
+def _ends(mean: SeedMean) -> str:
+  if mean.low is None or mean.high is None:
     return MISSING
-  return f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
+  return f"{100 * mean.low:+.2f} to {100 * mean.high:+.2f}"
 
 
-def _under(first: str, found: Estimate) -> str:
-  words = first if found.low is None else f"{first} ({_ends(found)})"
+def _under(first: str, mean: SeedMean) -> str:
+  words = first if mean.low is None else f"{first} ({_ends(mean)})"
   return f'<span class="under whole">{words}</span>'

@@ -10,68 +10,108 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from fbnax.jobs.study.result import Estimate
-from fbnax.report.schema import (
-  Dataset,
-  JobResult,
-  Numbers,
-)
+from fbnax.report.schema import Dataset, JobResult, Numbers
+from fbnax.report.tree_schema import UnseenClasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-  """What the trainings of one combination came to."""
+  """One combination: how a network is trained, and under which tree.
+
+  Attributes:
+    hierarchy: see `config.tree.hierarchy`.
+    loss: of the tree, or "none".
+    schedule: of its weight; "" without a loss.
+    updates: start, end and period of hierarchies made in training; () without.
+    unseen: whether classes are held out.
+  """
 
   hierarchy: str = ""
   loss: str = "none"
   schedule: str = ""
   updates: tuple[int, ...] = ()
   unseen: bool = False
-  seeds: int = 0
-  network_accuracy: Estimate = dataclasses.field(default_factory=Estimate)
-  soft_accuracy: Estimate = dataclasses.field(default_factory=Estimate)
-  hard_accuracy: Estimate = dataclasses.field(default_factory=Estimate)
-  network_accuracy_gain: Estimate = dataclasses.field(default_factory=Estimate)
-  soft_accuracy_gain: Estimate = dataclasses.field(default_factory=Estimate)
-  hard_accuracy_gain: Estimate = dataclasses.field(default_factory=Estimate)
+
+  @property
+  def cell(self) -> Cell:
+    """The combination alone."""
+    return Cell(
+      self.hierarchy, self.loss, self.schedule, self.updates, self.unseen
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class Superclasses:
-  """Images of unseen classes that were given their superclass."""
+class TrainedCell(Cell):
+  """A cell trained with one seed, and measured under its tree."""
 
-  hierarchy: str = ""
-  loss: str = "none"
-  seeds: int = 0
-  images: int = 0
-  plain: Estimate = dataclasses.field(default_factory=Estimate)
-  tree: Estimate = dataclasses.field(default_factory=Estimate)
-  plain_sum: Estimate = dataclasses.field(default_factory=Estimate)
-  tree_sum: Estimate = dataclasses.field(default_factory=Estimate)
-  gain: Estimate = dataclasses.field(default_factory=Estimate)
-  divided: int = 0
+  seed: int = 0
+  network: str = ""
+  classes: int = 0
+  seconds: float | None = None
+  agree: float | None = None
+  network_log_loss: float | None = None
+  tree_log_loss: float | None = None
+  network_accuracy: float | None = None
+  soft_accuracy: float | None = None
+  hard_accuracy: float | None = None
+  superclasses: UnseenClasses | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Claim:
-  """An ordering that the paper claims, as a difference; positive agrees."""
+class SeedMean:
+  """A mean over `units` seeds with Student's 95% interval."""
 
-  name: str = ""
-  table: str = ""
   mean: float | None = None
   low: float | None = None
   high: float | None = None
   units: int = 0
+  over: str = "seeds"
+
+
+@dataclasses.dataclass(frozen=True)
+class CellSummary(Cell):
+  """What the trainings of one combination came to."""
+
+  seeds: int = 0
+  network_accuracy: SeedMean = dataclasses.field(default_factory=SeedMean)
+  soft_accuracy: SeedMean = dataclasses.field(default_factory=SeedMean)
+  hard_accuracy: SeedMean = dataclasses.field(default_factory=SeedMean)
+  network_accuracy_gain: SeedMean = dataclasses.field(default_factory=SeedMean)
+  soft_accuracy_gain: SeedMean = dataclasses.field(default_factory=SeedMean)
+  hard_accuracy_gain: SeedMean = dataclasses.field(default_factory=SeedMean)
+
+
+@dataclasses.dataclass(frozen=True)
+class SuperclassSummary(Cell):
+  """Images of unseen classes that were given their superclass."""
+
+  seeds: int = 0
+  images: int = 0
+  plain: SeedMean = dataclasses.field(default_factory=SeedMean)
+  tree: SeedMean = dataclasses.field(default_factory=SeedMean)
+  plain_sum: SeedMean = dataclasses.field(default_factory=SeedMean)
+  tree_sum: SeedMean = dataclasses.field(default_factory=SeedMean)
+  gain: SeedMean = dataclasses.field(default_factory=SeedMean)
+  divided: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim(SeedMean):
+  """An ordering that the paper claims, as a difference; positive agrees."""
+
+  name: str = ""
+  table: str = ""
   values: Numbers = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class TablesSummary:
-  """All cells, and what is claimed of them."""
+  """All cells, what is claimed of them, and the claims as lines of text."""
 
-  cells: tuple[Cell, ...] = ()
-  superclasses: tuple[Superclasses, ...] = ()
+  cells: tuple[CellSummary, ...] = ()
+  superclasses: tuple[SuperclassSummary, ...] = ()
   claims: tuple[Claim, ...] = ()
+  said: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,4 +120,5 @@ class TablesResult(JobResult):
 
   dataset: Dataset = dataclasses.field(default_factory=Dataset)
   network: dict[str, Any] = dataclasses.field(default_factory=dict)
+  cases: tuple[TrainedCell, ...] = ()
   summary: TablesSummary = dataclasses.field(default_factory=TablesSummary)

@@ -7,113 +7,98 @@ the seeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fbnax.base.intervals import interval
+from fbnax.jobs.nbdt_tables.result import (
+  Cell,
+  CellSummary,
+  Claim,
+  SeedMean,
+  SuperclassSummary,
+  TablesSummary,
+  TrainedCell,
+)
 
 METRICS = ("network_accuracy", "soft_accuracy", "hard_accuracy")
-# What the paper claims, as pairs of cells: better first.
-Case = Mapping[str, Any]
 
 
-def summarize(cases: Sequence[Case]) -> dict[str, Any]:
-  """What `result.json` says under `summary`.
-
-  Args:
-    cases: as the job has them.
-
-  Returns:
-    `cells`, each with its means, differences to the plain network and number of
-    seeds; `superclasses`, likewise; `claims`, differences between two cells;
-    `said`, the main ones as lines of text.
-  """
-  keys = list(dict.fromkeys(_key(case) for case in cases))
-  by_key = {key: [c for c in cases if _key(c) == key] for key in keys}
-  plain = {
-    (c["seed"], c["unseen"]): c["network_accuracy"]
-    for c in cases
-    if c["loss"] == "none"
+def summarize(cases: Sequence[TrainedCell]) -> TablesSummary:
+  """All cells, with their gains over the plain network of the same seed."""
+  by_cell: dict[Cell, list[TrainedCell]] = {}
+  for case in cases:
+    by_cell.setdefault(case.cell, []).append(case)
+  plain = [c for c in cases if c.loss == "none"]
+  network = {(c.seed, c.unseen): c.network_accuracy for c in plain}
+  answers = {
+    c.seed: c.superclasses.plain for c in plain if c.superclasses is not None
   }
   cells, superclasses = [], []
-  for mine in by_key.values():
-    first = mine[0]
-    named = {
-      k: first[k]
-      for k in ("hierarchy", "loss", "schedule", "updates", "unseen")
-    }
-    before = [plain.get((c["seed"], c["unseen"]), np.nan) for c in mine]
-    row = named | {"seeds": len(mine)}
+  for cell, trained in by_cell.items():
+    before = _values(network.get((c.seed, c.unseen)) for c in trained)
+    means: dict[str, Any] = {}
     for metric in METRICS:
-      values = np.asarray([c[metric] for c in mine], float)
-      row[metric] = _interval(values)
-      row[f"{metric}_gain"] = _interval(values - np.asarray(before))
-    cells.append(row)
-    asked = [c["superclasses"] for c in mine if c["superclasses"]]
+      values = _values(getattr(c, metric) for c in trained)
+      means[metric] = _mean(values)
+      means[f"{metric}_gain"] = _mean(values - before)
+    cells.append(CellSummary(**vars(cell), seeds=len(trained), **means))
+    asked = [c for c in trained if c.superclasses is not None]
     if asked:
-      superclasses.append(named | _asked(asked, by_key, mine))
-  claims = _claims(by_key)
-  return {
-    "cells": cells,
-    "superclasses": superclasses,
-    "claims": claims,
-    "said": [_said(claim) for claim in claims],
-  }
+      superclasses.append(_asked(cell, asked, answers))
+  claims = tuple(_claims(by_cell))
+  return TablesSummary(
+    tuple(cells), tuple(superclasses), claims, tuple(map(_said, claims))
+  )
 
 
 def _asked(
-  asked: Sequence[Mapping[str, Any]],
-  by_key: Mapping[tuple, Sequence[Case]],
-  mine: Sequence[Case],
-) -> dict[str, Any]:
+  cell: Cell, cases: Sequence[TrainedCell], baseline: Mapping[int, float | None]
+) -> SuperclassSummary:
   """Means over seeds, and the gain over the plain network's answers."""
-  baseline = {
-    c["seed"]: c["superclasses"]["plain"]
-    for cases in by_key.values()
-    for c in cases
-    if c["unseen"] and c["loss"] == "none" and c["superclasses"]
+  shares = [c.superclasses for c in cases if c.superclasses is not None]
+  before = _values(baseline.get(c.seed) for c in cases)
+  means: dict[str, Any] = {
+    name: _mean(_values(getattr(s, name) for s in shares))
+    for name in ("plain", "tree", "plain_sum", "tree_sum")
   }
-  found: dict[str, Any] = {"seeds": len(asked), "images": asked[0]["images"]}
-  for name in ("plain", "tree", "plain_sum", "tree_sum"):
-    found[name] = _interval(np.asarray([a[name] for a in asked], float))
-  gains = [
-    c["superclasses"]["tree"] - baseline.get(c["seed"], np.nan) for c in mine
-  ]
-  found["gain"] = _interval(np.asarray(gains, float))
-  found["divided"] = sum(a["node"] is not None for a in asked)
-  return found
+  return SuperclassSummary(
+    **vars(cell),
+    **means,
+    seeds=len(shares),
+    images=shares[0].images,
+    gain=_mean(_values(s.tree for s in shares) - before),
+    divided=sum(s.node is not None for s in shares),
+  )
 
 
-def _claims(by_key: Mapping[tuple, Sequence[Case]]) -> list[dict[str, Any]]:
+def _claims(by_cell: Mapping[Cell, Sequence[TrainedCell]]) -> Iterator[Claim]:
   """The paper's orderings, each as a difference between two cells."""
-  claims = []
-  for name, table, one, other, (metric, other_metric) in _orderings(by_key):
-    if one not in by_key or other not in by_key:
+  for name, table, one, other, metrics in _orderings(tuple(by_cell)):
+    if one not in by_cell or other not in by_cell:
       continue
-    theirs = {c["seed"]: c[other_metric] for c in by_key[other]}
+    theirs = {c.seed: c for c in by_cell[other]}
     values = [
-      c[metric] - theirs[c["seed"]] for c in by_key[one] if c["seed"] in theirs
+      getattr(c, metrics[0]) - getattr(theirs[c.seed], metrics[1])
+      for c in by_cell[one]
+      if c.seed in theirs
     ]
-    claims.append(
-      {"name": name, "table": table}
-      | _interval(np.asarray(values, float))
-      | {"values": values}
-    )
-  return claims
+    mean = vars(_mean(np.asarray(values, float)))
+    yield Claim(**mean, name=name, table=table, values=tuple(values))
 
 
 def _orderings(
-  by_key: Mapping[tuple, Sequence[Case]],
-) -> Iterator[tuple[str, str, tuple, tuple, tuple[str, str]]]:
+  cells: Sequence[Cell],
+) -> Iterator[tuple[str, str, Cell, Cell, tuple[str, str]]]:
   """Each claim: its name, the paper's table, two cells, and their metrics."""
-  trained = [k for k in by_key if k[1] != "none" and not k[4]]
+  trained = [c for c in cells if c.loss != "none" and not c.unseen]
   if not trained:
     return
   main = trained[0]
-  kind, loss, schedule, _, _ = main
-  none = (kind, "none", "", (), False)
+  kind, loss, schedule = main.hierarchy, main.loss, main.schedule
+  none = Cell(kind)
   soft, network, hard = "soft_accuracy", "network_accuracy", "hard_accuracy"
   yield (
     f"soft tree of the network trained with the {loss} loss, less the plain "
@@ -123,14 +108,14 @@ def _orderings(
     none,
     (soft, network),
   )
-  for other in dict.fromkeys(k[0] for k in by_key if not k[4]):
+  for other in dict.fromkeys(c.hierarchy for c in cells if not c.unseen):
     if other != kind:
       yield (
         f"{kind} less {other.replace('_', ' ')} hierarchy, soft tree, {loss} "
         "loss",
         "5.2",
         main,
-        (other, loss, schedule, (), False),
+        Cell(other, loss, schedule),
         (soft, soft),
       )
   yield (
@@ -140,30 +125,32 @@ def _orderings(
     none,
     (soft, soft),
   )
-  for key in trained:
-    if key[0] == kind and key[1] != loss and key[2] == schedule:
+  for cell in trained:
+    if (cell.hierarchy, cell.schedule) == (kind, schedule) and (
+      cell.loss != loss
+    ):
       yield (
-        f"{loss} less {key[1]} loss, soft tree",
+        f"{loss} less {cell.loss} loss, soft tree",
         "5.3, 5.8",
         main,
-        key,
+        cell,
         (soft, soft),
       )
   yield (
     f"growing less constant weights, soft tree, {loss} loss",
     "5.3",
-    (kind, loss, "growing", (), False),
-    (kind, loss, "constant", (), False),
+    Cell(kind, loss, "growing"),
+    Cell(kind, loss, "constant"),
     (soft, soft),
   )
-  for key in trained:
-    if key[3]:
+  for cell in trained:
+    if cell.updates:
       yield (
         "hierarchy of the trained network less hierarchies made in training, "
         "soft tree",
         "5.4",
         main,
-        key,
+        cell,
         (soft, soft),
       )
   yield (
@@ -176,30 +163,24 @@ def _orderings(
   yield ("soft less hard inference", "5.7", main, main, (soft, hard))
 
 
-def _said(claim: Mapping[str, Any]) -> str:
-  low, high = claim["low"], claim["high"]
+def _said(claim: Claim) -> str:
+  assert claim.mean is not None  # Of one seed or more.
   told = ""
-  if low is not None:
-    told = f" ({100 * low:+.2f} to {100 * high:+.2f})"
+  if claim.low is not None and claim.high is not None:
+    told = f" ({100 * claim.low:+.2f} to {100 * claim.high:+.2f})"
   return (
-    f"Table {claim['table']}: {claim['name']}: "
-    f"{100 * claim['mean']:+.2f}{told} points, {claim['units']} seeds"
+    f"Table {claim.table}: {claim.name}: "
+    f"{100 * claim.mean:+.2f}{told} points, {claim.units} seeds"
   )
 
 
-def _key(case: Case) -> tuple:
-  return (
-    case["hierarchy"],
-    case["loss"],
-    case["schedule"],
-    tuple(case["updates"]),
-    case["unseen"],
-  )
+def _values(values: Iterable[float | None]) -> np.ndarray:
+  """`f64[n]`, NaN where there is none."""
+  return np.asarray(list(values), float)
 
 
-def _interval(values: np.ndarray) -> dict[str, Any]:
-  found = interval(values[None])
-  return {
-    k: None if isinstance(v, float) and np.isnan(v) else v
-    for k, v in found._asdict().items()
-  }
+def _mean(values: np.ndarray) -> SeedMean:
+  """The mean over seeds with its interval, None where there is none."""
+  *numbers, units, over = interval(values[None])
+  mean, low, high = (None if np.isnan(x) else x for x in numbers)
+  return SeedMean(mean, low, high, units, over)

@@ -18,6 +18,20 @@ FIX = "decisions to cut: `decision=value,value;decision=value`"
 SPACE = "a name of `fbnax.spaces.names()`, or a part of your own"
 OWN_SPACE = "the space, where the run's is a part of your own: named again"
 RESOLUTION = "replaces the architecture's; 0 keeps it"
+CLASS_NAMES = (
+  "`cat,dog,…`, or a file with a name on each line, where the data has none"
+)
+ANY_ARCHITECTURE = (
+  "name of the zoo, `resnet8`, `resnet18` or `wideresnet28_10`, JSON file, or a"
+  " model's directory"
+)
+# Other defaults of `RecipeKeys`, of the jobs that train trees.
+TREE_RECIPE = {
+  "weight_decay": 5e-4,
+  "ema": False,
+  "dropout": 0.0,
+  "mixup": 0.0,
+}
 RECIPE_FILE = "JSON file that replaces all of `recipe`"
 TABLE = "file of trained networks (`fbnax/search/benchmarks/tables.py`)"
 MODEL = "a finished model's directory"
@@ -223,8 +237,11 @@ class TreeKeys:
     "of fine-tuning the plainly trained weights with the tree loss; 0 to train"
     " from random ones",
     "epochs",
+    least=0,
   )
-  finetune_learning_rate: float = key(0.01, "of fine-tuning, for 256 images")
+  finetune_learning_rate: float = key(
+    0.01, "of fine-tuning, for 256 images", least=0
+  )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -135,16 +135,7 @@ def _lane(axes: Any, y: float, found: Sequence[Training], end: float) -> None:
   mean = float(x.mean())
   if mean <= end:
     axes.plot([mean, mean], [y - 0.38, y + 0.38], color=chart.INK, zorder=4)
-  axes.annotate(
-    f"mean {number(mean, 4)}",
-    (1.0, y),
-    (12, 0),
-    xycoords=axes.get_yaxis_transform(),
-    textcoords="offset points",
-    va="center",
-    fontsize=9.5,
-    annotation_clip=False,
-  )
+  chart.beside(axes, y, f"mean {number(mean, 4)}")
 
 
 def differences(result: StudyResult) -> str | None:
@@ -160,10 +151,7 @@ def differences(result: StudyResult) -> str | None:
     axes.axvline(0.0, color=chart.MUTED, linewidth=1.2)
     for y, comparison in enumerate(shown):
       _difference(axes, y, comparison)
-    axes.set_ylim(len(shown) - 0.45, -0.55)
-    axes.set_yticks(range(len(shown)), [short(c.name, 72) for c in shown])
-    axes.tick_params(axis="y", length=0, labelcolor=chart.INK)
-    axes.grid(axis="y", visible=False)
+    chart.rows_axis(axes, [short(c.name, 72) for c in shown])
     axes.set_xlabel(
       "difference of the test log-loss in nats; left: first better"
     )
@@ -279,17 +267,9 @@ def _matrix(
           linewidth=2.2,
         )
       )
-  axes.set_xticks(range(len(columns)), [short(c, 26) for c in columns])
-  axes.set_yticks(range(len(rows)), [short(r, 26) for r in rows])
-  axes.tick_params(
-    length=0,
-    labelcolor=chart.INK,
-    bottom=False,
-    labelbottom=False,
-    labeltop=True,
+  chart.matrix_axes(
+    axes, [short(c, 26) for c in columns], [short(r, 26) for r in rows]
   )
-  axes.grid(visible=False)
-  axes.spines[["left", "bottom"]].set_visible(False)
   if titled:
     axes.set_xlabel(short(group), color=chart.MUTED)
   return words

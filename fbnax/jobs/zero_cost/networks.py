@@ -22,7 +22,7 @@ from fbnax.data import Dataset, Split
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.zero_cost.config import ZeroCostConfig
 from fbnax.proxies import PROXIES
-from fbnax.proxies.scoring import Network
+from fbnax.proxies.scoring import Network, applied
 from fbnax.search.benchmarks import tables
 from fbnax.spaces import CellNetwork, SearchSpace
 
@@ -87,24 +87,7 @@ def networks(config: ZeroCostConfig, dataset: Dataset) -> Networks:
       dataclasses.replace(space, table=resized), dataset.num_classes
     )
   genotypes = _genotypes(config, space)
-
-  def network(
-    variables: Any,
-    images: jax.Array,
-    key: jax.Array,
-    choice: Any,
-    train: bool = True,
-  ) -> jax.Array:
-    logits, _ = module.apply(
-      variables,
-      images,
-      choice,
-      train=train,
-      mutable=["batch_stats"],
-      rngs={"dropout": key},
-    )
-    return logits
-
+  network = applied(module, takes_choice=True)
   return Networks(space, genotypes, network, module, resolution)
 
 

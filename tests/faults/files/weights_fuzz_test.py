@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import config_dict
 
 from fbnax import models
-from fbnax.jobs.nbdt import weights as nbdt_weights
+from fbnax.jobs.nbdt import foreign
+from fbnax.jobs.nbdt.config import ForeignKeys
 from fbnax.models import weights
 from fbnax.spaces import Architecture, Block, Head, Stem
 from tests.faults import mutations
@@ -395,14 +395,8 @@ def draw_foreign(random):
 def read_foreign(folder, drawn):
   """Reads them as the job `nbdt` does."""
   lay(folder, drawn.files)
-  config = config_dict.create(
-    foreign=config_dict.create(
-      weights=str(folder / drawn.name), key="", logits=""
-    ),
-    class_names="",
-  )
   try:
-    found = nbdt_weights.read(config)
+    found = foreign.read(ForeignKeys(str(folder / drawn.name)))
   except Exception:
     assert not drawn.must_read, "what fits is refused"
     raise

@@ -12,7 +12,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from fbnax.base import text
 from fbnax.base.names import normalized
 from fbnax.data import Dataset
 from fbnax.jobs.runtime import inputs
+from fbnax.jobs.runtime.inputs import DataConfig, TrainingConfig
 from fbnax.jobs.runtime.sections import TreeKeys
 from fbnax.nbdt import schedules
 from fbnax.nbdt.induce import check_names
@@ -34,6 +35,26 @@ HEADS = ("linear", "nbdt")
 KINDS = ("induced", "wordnet", "information_gain", "oblique", "random")
 # Of the features a data-dependent hierarchy is grown on, enough for any.
 _MOST_FEATURES = 4000
+
+
+class NamedDataConfig(DataConfig, Protocol):
+  """A config that may name the classes of its data."""
+
+  @property
+  def class_names(self) -> str:
+    """Names, or a file of them; empty for the data's own."""
+
+
+class FamilyConfig(TrainingConfig, Protocol):
+  """A config of members that may decide by trees."""
+
+  @property
+  def head(self) -> str:
+    """One of `HEADS`."""
+
+  @property
+  def tree(self) -> TreeKeys:
+    """Their trees."""
 
 
 def needs_features(kind: str) -> bool:
@@ -66,19 +87,9 @@ def check(tree: TreeKeys, epochs: int) -> None:
     check_names(tree.linkage, tree.metric)
   except ValueError as error:
     raise ValueError(f"config.tree.{error}") from None
-  if not tree.finetune_learning_rate >= 0:
-    raise ValueError(
-      f"config.tree.finetune_learning_rate is {tree.finetune_learning_rate};"
-      " legal: 0 or more"
-    )
-  if tree.finetune_epochs < 0:
-    raise ValueError(
-      f"config.tree.finetune_epochs is {tree.finetune_epochs}; legal: 0 to "
-      f"train from random weights, or more"
-    )
 
 
-def has_trees(config: Any) -> bool:
+def has_trees(config: FamilyConfig) -> bool:
   """Whether the members of a family are to decide by trees.
 
   Raises:
@@ -227,14 +238,18 @@ def _read(tree: TreeKeys, class_names: Sequence[str]) -> nbdt.Hierarchy:
     raise ValueError(f"config.tree.hierarchy: {error}") from None
 
 
-def dataset(config: Any) -> Dataset:
+def dataset(config: NamedDataConfig, model: str = "") -> Dataset:
   """The data set of `config.data`, with the names of `config.class_names`.
+
+  Args:
+    config: of the job.
+    model: directory of a finished model that is shown the images.
 
   Raises:
     ValueError: as `inputs.dataset`, or another number of names.
   """
   # Images are shown to a finished model as it was trained on them.
-  bits = model_files.load(config.model).bits if config.get("model") else None
+  bits = model_files.load(model).bits if model else None
   loaded = inputs.dataset(config, bits)
   names = named(config.class_names, loaded.class_names, "config.class_names")
   numbered = loaded.numbered and not config.class_names

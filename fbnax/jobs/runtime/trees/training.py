@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
@@ -20,42 +20,64 @@ from absl import logging
 from fbnax import nbdt
 from fbnax.base import records
 from fbnax.data import Dataset
+from fbnax.jobs.runtime.networks import AnyNetwork
 from fbnax.jobs.runtime.sections import TreeKeys
-from fbnax.jobs.runtime.training import Supervised, Teacher
+from fbnax.jobs.runtime.training import Supervised, Teacher, train_network
 from fbnax.jobs.runtime.trees import explaining, measuring, settings
 from fbnax.models.classifier import final_weights
 from fbnax.spaces import Recipe
 from fbnax.training import loop, model_files, outputs
+from fbnax.training.model_files import SavedModel
+from fbnax.training.progress import Progress
 from fbnax.training.recipes import Settings
 
 TREE = "tree.json"  # Facts of a member's tree.
 
 
-class PlainNetwork(Protocol):
-  """A module with its variables."""
-
-  @property
-  def module(self) -> Any:
-    """Ends in a layer called `classifier`."""
-
-  @property
-  def variables(self) -> Any:
-    """Of the module."""
+# Trains a network of a name with a recipe, settings and further arguments of
+# `train_network`; returns its entry in `result.json`, and itself.
+Fit = Callable[..., tuple[dict[str, Any], Teacher]]
+PlainNetwork = Teacher | SavedModel
 
 
-class Fit(Protocol):
-  """Trains a network; the rest of `train_network` is settled."""
+def fitting(
+  directory: Path,
+  network: AnyNetwork,
+  dataset: Dataset,
+  train: loop.Feed,
+  validation: loop.Feed | None,
+  *,
+  seed: int,
+  checkpoint_every: int,
+  progress: Progress,
+) -> Fit:
+  """Trains networks of one architecture without a teacher; see `train_network`.
 
-  def __call__(
-    self,
-    name: str,
-    recipe: Recipe,
-    settings: Settings,
-    *,
-    supervised: Supervised | None = None,
-    start_from: Any = None,
-  ) -> tuple[dict[str, Any], Teacher]:
-    """Returns the network's entry in `result.json`, and itself."""
+  Args:
+    directory: the work directory.
+    network: what to build.
+    dataset: for its classes and its test split.
+    train: images to train on.
+    validation: images to measure on after each epoch, if any.
+    seed: of all that is random.
+    checkpoint_every: epochs between checkpoints.
+    progress: where to show it.
+  """
+  return lambda name, recipe, settings, **more: train_network(
+    directory,
+    name,
+    network,
+    recipe,
+    settings,
+    dataset,
+    train,
+    validation,
+    teacher=None,
+    seed=seed,
+    checkpoint_every=checkpoint_every,
+    progress=progress,
+    **more,
+  )
 
 
 class TreeNetwork(NamedTuple):
@@ -246,7 +268,9 @@ def _facts(
     folder, hierarchy, f"{folder.name}: decisions", seen, nodes
   )
   facts = {
-    **measuring.by_inference(accuracies),
+    "network_accuracy": accuracies.network,
+    "soft_accuracy": accuracies.soft,
+    "hard_accuracy": accuracies.hard,
     "depth": hierarchy.depth,
     "nodes": nodes,
     "pictures": pictures,

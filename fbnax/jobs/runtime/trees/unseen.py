@@ -16,10 +16,11 @@ import numpy as np
 from fbnax import data
 from fbnax.base.names import normalized
 from fbnax.data import Dataset
+from fbnax.jobs.runtime.sections import UnseenKeys
 
 
 @dataclasses.dataclass(frozen=True)
-class Unseen:
+class HeldOut:
   """Classes held out of training, and what they should be taken for.
 
   Attributes:
@@ -40,12 +41,12 @@ class Unseen:
 
 
 def hold_classes_out(
-  unseen: Any, dataset: Dataset
-) -> tuple[Dataset, Unseen | None]:
+  section: UnseenKeys, dataset: Dataset
+) -> tuple[Dataset, HeldOut | None]:
   """The data set without the classes of `config.unseen`, and these.
 
   Args:
-    unseen: the section: `classes` as `cat,truck`, and `superclasses` as
+    section: `config.unseen`: `classes` as `cat,truck`, and `superclasses` as
       `animal=bird,cat;vehicle=ship,truck`.
     dataset: as it was loaded.
 
@@ -53,8 +54,8 @@ def hold_classes_out(
     ValueError: no such class, too few left, or a superclass that has no seen
       class, or a class in two of them.
   """
-  held = _names(unseen.classes)
-  groups = _groups(unseen.superclasses)
+  held = _names(section.classes)
+  groups = _groups(section.superclasses)
   if not held:
     if groups:
       raise ValueError(
@@ -62,8 +63,8 @@ def hold_classes_out(
       )
     return dataset, None
   names = tuple(map(normalized, dataset.class_names))
-  for key, given in (("classes", held), *((g, groups[g]) for g in groups)):
-    unknown = [n for n in given if n not in names]
+  for key, listed in (("classes", held), *groups.items()):
+    unknown = [n for n in listed if n not in names]
     if unknown:
       raise ValueError(
         f"config.unseen: {key} has {unknown[0]!r}; legal: "
@@ -83,7 +84,7 @@ def hold_classes_out(
   )
   places = [names.index(name) for name in held]
   images = _only(dataset.test, places)
-  return rest, Unseen(
+  return rest, HeldOut(
     tuple(held),
     tuple(groups),
     np.asarray([kinds[k] for k in kept], np.int32),
@@ -105,27 +106,27 @@ def _only(split: Any, classes: list[int]) -> Any:
 def _superclass_of(
   names: tuple[str, ...], groups: dict[str, list[str]], held: list[str]
 ) -> list[int]:
-  found = [-1] * len(names)
+  kinds = [-1] * len(names)
   for number, (group, members) in enumerate(groups.items()):
     for name in members:
       place = names.index(name)
-      if found[place] >= 0:
+      if kinds[place] >= 0:
         raise ValueError(
           f"config.unseen.superclasses has {name!r} in two; legal: in one"
         )
-      found[place] = number
+      kinds[place] = number
     if all(name in held for name in members):
       raise ValueError(
         f"config.unseen.superclasses: {group!r} has no class that is trained "
         f"on; legal: at least one beside the held-out ones"
       )
-  missing = [name for name in held if found[names.index(name)] < 0]
+  missing = [name for name in held if kinds[names.index(name)] < 0]
   if missing or len(groups) < 2:
     raise ValueError(
       f"config.unseen.superclasses is {len(groups)} superclasses, with none "
       f"for {missing}; legal: two or more, one of them for each held-out class"
     )
-  return found
+  return kinds
 
 
 def _names(text: str) -> list[str]:
@@ -134,13 +135,13 @@ def _names(text: str) -> list[str]:
 
 
 def _groups(text: str) -> dict[str, list[str]]:
-  found: dict[str, list[str]] = {}
+  groups: dict[str, list[str]] = {}
   for part in filter(None, (p.strip() for p in text.split(";"))):
     name, equals, members = (s.strip() for s in part.partition("="))
-    if not equals or not _names(members) or name in found:
+    if not equals or not _names(members) or name in groups:
       raise ValueError(
         f"config.unseen.superclasses has {part!r}; legal: "
         "superclass=class,class;superclass=class, each superclass once"
       )
-    found[name] = _names(members)
-  return found
+    groups[name] = _names(members)
+  return groups

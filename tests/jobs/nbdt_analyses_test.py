@@ -8,10 +8,13 @@ import pytest
 from PIL import Image
 
 from fbnax import data, nbdt
+from fbnax.jobs.nbdt import analyses
+from fbnax.jobs.nbdt_tables.result import TrainedCell
 from fbnax.jobs.nbdt_tables.summary import summarize
-from fbnax.jobs.runtime.trees import explaining, measuring
+from fbnax.jobs.runtime.trees import measuring
 from fbnax.jobs.runtime.trees.explaining import Seen
-from fbnax.jobs.runtime.trees.unseen import Unseen
+from fbnax.jobs.runtime.trees.unseen import HeldOut
+from fbnax.report.tree_schema import UnseenClasses
 from tests.nbdt import trees
 
 CHILDREN = [[0, 1], [2, 3], [4, 5]]
@@ -39,7 +42,7 @@ def test_accuracies():
     "tree_log_loss": -soft[np.arange(40), LABELS].mean(),
   }
   for key, value in wanted.items():
-    assert found[key] == pytest.approx(value, rel=1e-5), key
+    assert getattr(found, key) == pytest.approx(value, rel=1e-5), key
 
 
 def test_error_detection():
@@ -48,27 +51,27 @@ def test_error_detection():
   pairs = [
     (a > b) + 0.5 * (a == b) for a in scores[wrong] for b in scores[~wrong]
   ]
-  found = explaining.error_detection(scores, wrong)
+  found = analyses.error_detection(scores, wrong)
   assert found == pytest.approx(np.mean(pairs))
-  assert explaining.error_detection(scores, wrong & False) is None
+  assert analyses.error_detection(scores, wrong & False) is None
 
 
 def test_pictures_are_png():
   for image in (IMAGES[0], np.zeros((200, 100, 3), np.uint8)):
-    text = base64.b64decode(explaining.png(image))
+    text = base64.b64decode(analyses.png(image))
     found = Image.open(io.BytesIO(text))
     assert found.format == "PNG"
     assert max(found.size) <= 96
   np.testing.assert_array_equal(
     np.asarray(
-      Image.open(io.BytesIO(base64.b64decode(explaining.png(IMAGES[0]))))
+      Image.open(io.BytesIO(base64.b64decode(analyses.png(IMAGES[0]))))
     )[..., 0],
     IMAGES[0, ..., 0],
   )
 
 
 def test_all_analyses_together():
-  unseen = Unseen(
+  unseen = HeldOut(
     ("bus", "cow"),
     ("vehicle", "pet"),
     np.asarray([0, 0, 1, 1]),
@@ -76,37 +79,37 @@ def test_all_analyses_together():
     np.asarray([0, 0, 0, 1, 1, 1]),
     np.asarray([0, 0, 0, 1, 1, 1]),
   )
-  found = explaining.analyse(
+  found = analyses.analyse(
     Seen(LOGITS, LABELS, IMAGES), TREE, None, unseen, LOGITS[:6]
   )
   entropy = np.asarray(nbdt.path_entropy(LOGITS, TREE))
-  rows = found["ambiguous"]["by_tree"]
-  assert [r["index"] for r in rows] == np.argsort(-entropy)[:12].tolist()
+  rows = found.ambiguous.by_tree
+  assert [r.index for r in rows] == np.argsort(-entropy)[:12].tolist()
   first = rows[0]
-  share = np.prod([s["probability"] for s in first["path"]])
-  paths = trees.path_log_probs(LOGITS, CHILDREN, 4)[first["index"]]
+  share = np.prod([s.probability for s in first.path])
+  paths = trees.path_log_probs(LOGITS, CHILDREN, 4)[first.index]
   assert share == pytest.approx(np.exp(paths.max()), rel=1e-4)
-  assert first["path"][-1]["name"] == first["predicted"]
+  assert first.path[-1].name == first.predicted
   steps = trees.node_log_probs(LOGITS[:6], CHILDREN, 4)
   by_node = (steps[:, 5] > steps[:, 4]).astype(int)
-  assert found["unseen"]["tree"] == pytest.approx(
+  assert found.unseen.tree == pytest.approx(
     (by_node == unseen.of_images).mean()
   )
-  assert found["unseen"]["node"] == 6
-  [bus, cow] = found["unseen"]["classes"]
-  assert (bus["superclass"], cow["superclass"]) == ("vehicle", "pet")
-  assert bus["tree"] == pytest.approx((by_node[:3] == 0).mean())
-  [root] = [n for n in found["nodes"] if n["node"] == 6]
+  assert found.unseen.node == 6
+  [bus, cow] = found.unseen.classes
+  assert (bus.superclass, cow.superclass) == ("vehicle", "pet")
+  assert bus.tree == pytest.approx((by_node[:3] == 0).mean())
+  [root] = [n for n in found.nodes if n.node == 6]
   right = steps_right(LOGITS, LABELS)
-  assert root["accuracy"] == pytest.approx(right)
-  shares = found["traversals"]
-  assert shares["groups"][-2:] == ["bus", "cow"]
-  assert shares["unseen"] == 2
-  assert shares["nodes"] == [4, 0, 1, 5, 2, 3]
-  row = np.asarray(shares["shares"])
+  assert root.accuracy == pytest.approx(right)
+  shares = found.traversals
+  assert shares.groups[-2:] == ("bus", "cow")
+  assert shares.unseen == 2
+  assert shares.nodes == (4, 0, 1, 5, 2, 3)
+  row = np.asarray(shares.shares)
   np.testing.assert_allclose(row[:, 0] + row[:, 3], 1.0, rtol=1e-6)
-  assert [e["node"] for e in found["examples"]] == [6, 4, 5]
-  assert len(found["examples"][0]["images"]) == 6
+  assert [e.node for e in found.examples] == [6, 4, 5]
+  assert len(found.examples[0].images) == 6
 
 
 def steps_right(logits, labels):
@@ -115,12 +118,12 @@ def steps_right(logits, labels):
 
 
 def test_without_labels_or_images():
-  found = explaining.analyse(Seen(LOGITS, None, None), TREE)
-  assert found["traversals"] is None
-  assert found["examples"] == []
-  assert "errors" not in found["ambiguous"]
-  assert found["ambiguous"]["by_tree"][0]["png"] is None
-  assert {n["accuracy"] for n in found["nodes"]} == {None}
+  found = analyses.analyse(Seen(LOGITS, None, None), TREE)
+  assert found.traversals is None
+  assert found.examples == ()
+  assert found.ambiguous.errors is None
+  assert found.ambiguous.by_tree[0].png is None
+  assert {n.accuracy for n in found.nodes} == {None}
 
 
 def cases():
@@ -137,18 +140,15 @@ def cases():
     ):
       more = 0.01 * seed
       found.append(
-        {
-          "hierarchy": kind,
-          "loss": loss,
-          "schedule": schedule,
-          "updates": [],
-          "unseen": False,
-          "seed": seed,
-          "network_accuracy": network + more,
-          "soft_accuracy": soft + 2 * more,
-          "hard_accuracy": soft - 0.01,
-          "superclasses": None,
-        }
+        TrainedCell(
+          kind,
+          loss,
+          schedule,
+          seed=seed,
+          network_accuracy=network + more,
+          soft_accuracy=soft + 2 * more,
+          hard_accuracy=soft - 0.01,
+        )
       )
   return found
 
@@ -157,56 +157,49 @@ def test_summary():
   found = summarize(cases())
   [cell] = [
     c
-    for c in found["cells"]
-    if (c["hierarchy"], c["loss"], c["schedule"])
-    == ("induced", "soft", "growing")
+    for c in found.cells
+    if (c.hierarchy, c.loss, c.schedule) == ("induced", "soft", "growing")
   ]
-  assert cell["seeds"] == 2
-  assert cell["soft_accuracy"]["mean"] == pytest.approx(0.92)
+  assert cell.seeds == 2
+  assert cell.soft_accuracy.mean == pytest.approx(0.92)
   # Against the plain network of the same seed: 0.01, 0.02.
-  gain = cell["soft_accuracy_gain"]
-  assert gain["mean"] == pytest.approx(0.015)
+  gain = cell.soft_accuracy_gain
+  assert gain.mean == pytest.approx(0.015)
   # Student's interval of two values: 12.706 times half their difference.
-  assert gain["high"] - gain["mean"] == pytest.approx(12.7062 * 0.005, rel=1e-4)
-  claims = {c["table"]: c for c in found["claims"]}
-  assert claims["5.1"]["mean"] == pytest.approx(0.015)
-  assert claims["5.2"]["mean"] == pytest.approx(0.06)
-  assert claims["5.3"]["mean"] == pytest.approx(0.01)
-  assert claims["5.5"]["mean"] == pytest.approx(0.02)
-  assert claims["5.7"]["mean"] == pytest.approx(0.02)
+  assert gain.high - gain.mean == pytest.approx(12.7062 * 0.005, rel=1e-4)
+  claims = {c.table: c for c in found.claims}
+  assert claims["5.1"].mean == pytest.approx(0.015)
+  assert claims["5.2"].mean == pytest.approx(0.06)
+  assert claims["5.3"].mean == pytest.approx(0.01)
+  assert claims["5.5"].mean == pytest.approx(0.02)
+  assert claims["5.7"].mean == pytest.approx(0.02)
   # Whichever of them is the main one, the paper's is the growing one.
-  turned = sorted(cases(), key=lambda c: c["schedule"] == "growing")
-  [claim] = [c for c in summarize(turned)["claims"] if "weights" in c["name"]]
-  assert claim["name"].startswith("growing less constant")
-  assert claim["mean"] == pytest.approx(0.01)
-  names = [c["name"] for c in found["claims"]]
+  turned = sorted(cases(), key=lambda c: c.schedule == "growing")
+  [claim] = [c for c in summarize(turned).claims if "weights" in c.name]
+  assert claim.name.startswith("growing less constant")
+  assert claim.mean == pytest.approx(0.01)
+  names = [c.name for c in found.claims]
   assert any("less none" in n for n in names)
   assert any("soft less hard loss" in n for n in names)
-  assert len(found["said"]) == len(names)
-  assert "Table 5.1" in found["said"][0]
+  assert len(found.said) == len(names)
+  assert "Table 5.1" in found.said[0]
 
 
 def test_summary_of_unseen_classes():
   def case(loss, plain, tree, seed):
-    return {
-      "hierarchy": "induced",
-      "loss": loss,
-      "schedule": "" if loss == "none" else "growing",
-      "updates": [],
-      "unseen": True,
-      "seed": seed,
-      "network_accuracy": 0.9,
-      "soft_accuracy": 0.9,
-      "hard_accuracy": 0.9,
-      "superclasses": {
-        "images": 6,
-        "plain": plain,
-        "tree": tree,
-        "plain_sum": plain,
-        "tree_sum": tree,
-        "node": 6 if seed else None,
-      },
-    }
+    return TrainedCell(
+      "induced",
+      loss,
+      "" if loss == "none" else "growing",
+      unseen=True,
+      seed=seed,
+      network_accuracy=0.9,
+      soft_accuracy=0.9,
+      hard_accuracy=0.9,
+      superclasses=UnseenClasses(
+        6, plain, tree, plain, tree, 6 if seed else None
+      ),
+    )
 
   found = summarize(
     [
@@ -215,9 +208,9 @@ def test_summary_of_unseen_classes():
       for loss, p, t in (("none", 0.5, 0.6), ("soft", 0.6, 0.7))
     ]
   )
-  [none, soft] = found["superclasses"]
-  assert soft["tree"]["mean"] == pytest.approx(0.8)
+  [none, soft] = found.superclasses
+  assert soft.tree.mean == pytest.approx(0.8)
   # Over the plain network of the same seed: 0.2, 0.3.
-  assert soft["gain"]["mean"] == pytest.approx(0.25)
-  assert none["gain"]["mean"] == pytest.approx(0.15)
-  assert (soft["divided"], soft["seeds"], soft["images"]) == (1, 2, 6)
+  assert soft.gain.mean == pytest.approx(0.25)
+  assert none.gain.mean == pytest.approx(0.15)
+  assert (soft.divided, soft.seeds, soft.images) == (1, 2, 6)

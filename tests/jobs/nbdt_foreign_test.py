@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from ml_collections import config_dict
 
-from fbnax.jobs.nbdt import weights as nbdt_weights
+from fbnax.jobs.nbdt import foreign
+from fbnax.jobs.nbdt.config import ForeignKeys
 from fbnax.models import safetensors
 
 RANDOM = np.random.default_rng(0)
@@ -16,14 +16,7 @@ LABELS = np.asarray([0, 1, 2, 3, 0, 1])
 
 
 def read(weights, logits="", key="", names=""):
-  return nbdt_weights.read(
-    config_dict.create(
-      foreign=config_dict.create(
-        weights=str(weights), key=key, logits=str(logits)
-      ),
-      class_names=names,
-    )
-  )
+  return foreign.read(ForeignKeys(str(weights), str(logits), key), names)
 
 
 def saved(path, **arrays):
