@@ -18,6 +18,7 @@ import numpy as np
 
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key
+from fbnax.spaces.kinds import KINDS
 
 _WIDTHS = ("c_in", "c_mid", "c_out")
 _SHORTEST = 1e-6  # ms: what is no time at all must not have all the weight.
@@ -84,9 +85,12 @@ def _fit(measured: Mapping[Key, float]) -> _Group:
 def _terms(key: Key) -> np.ndarray:
   """What the work of a part grows with, `f64[terms]`."""
   c_in, c_mid, c_out = key.c_in, key.c_mid, key.c_out
-  if key.op in ("stem", "skip"):
+  if not c_mid:
     return np.asarray([1, c_in + c_out, c_in * c_out], np.float64)
-  expands = key.op == "head" or c_mid != c_in
+  layers = KINDS[key.op].layers if key.op in KINDS else ()
+  # What has no convolution between the two where they are equal.
+  may_lack = any(layer.when == "expands" for layer in layers)
+  expands = not may_lack or c_mid != c_in
   row = [1, c_in + c_out, c_mid, c_in * c_mid * expands, c_mid * c_out]
   if key.squeeze_excite:
     row.append(c_mid * c_mid)

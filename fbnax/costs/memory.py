@@ -21,8 +21,8 @@ import numpy as np
 
 from fbnax.costs.latency_keys import (
   Key,
+  Slot,
   joint_keys,
-  keys,
   made_of_blocks,
   slots,
 )
@@ -40,11 +40,27 @@ def peak_memory(architecture: Architecture) -> int:
   Raises:
     ValueError: the network is not made of blocks.
   """
-  return max(part_memory(key) for key in keys(architecture))
+  return max(
+    part_memory(key, _may_add(slot))
+    for slot in slots(architecture)
+    for _, key in joint_keys(slot)
+    if key is not None
+  )
 
 
-def part_memory(key: Key) -> int:
-  """Most elements that are held while a part is computed."""
+def _may_add(slot: Slot) -> bool:
+  """Whether a part has a residual where its shape lets it."""
+  return getattr(slot.item, "residual", None) is not False
+
+
+def part_memory(key: Key, may_add: bool = True) -> int:
+  """Most elements that are held while a part is computed.
+
+  Args:
+    key: of the part.
+    may_add: whether it has a residual where stride and channels let it, which
+      the key does not say.
+  """
   after = out_size(key.size, key.kernel, key.stride, None)
   before, result = key.size**2 * key.c_in, after**2 * key.c_out
   if key.op == "stem":
@@ -52,7 +68,8 @@ def part_memory(key: Key) -> int:
   if key.op == "head":
     return before + key.size**2 * key.c_mid
   # The input is held until the end where it is added there.
-  kept = before if key.stride == 1 and key.c_in == key.c_out else 0
+  same = key.stride == 1 and key.c_in == key.c_out
+  kept = before if same and may_add else 0
   widths = {"in": key.c_in, "mid": key.c_mid, "out": key.c_out}
   side, held, peak, beside = key.size, before, before, 0
   for layer in KINDS[key.op].layers:
@@ -143,7 +160,10 @@ def _tables(
   for slot in slots(space.table):
     places = tuple(position[name] for name in slot.decisions)
     values = np.asarray(
-      [0 if key is None else part_memory(key) for _, key in joint_keys(slot)],
+      [
+        0 if key is None else part_memory(key, _may_add(slot))
+        for _, key in joint_keys(slot)
+      ],
       np.float64,
     ).reshape([space.choices[p] for p in places])
     peaks[places] = np.maximum(peaks.get(places, 0.0), values)

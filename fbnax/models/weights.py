@@ -88,7 +88,7 @@ def load_weights(
   prefix (`module.`, `_orig_mod.`, `model_ema.`, …), which is taken off.
 
   Args:
-    path: of the file, of timm's layout or of the official models', or of the
+    path: of the file, of one of `weight_names.LAYOUTS`, or of the
       index of a file in parts (`NAME.safetensors.index.json`).
     architecture: of the network, or its name in the zoo.
     num_classes: `K`; the file's by default. Where it is another, or the file
@@ -207,8 +207,8 @@ def save_weights(
     path: of the file.
     architecture: of the network, or its name in the zoo.
     variables: of `Network(architecture, K)`.
-    layout: `timm`, for which the network is `unbiased` first where it has
-      biases before BN, or `official`.
+    layout: one of `weight_names.LAYOUTS`. For `timm` the network is `unbiased`
+      first where it has biases before BN.
 
   Raises:
     ValueError: the layout has no place for something in the network.
@@ -356,8 +356,9 @@ def _layout(path: str | Path, arrays: Mapping[str, np.ndarray]) -> str:
     first = escaped(", ".join(list(arrays)[:3])) or "nothing"
     raise ValueError(
       f"{path} has no weights of a known layout: its {len(arrays)} arrays begin"
-      f" with {first}; legal: a state dict of timm ('conv_stem.weight', …) or"
-      " of the official models ('backbone.stages.xif0_0.conv.weight', …)"
+      f" with {first}; legal: a state dict of timm ('conv_stem.weight', …), of"
+      " the official models ('backbone.stages.xif0_0.conv.weight', …) or of an"
+      " EfficientNet ('_conv_stem.weight', …)"
     )
   return layout
 

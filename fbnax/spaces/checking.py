@@ -26,8 +26,9 @@ from fbnax.spaces.kinds import (
 )
 from fbnax.spaces.tables import alternatives, blocks_of
 
-# Fields of a block that no decision may be about.
+# Fields of a block, or of a type of it, that no decision may be about.
 _CONSTANT = (
+  "activation",
   "residual",
   "expand",
   "gate",
@@ -95,6 +96,12 @@ def _check_types(name: str, block: Block) -> None:
       raise ValueError(
         f"{name}.{field} is {getattr(block, field)!r}; legal: None where the"
         " type of a layer is searched"
+      )
+  for field in ("squeeze_divisor", "squeeze_from_input"):
+    if isinstance(getattr(block, field), Follow):
+      raise ValueError(
+        f"{name}.{field} follows {getattr(block, field).decision!r}; legal: one"
+        " value for all types of a layer"
       )
   if isinstance(block.stride, Follow):
     raise ValueError(

@@ -2,8 +2,9 @@
 
 All networks of mobile-vision's FBNet, FBNetV2 and FBNetV3 but FBNetV3_20G,
 whose depthwise convolutions are dense within groups; the baseline of Wan 2022
-(Table 4.10) as `fbnetv2_l3`; and timm's versions of four. The definitions are
-in `zoo_*.py`, in the notation of `zoo_notation.py`.
+(Table 4.10) as `fbnetv2_l3`; timm's versions of four, and its MobileNets,
+MNASNets and EfficientNets. The definitions are in `zoo_*.py`, those of the
+FBNets in the notation of `zoo_notation.py`.
 
 What was published about them counts weights of convolutions and linear layers
 only, and among the MACs the input elements of every average pool.
@@ -15,7 +16,13 @@ import dataclasses
 import functools
 
 from fbnax.base.names import nearest
-from fbnax.spaces import zoo_fbnet, zoo_fbnetv2, zoo_fbnetv3, zoo_timm
+from fbnax.spaces import (
+  zoo_families,
+  zoo_fbnet,
+  zoo_fbnetv2,
+  zoo_fbnetv3,
+  zoo_timm,
+)
 from fbnax.spaces.architecture import Architecture
 
 
@@ -67,6 +74,7 @@ def _networks() -> dict[str, Architecture]:
     **zoo_fbnetv2.networks(),
     **zoo_fbnetv3.networks(),
     **zoo_timm.networks(),
+    **zoo_families.networks(),
   }
 
 

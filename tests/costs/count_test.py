@@ -67,8 +67,9 @@ def tally(a: Architecture, num_classes: int) -> Tally:
     size = after(size, b.kernel, b.stride, b.padding)
     t.conv(size, mid, mid, b.kernel, groups=mid, bias=a.block_bias)
     if b.squeeze_excite:
-      quarter = mid / 4 / (b.expansion if a.squeeze_from_input else 1)
-      squeezed = rounded(math.floor(quarter), a.divisor)
+      from_input = b.squeeze_from_input or a.squeeze_from_input
+      quarter = mid / 4 / (b.expansion if from_input else 1)
+      squeezed = rounded(math.floor(quarter), b.squeeze_divisor or a.divisor)
       t.pooled += mid * size * size
       t.conv(1, mid, squeezed, bias=True, bn=False)
       t.conv(1, squeezed, mid, bias=True, bn=False)
@@ -79,12 +80,12 @@ def tally(a: Architecture, num_classes: int) -> Tally:
     t.pooled += a.head.channels * size * size
   else:
     mid = rounded(c * a.head.expansion, a.divisor)
-    # The head's bias is that of its first convolution alone.
+    # The head's `bias` is that of its first convolution alone.
     t.conv(size, c, mid, bias=a.head.bias)
     if a.head.kernel > 1:
       t.conv(size, mid, mid, a.head.kernel, groups=mid)
     t.pooled += mid * size * size
-    t.conv(1, mid, a.head.channels, bn=False)
+    t.conv(1, mid, a.head.channels, bias=a.head.project_bias, bn=False)
     t.pooled += a.head.channels
   t.conv(1, a.head.channels, num_classes, bias=True, bn=False)
   return t

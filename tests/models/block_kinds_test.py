@@ -219,3 +219,14 @@ def test_a_block_without_residual_has_none():
     for block in (FUSED, network.blocks[0])
   )
   chex.assert_trees_all_close(with_it - x, without, atol=2e-5)
+
+
+def test_memory_holds_the_input_of_a_residual_alone():
+  """While the result is made of the expanded map."""
+  block = dataclasses.replace(FUSED, squeeze_excite=False)
+  network = dataclasses.replace(NETWORK, blocks=(block,))
+  without = dataclasses.replace(
+    network, blocks=(dataclasses.replace(block, residual=False),)
+  )
+  assert costs.peak_memory(network) == 8 * 8 * (16 + 64 + 16)
+  assert costs.peak_memory(without) == 8 * 8 * (16 + 64)

@@ -102,3 +102,23 @@ def test_steps_say_what_flows():
   assert re.match(
     r"stage1.block0: inverted residual, kernel 3×3", found[0].words
   )
+
+
+def test_a_fused_block_is_drawn_with_an_outline_and_named():
+  block = spaces.Block(
+    channels=16, stage=1, op="fused_mbconv", expansion=4, activation="silu"
+  )
+  network = spaces.Architecture(
+    resolution=8,
+    stem=spaces.Stem(16),
+    blocks=(block, spaces.Block(channels=16, stage=1)),
+    head=spaces.Head(16, expand=False, expansion=0.0),
+  )
+  svg = check(network)
+  outlined = [r for r in svg.iter("rect") if r.get("stroke-width") == "2"]
+  assert len(outlined) == 1
+  assert "fused MBConv" in legend([network])
+  assert "fused MBConv" not in legend([spaces.zoo.get("fbnetv3_a")])
+  words = steps(network)[0].words
+  assert "fused mbconv, kernel 3×3, expansion 4" in words
+  assert words.endswith("silu, residual")

@@ -159,10 +159,26 @@ def test_a_searched_layer_takes_kinds_that_it_can_stack():
 
 
 @pytest.mark.parametrize(
+  ("field", "values", "message"),
+  (
+    ("residual", None, "residual is False; legal: None where the type"),
+    ("squeeze_divisor", (1, 8), "follows 'kind'; legal: one value for all"),
+  ),
+)
+def test_types_of_a_layer_share_its_rules(field, values, message):
+  kind = Decision("kind", ("a", "b"), categorical=True)
+  ops = follow(kind, ("inverted_residual", "skip"))
+  value = follow(kind, values) if values else False
+  with pytest.raises(ValueError, match=message):
+    SearchSpace("s", (kind,), changed(op=ops, **{field: value}))
+
+
+@pytest.mark.parametrize(
   ("fields", "message"),
   (
     ({"residual": True}, "residual is True; legal: False or None where"),
     ({"gate": Follow("w", ("sigmoid",) * 2)}, "gate follows 'w'; legal: one"),
+    ({"activation": Follow("w", ("relu", "silu"))}, "activation follows 'w'"),
     ({"expand": False, "expansion": 3}, "expansion is 3; legal: 1 where"),
   ),
 )

@@ -9,7 +9,7 @@ import pathlib
 import pytest
 
 from fbnax import costs
-from fbnax.spaces import zoo, zoo_fbnetv2
+from fbnax.spaces import zoo, zoo_families, zoo_fbnetv2
 from fbnax.spaces.architecture import Architecture, validate
 from fbnax.spaces.widths import divisible
 from fbnax.spaces.zoo_notation import parse
@@ -93,6 +93,7 @@ def test_names():
   assert set(zoo.names()) == {
     *PUBLISHED,
     *(name for name, *_ in TIMM),
+    *zoo_families.networks(),
     "fbnet_96",
     "fbnetv2_f0",
     "fbnetv2_l3",

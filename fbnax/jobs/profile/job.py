@@ -35,6 +35,8 @@ from fbnax.models.timing import Settings, device
 from fbnax.report.reading import parse
 from fbnax.report.schema import Rows, as_json
 from fbnax.spaces import SearchSpace
+from fbnax.spaces.activations import NONLINEARITIES
+from fbnax.spaces.kinds import KINDS
 from fbnax.training.progress import Progress
 
 TABLE = "latency.json"
@@ -140,9 +142,15 @@ def kinds(table: LatencyTable) -> tuple[PartKind, ...]:
 
 
 def _kind(key: Key) -> str:
-  if key.op in ("stem", "head", "skip"):
-    return {"skip": "skip with a change of shape"}.get(key.op, key.op)
-  words = [f"kernel {key.kernel}", key.activation]
+  if key.op in ("stem", "head"):
+    return key.op
+  kind = KINDS[key.op]
+  if kind.passes:
+    return f"{kind.label} with a change of shape"
+  words = [f"kernel {key.kernel}", NONLINEARITIES[key.activation].label]
+  if kind.legend:
+    # What a drawing marks is named.
+    words.insert(0, kind.label)
   if key.squeeze_excite:
     words.append("squeeze-excite")
   if key.groups > 1:
