@@ -28,6 +28,7 @@ import numpy as np
 from fbnax.base import json_values
 from fbnax.base.files import writing
 from fbnax.base.names import escaped
+from fbnax.models import torch_files
 
 DTYPES: dict[str, Any] = {
   "F64": np.float64,
@@ -50,8 +51,8 @@ _PART = re.compile(r"(?P<name>.+)[-_.](?P<number>\d+)-of-(?P<parts>\d+)\.\w+")
 _FILE = re.compile(r"[^/\\:\0]*[^/\\:\0.]")  # Of no other folder.
 _LONGEST_HEADER = 100_000_000  # Bytes, as in the format's own reader.
 _PICKLE = (
-  "pickles run code and are not read; in PyTorch: safetensors.torch.save_file("
-  "torch.load(PATH, weights_only=True), NEW_PATH), of the dict of tensors in it"
+  "it is not read here; in PyTorch: safetensors.torch.save_file(torch.load("
+  "PATH, weights_only=True), NEW_PATH), of the dict of tensors in it"
 )
 
 
@@ -189,12 +190,9 @@ def write(
 
 def _split(path: Path, content: bytes) -> tuple[dict[str, Any], memoryview]:
   """The header and the bytes of the arrays."""
-  if content[:4] == b"PK\x03\x04":
-    raise ValueError(
-      f"{path} is a zip archive, as torch.save writes; {_PICKLE}"
-    )
-  if content[:1] == b"\x80" and content[1:2] in b"\x02\x03\x04\x05":
-    raise ValueError(f"{path} is a pickle; {_PICKLE}")
+  if torch_files.is_torch(content[: torch_files.START]):
+    kind = "zip archive" if content[:1] == b"P" else "pickle"
+    raise ValueError(f"{path} is a {kind}, as torch.save writes; {_PICKLE}")
   length = int.from_bytes(content[:8], "little")
   if len(content) < 8 or content[8:9] != b"{" or length > _LONGEST_HEADER:
     raise ValueError(

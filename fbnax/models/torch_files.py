@@ -89,6 +89,12 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
   else:
     value, storages, order = _pickles(path, content)
   tensors = _state_dict(path, value)
+  for name, tensor in tensors.items():
+    if math.prod(tensor.shape) > tensor.storage.total:
+      raise ValueError(
+        f"{path}: {escaped(name)} repeats its numbers, as torch.expand does;"
+        " legal: a tensor that is .contiguous()"
+      )
   claimed = sum(
     math.prod(t.shape) * _itemsize(t.storage.dtype) for t in tensors.values()
   )
@@ -133,11 +139,6 @@ def _array(
   path: Path, name: str, tensor: StoredTensor, numbers: np.ndarray
 ) -> np.ndarray:
   """A tensor, as a view of its storage's numbers."""
-  if math.prod(tensor.shape) > numbers.size:
-    raise ValueError(
-      f"{path}: {escaped(name)} repeats its numbers, as torch.expand does;"
-      " legal: a tensor that is .contiguous()"
-    )
   first = tensor.storage.start + tensor.offset
   strides = tuple(s * numbers.itemsize for s in tensor.strides)
   try:

@@ -13,7 +13,7 @@ import jax
 from fbnax import spaces
 from fbnax.base.text import read as read_text
 from fbnax.data import Dataset
-from fbnax.jobs.runtime import classes, configs, parts
+from fbnax.jobs.runtime import classes, configs, parts, pretrained
 from fbnax.jobs.runtime.training import Teacher
 from fbnax.models import load_weights
 from fbnax.spaces import Architecture, Recipe, ResNet, resnet, zoo
@@ -133,25 +133,26 @@ def read_teacher(text: str, key: str, dataset: Dataset) -> Teacher | None:
 def read_weights(
   config: Any, architecture: Architecture, dataset: Dataset
 ) -> Any:
-  """Variables of `config.weights`, a safetensors file; None where it is empty.
+  """Variables of `config.weights`; None where configs have no such key.
 
   Args:
-    config: of the job; configs of `train` itself have no such key.
+    config: of the job; those of `train` itself have no such key.
     architecture: of the network.
     dataset: the head is new where its number of classes is not the file's.
 
   Raises:
-    ValueError: as `fbnax.models.load_weights`, or `weights` is there and empty.
+    ValueError: as `pretrained.weights_file` and `fbnax.models.load_weights`, or
+      `weights` is there and empty.
   """
   if "weights" not in config:
     return None
   if not config.weights:
     raise ValueError(
-      "config.weights is empty; give a safetensors file of timm or of the"
-      " official models"
+      "config.weights is empty; give a file of timm's networks, of the official"
+      " models or of EfficientNets, 'lite0', or hf:OWNER/NAME@REVISION"
     )
   return load_weights(
-    config.weights,
+    pretrained.weights_file(config.weights),
     architecture,
     dataset.num_classes,
     key=jax.random.key(config.seed),

@@ -31,7 +31,10 @@ class FinetuneConfig(TrainConfig):
   """Trains on from weights of another program."""
 
   weights: str = key(
-    "", "safetensors file of timm's networks or of the official models"
+    "",
+    "file of timm's networks, of the official models or of EfficientNets"
+    " (safetensors, or of torch.save); lite0 (extra lite0); or"
+    " hf:OWNER/NAME@REVISION (extra hub)",
   )
   architecture: str = key(
     "timm_fbnetc_100",
