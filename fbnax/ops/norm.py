@@ -153,8 +153,9 @@ def activate(
   """One of some activations by `chosen`, see `normalized`; or its derivative.
 
   All of them are computed and one is taken, in the pass over `z` that there is
-  anyway. So each further one costs its arithmetic and no traffic of memory,
-  which for ReLU and hard swish is what the pass waits for.
+  anyway: a further one costs its arithmetic and no traffic of memory, which is
+  what the pass waits for. On a CPU, forward and backward, ReLU6 beside ReLU and
+  hard swish costs nothing; SiLU, with its exponential, a fifth of the pass.
   """
   if not activations:
     return jnp.ones_like(z) if derivative else z

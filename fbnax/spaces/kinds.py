@@ -255,12 +255,12 @@ def layers(
   table: Architecture, block: Block, c_in: int
 ) -> tuple[BlockLayer, ...]:
   """The layers of a block without open fields that are there."""
-  found = []
-  for layer in KINDS[block.op].layers:
-    exists, fields = existence(layer, table, block, c_in)
-    if exists(*fields):
-      found.append(layer)
-  return tuple(found)
+
+  def exists(layer: BlockLayer) -> bool:
+    holds, fields = existence(layer, table, block, c_in)
+    return bool(holds(*fields))
+
+  return tuple(filter(exists, KINDS[block.op].layers))
 
 
 def activation(layer: BlockLayer, block: Block) -> str | None:

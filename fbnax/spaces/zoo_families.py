@@ -114,7 +114,7 @@ LITES = {
 
 def networks() -> dict[str, Architecture]:
   """The networks by name, at the resolution they are evaluated at."""
-  found = {
+  family = {
     "mobilenetv2_100": _network(MOBILENETV2, "relu6"),
     "mobilenetv2_140": _network(MOBILENETV2, "relu6", width=1.4),
     "mnasnet_100": _network(MNASNET_B1, "relu"),
@@ -125,8 +125,8 @@ def networks() -> dict[str, Architecture]:
     ("mobilenetv3_small_100", MOBILENETV3_SMALL, 1024),
   ):
     head = Head(channels, expansion=6.0, project_bias=True)
-    found[name] = _network(rows, "hswish", stem=16, head=head)
-    found[f"tf_{name}"] = _tensorflow(found[name])
+    family[name] = _network(rows, "hswish", stem=16, head=head)
+    family[f"tf_{name}"] = _tensorflow(family[name])
   squeezed: tuple[FamilyRow, ...] = tuple(
     (*row[:5], _FROM_INPUT) for row in EFFICIENTNET
   )
@@ -134,8 +134,8 @@ def networks() -> dict[str, Architecture]:
     network = _network(
       squeezed, "silu", width=width, depth=depth, resolution=side
     )
-    found[f"efficientnet_{letters}"] = network
-    found[f"tf_efficientnet_{letters}"] = _tensorflow(network)
+    family[f"efficientnet_{letters}"] = network
+    family[f"tf_efficientnet_{letters}"] = _tensorflow(network)
   for letters, (width, depth, side) in LITES.items():
     # Stem, head, and the depth of the first and the last row are not scaled.
     network = _network(
@@ -147,9 +147,9 @@ def networks() -> dict[str, Architecture]:
       head=Head(1280, expansion=0.0, activation="relu6"),
       is_lite=True,
     )
-    found[f"efficientnet_{letters}"] = network
-    found[f"tf_efficientnet_{letters}"] = _tensorflow(network)
-  return {f"timm_{name}": network for name, network in found.items()}
+    family[f"efficientnet_{letters}"] = network
+    family[f"tf_efficientnet_{letters}"] = _tensorflow(network)
+  return {f"timm_{name}": network for name, network in family.items()}
 
 
 def _tensorflow(network: Architecture) -> Architecture:

@@ -62,12 +62,18 @@ def tally(a: Architecture, num_classes: int) -> Tally:
       c = b.channels
       continue
     mid = rounded(c * b.expansion, a.divisor)
-    if mid != c or a.expand_at_one:
-      t.conv(size, c, mid, groups=b.groups, bias=a.block_bias)
-    size = after(size, b.kernel, b.stride, b.padding)
-    t.conv(size, mid, mid, b.kernel, groups=mid, bias=a.block_bias)
+    if b.op == "fused_mbconv":
+      size = after(size, b.kernel, b.stride, b.padding)
+      t.conv(size, c, mid, b.kernel, bias=a.block_bias)
+    else:
+      if mid != c or a.expand_at_one or b.expand:
+        t.conv(size, c, mid, groups=b.groups, bias=a.block_bias)
+      size = after(size, b.kernel, b.stride, b.padding)
+      t.conv(size, mid, mid, b.kernel, groups=mid, bias=a.block_bias)
     if b.squeeze_excite:
-      from_input = b.squeeze_from_input or a.squeeze_from_input
+      from_input = b.squeeze_from_input
+      if from_input is None:
+        from_input = a.squeeze_from_input
       quarter = mid / 4 / (b.expansion if from_input else 1)
       squeezed = rounded(math.floor(quarter), b.squeeze_divisor or a.divisor)
       t.pooled += mid * size * size
@@ -118,13 +124,21 @@ def perturbed(a: Architecture, rng: random.Random) -> Architecture:
         expansion=expansions
         if b.groups > 1
         else (*expansions, 0.75, 1.7912, 2.5, 4.51, 5.4566),
+        squeeze_divisor=(None, 1, 4),
+        squeeze_from_input=(None, True, False),
       )
+      # Grouped convolutions are of inverted residuals alone.
+      if b.groups == 1 and rng.random() < 1 / 4:
+        new = dataclasses.replace(new, op="fused_mbconv")
+      else:
+        new = maybe(new, expand=(None, True))
     blocks.append(new)
   head = maybe(
     a.head,
     channels=(96, 1280),
     expansion=(0.0, 1.0, 2.5, 6.0),
     bias=(True, False),
+    project_bias=(True, False),
   )
   if head.expansion:
     head = maybe(head, kernel=(1, 3, 5))

@@ -53,6 +53,7 @@ COUNTED = {
   "fbnetv3_a",
   "timm_fbnetc_100",
   "timm_fbnetv3_b",
+  "timm_mobilenetv3_small_100",
 }
 
 
