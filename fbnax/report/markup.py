@@ -159,8 +159,13 @@ def tiles(*pairs: tuple[str, str]) -> str:
   return f'<div class="tiles">{cells}</div>'
 
 
-def figure(svg: str, caption: str) -> str:
-  """A drawing with the sentence that says what to see; both are HTML."""
+def figure(svg: str | None, caption: str) -> str:
+  """A drawing with the sentence that says what to see; both are HTML.
+
+  Nothing where there is no drawing.
+  """
+  if svg is None:
+    return ""
   return (
     f'<figure><div class="scroll">{svg}</div>'
     f"<figcaption>{caption}</figcaption></figure>"

@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import config_dict
 
 from fbnax import spaces
 from fbnax.jobs.study import runs as study_runs
+from fbnax.jobs.study.config import RandomStudyConfig
 from fbnax.models import Network
 from fbnax.models.graph_predictor import GraphPredictor
 from fbnax.search.autobuild import graph_files
@@ -221,14 +221,13 @@ class Kind:
     make_run(folder)
     path = folder / "result.json"
 
-    config = config_dict.ConfigDict({"study": "random", "members": ()})
+    config = RandomStudyConfig()
 
     def read(folder):
       run = study_runs.read(config, str(folder))
       assert run.classes >= 1 and run.members
-      genotypes = [t["genotype"] for t in run.result["trials"]]
-      for genotype in genotypes:
-        run.space.architecture(np.asarray(genotype))
+      for trial in run.trials:
+        run.space.architecture(np.asarray(trial.genotype))
 
     return path, functools.partial(_changed_json, path=path), read
 

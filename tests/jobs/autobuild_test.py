@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fbnax import report, spaces
-from fbnax.jobs.autobuild import job as autobuild
+from fbnax import spaces
 from fbnax.jobs.autobuild import search as autobuild_search
+from fbnax.jobs.autobuild.result import AutobuildResult
+from fbnax.jobs.runtime.shell import run_job
+from fbnax.report.reading import read_as
 from fbnax.search.autobuild import additive, modules
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -84,7 +86,7 @@ def autobuild_config(table, **changes):
 
 def test_autobuild_to_the_report(table, tmp_path):
   config = autobuild_config(table)
-  autobuild.run(config, str(tmp_path))
+  run_job(config, tmp_path)
   found = json.loads((tmp_path / "result.json").read_text())
   [row] = found["expressions"]
   assert len(row["hops"][0]) == 2
@@ -97,13 +99,11 @@ def test_autobuild_to_the_report(table, tmp_path):
   page = (tmp_path / "report.html").read_text()
   assert "acc / phone" in page and "chart-fronts" in page
   assert "chart-hops" in page and "modules0-best" in page
-  result = report.reading.read_as(
-    tmp_path, report.autobuild_schema.AutobuildResult
-  )
+  result = read_as(tmp_path, AutobuildResult)
   assert result.expressions[0].best is not None
   # Started again it is done.
   before = (tmp_path / "result.json").read_bytes()
-  autobuild.run(config, str(tmp_path))
+  run_job(config, tmp_path)
   assert (tmp_path / "result.json").read_bytes() == before
 
 
@@ -133,5 +133,6 @@ def test_networks_in_reach_are_counted_beyond_64_bits():
 )
 def test_wrong_configs(table, tmp_path, changes, words):
   with pytest.raises(ValueError, match=words):
-    autobuild.run(autobuild_config(table, **changes), str(tmp_path / "run"))
-  assert not (tmp_path / "run").exists()
+    run_job(autobuild_config(table, **changes), tmp_path / "run")
+  # The right config can have the work directory.
+  assert not (tmp_path / "run" / "config.json").exists()

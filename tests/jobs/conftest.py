@@ -5,11 +5,11 @@ import json
 import jax
 import jax.numpy as jnp
 import pytest
-from ml_collections import config_dict
 
 from fbnax import costs
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.study import runs as study_runs
+from fbnax.jobs.study.config import RandomStudyConfig, StudyConfig
 from fbnax.models import Network
 from fbnax.search.budgets import Budget
 from fbnax.training import model_files
@@ -47,13 +47,10 @@ RUN = {
   },
 }
 
-# A run of an earlier version lacks these.
-NEWER = {"architecture": "", "resolution": 0, "recipe_file": ""}
-
 
 def make_run(path, seed=0, trials=6):
   """Leaves a finished run of two members, whose teacher knows nothing."""
-  space = inputs.space(config_dict.ConfigDict(RUN | NEWER), 1)
+  space = inputs.space(inputs.SpaceChoice.of_run(RUN), 1)
   members, tried = [], []
   for i, (name, limits) in enumerate(BUDGETS.items()):
     key = jax.random.fold_in(jax.random.key(seed), i)
@@ -129,8 +126,9 @@ def study_config():
       "members": (),
       "seeds": 2,
       "epochs": 0,
-      **({"pairs": 3} if study == "random" else {}),
     }
-    return config_dict.ConfigDict(values | changes)
+    if study == "random":
+      return RandomStudyConfig(**{"pairs": 3, **values, **changes})
+    return StudyConfig(**{**values, **changes})
 
   return make

@@ -10,6 +10,8 @@ import pytest
 
 from fbnax import costs, spaces
 from fbnax.jobs.predictors import job as predictors
+from fbnax.jobs.predictors.result import LearnerCurve
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.search.benchmarks import tables
 from fbnax.search.nars import learning_curves
 
@@ -60,7 +62,7 @@ def table(tmp_path_factory):
 def finished(table, tmp_path_factory):
   config = make_config(table=str(table))
   workdir = tmp_path_factory.mktemp("work") / "predictors"
-  predictors.run(config, str(workdir))
+  run_job(config, workdir)
   return config, workdir
 
 
@@ -144,20 +146,20 @@ def test_factors_are_labels_read_off_the_lines():
     "gaussian process": [0.9, 0.7, 0.6, 0.2],
   }
   curves = [
-    {"learner": name, "labels": counts, "rmse": rmse}
+    LearnerCurve(name, tuple(counts), tuple(rmse))
     for name, rmse in errors.items()
   ]
-  found = predictors.saved(curves)
-  assert [row["learner"] for row in found] == ["ridge", "gaussian process"]
-  for row in found:
-    assert row["labels"] == counts
+  saved = predictors.saved(curves)
+  assert [row.learner for row in saved] == ["ridge", "gaussian process"]
+  for row in saved:
+    assert row.labels == tuple(counts)
     for count, error, factor in zip(
-      counts, errors["pretrained"], row["factors"], strict=True
+      counts, errors["pretrained"], row.factors, strict=True
     ):
-      want = _needed(counts, errors[row["learner"]], error)
+      want = _needed(counts, errors[row.learner], error)
       assert factor == (None if want is None else pytest.approx(want / count))
-  assert found[0]["factors"][-2:] == [None, None]
-  assert found[1]["factors"][0] == 1.0
+  assert saved[0].factors[-2:] == (None, None)
+  assert saved[1].factors[0] == 1.0
 
 
 def test_factors_in_the_result_are_those_of_its_curves(finished):
@@ -193,7 +195,7 @@ def test_started_again_it_learns_only_what_is_missing(
 
   monkeypatch.setattr(learning_curves, "score", counted)
   (workdir / "result.json").unlink()
-  predictors.run(config, str(workdir))
+  run_job(config, workdir)
   assert learned == []
   assert _result(workdir)["curves"] == before["curves"]
   assert "pretrained: 8 labels" in capsys.readouterr().out
@@ -203,7 +205,7 @@ def test_started_again_it_learns_only_what_is_missing(
   lines[altered] = lines[altered].replace("0.", "1.", 1)
   path.write_text("".join(lines))
   (workdir / "result.json").unlink()
-  predictors.run(config, str(workdir))
+  run_job(config, workdir)
   assert learned == [(1, 16)]
   assert _result(workdir)["scores"] == before["scores"]
   assert _result(workdir)["curves"] == before["curves"]
@@ -251,7 +253,7 @@ def test_scores_of_untrained_networks_give_one_more_learner(
     proxy_names=("synflow", "snip"),
   )
   workdir = tmp_path / "work"
-  predictors.run(config, str(workdir))
+  run_job(config, workdir)
   (pool, none), (longer, extra) = given
   assert none == {}
   np.testing.assert_array_equal(longer, np.concatenate([pool, genotypes]))
@@ -277,7 +279,7 @@ def test_scores_of_untrained_networks_give_one_more_learner(
   assert 'id="proxies"' in page
   # Started again without its result it learns nothing anew.
   (workdir / "result.json").unlink()
-  predictors.run(config, str(workdir))
+  run_job(config, workdir)
   assert len(given) == 2
   assert _result(workdir)["proxies"] == result["proxies"]
 
@@ -290,7 +292,6 @@ def _make_run(folder, **changes):
   result = {
     "schema_version": 1,
     "job": "nars",
-    # Of an earlier version: without `architecture` and what came with it.
     "config": {"job": "nars", "space": "small", "fix": "", **changes},
     "dataset": {"channels": 1, "num_classes": 10},
     "trials": [
@@ -316,7 +317,7 @@ def test_the_trials_of_a_finished_run_are_rows_too(tmp_path, monkeypatch):
 
   monkeypatch.setattr(learning_curves, "score", score)
   monkeypatch.setattr(predictors, "pretrain", lambda *_: (None, {}))
-  predictors.run(config, str(tmp_path / "work"))
+  run_job(config, tmp_path / "work")
   result = _result(tmp_path / "work")
   trials = json.loads((tmp_path / "run" / "result.json").read_text())["trials"]
   done = [t for t in trials if t["label"] is not None]
@@ -336,7 +337,7 @@ def test_the_trials_of_a_finished_run_are_rows_too(tmp_path, monkeypatch):
 def test_code_that_a_run_names_is_not_run(tmp_path):
   run = _make_run(tmp_path / "run", space="my_spaces.py:mine")
   with pytest.raises(ValueError, match="code of its user's, which is not run"):
-    predictors.run(make_config(run=run), str(tmp_path / "work"))
+    run_job(make_config(run=run), tmp_path / "work")
 
 
 def test_a_run_of_recipes_alone_is_refused(tmp_path):
@@ -347,7 +348,7 @@ def test_a_run_of_recipes_alone_is_refused(tmp_path):
     recipe_file="",
   )
   with pytest.raises(ValueError, match="searched recipes alone"):
-    predictors.run(make_config(run=run), str(tmp_path / "work"))
+    run_job(make_config(run=run), tmp_path / "work")
 
 
 @pytest.mark.parametrize(
@@ -368,4 +369,4 @@ def test_a_run_of_recipes_alone_is_refused(tmp_path):
 def test_bad_input_names_what_is_legal(changes, message, table, tmp_path):
   config = make_config(**{"table": str(table), **changes})
   with pytest.raises(ValueError, match=message):
-    predictors.run(config, str(tmp_path / "run"))
+    run_job(config, tmp_path / "run")

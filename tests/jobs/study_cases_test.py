@@ -73,8 +73,8 @@ def test_a_band_without_networks_says_what_to_do(
 
 
 def test_members_are_asked_for_by_name_or_budget(nars_runs, study_config):
-  for wanted in ("small-150k", 150e3, "150e3"):
-    config = study_config("random", (), members=(wanted,))
+  for item in ("small-150k", 150e3, "150e3"):
+    config = study_config("random", (), members=(item,))
     found = study_runs.read(config, nars_runs[0])
     assert [m.name for m in found.members] == ["small-150k"]
     assert len(found.family) == 2
@@ -153,7 +153,7 @@ def test_stages_take_the_best_trial_of_the_band(nars_runs, study_config):
   assert [c.name for c in found.cases] == ["evolved", "best trial"] * 2
   for case, place in ((found.cases[1], 5), (found.cases[3], 11)):
     # The last trial of each budget has its highest label.
-    genotype = run.result["trials"][place]["genotype"]
+    genotype = run.trials[place].genotype
     assert case.architecture == run.space.architecture(genotype)
     assert case.recipe == run.space.recipe(genotype)
   assert found.notes == ()
@@ -162,8 +162,8 @@ def test_stages_take_the_best_trial_of_the_band(nars_runs, study_config):
 def test_stages_say_where_no_trial_lies(nars_runs, study_config):
   config = study_config("stages", nars_runs[:1])
   run = study_runs.read(config, nars_runs[0])
-  for trial in run.result["trials"][:6]:
-    trial["label"] = None
+  untold = [trial._replace(label=None) for trial in run.trials[:6]]
+  run = dataclasses.replace(run, trials=(*untold, *run.trials[6:]))
   found = study_cases.stages(config, [run])
   assert {c.group for c in found.cases} == {"small-200k"}
   assert (

@@ -1,5 +1,6 @@
 """The job `study` from end to end at the smallest size, and started again."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,10 +9,12 @@ import pytest
 from ml_collections import config_dict
 
 from fbnax import costs
+from fbnax.jobs.runtime import configs
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.jobs.study import cases as study_cases
-from fbnax.jobs.study import job as study
 from fbnax.jobs.study import runs as study_runs
 from fbnax.jobs.study import training as study_training
+from fbnax.jobs.study.result import SeedOutcome
 from fbnax.models import Network, initialize
 from fbnax.spaces import Architecture
 from fbnax.training import loop
@@ -34,7 +37,7 @@ def finished(nars_runs, tmp_path_factory):
     }
   )
   workdir = tmp_path_factory.mktemp("study") / "random"
-  study.run(config, str(workdir))
+  run_job(config, workdir)
   return config, workdir
 
 
@@ -91,7 +94,7 @@ def test_started_again_it_trains_nothing(finished, monkeypatch, capsys):
 
   monkeypatch.setattr(study_training, "train_case", refuse)
   (workdir / "result.json").unlink()
-  study.run(config, str(workdir))
+  run_job(config, workdir)
   after = _result(workdir)
   assert after["cases"] == before["cases"]
   assert after["summary"] == before["summary"]
@@ -108,10 +111,7 @@ def test_a_case_that_is_missing_or_damaged_is_trained_again(
   def fake(case, run, seeds, on_epoch):
     trained.append(case.name)
     on_epoch()
-    return [
-      {"test_accuracy": 0.5, "test_log_loss": None, "seconds": 1.0}
-      for _ in seeds
-    ]
+    return [SeedOutcome(0.5, None, 1.0) for _ in seeds]
 
   monkeypatch.setattr(study_training, "train_case", fake)
   records = sorted((workdir / "cases").iterdir())
@@ -120,7 +120,7 @@ def test_a_case_that_is_missing_or_damaged_is_trained_again(
   records[0].unlink()
   records[1].write_text(texts[1][:40])
   (workdir / "result.json").unlink()
-  study.run(config, str(workdir))
+  run_job(config, workdir)
   assert trained == ["member", "pair 1"]
   again = _result(workdir)
   assert again["summary"]["failed"] == 4
@@ -187,7 +187,7 @@ def test_seeds_start_as_a_run_with_that_seed_does(nars_runs, study_config):
 
 def test_data_that_is_not_the_runs_is_refused(nars_runs, study_config):
   run = study_runs.read(study_config("random", ()), nars_runs[1])
-  run.result["dataset"]["test"] = 59
+  run = dataclasses.replace(run, facts=dataclasses.replace(run.facts, test=59))
   with pytest.raises(ValueError, match=r"tested on 59.* now has 60, 60 and 10"):
     study_training._images(run)
 
@@ -198,24 +198,23 @@ def test_data_that_is_not_the_runs_is_refused(nars_runs, study_config):
     ({"study": "rondom"}, "'rondom'; legal: random, swapped, stages"),
     ({"runs": ()}, r"config\.runs is \(\); legal"),
     ({"runs": ("a", "a")}, "names a run twice"),
-    ({"seeds": 0}, "config.seeds is 0; legal: 1 or more"),
+    ({"seeds": 0}, "config.seeds is 0; legal: at least 1"),
     ({"epochs": -1}, "config.epochs is -1; legal"),
     ({"runs": ("nowhere",)}, "nowhere holds no finished run"),
-    ({"pairs": 0}, "config.pairs is 0; legal: 1 or more"),
+    ({"pairs": 0}, "config.pairs is 0; legal: at least 1"),
     ({"members": ("tiny",)}, "'tiny'; .* has small-150k, small-200k"),
   ],
 )
 def test_bad_input_names_what_is_legal(
   changes, message, nars_runs, study_config, tmp_path
 ):
-  config = study_config("random", nars_runs[:1])
+  config = configs.config(study_config("random", nars_runs[:1]))
   with config.ignore_type():
     config.update(changes)
   with pytest.raises(ValueError, match=message):
-    study.run(config, str(tmp_path / "run"))
-  if "pairs" not in changes:
-    # The right config can have the work directory.
-    assert not (tmp_path / "run").exists()
+    run_job(config, tmp_path / "run")
+  # The right config can have the work directory.
+  assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_a_seed_that_diverges_has_no_accuracy(
@@ -235,6 +234,6 @@ def test_a_seed_that_diverges_has_no_accuracy(
     monkeypatch.setattr(
       f"fbnax.jobs.study.training.{name}", lambda *_, v=value, **__: v
     )
-  found = study_training.train_case(case, run, [3, 4, 5], lambda: None)
-  assert [f["test_accuracy"] for f in found] == [0.5, None, None]
-  assert [f["test_log_loss"] for f in found] == [1.0, None, None]
+  outcomes = study_training.train_case(case, run, [3, 4, 5], lambda: None)
+  assert [o.test_accuracy for o in outcomes] == [0.5, None, None]
+  assert [o.test_log_loss for o in outcomes] == [1.0, None, None]

@@ -9,8 +9,8 @@ from scipy import stats
 from fbnax.jobs.predictors import learner_proxies
 from fbnax.jobs.predictors.page import draw
 from fbnax.jobs.predictors.result import (
-  Curve,
   LearnedProxies,
+  LearnerCurve,
   LearnerScore,
   PredictorsResult,
 )
@@ -70,7 +70,7 @@ def test_the_page_says_so_either_way(tmp_path):
   page = draw(
     make_result(
       proxies=LearnedProxies(400, {"macs": 0.99, "synflow": 0.8, "a<b": None}),
-      curves=(Curve("pretrained", (25,), (2.0,)),),
+      curves=(LearnerCurve("pretrained", (25,), (2.0,)),),
       config={"proxies": "runs/<b>", "proxy_names": ["synflow"]},
     ),
     tmp_path,

@@ -12,7 +12,13 @@ from fbnax.base.json_values import plain
 from fbnax.jobs.predictors import job as predictors
 from fbnax.jobs.predictors import learner_charts
 from fbnax.jobs.predictors import page as predictors_page
-from fbnax.jobs.predictors.result import Curve, PredictorsResult, Saved
+from fbnax.jobs.predictors.result import (
+  LearnerCurve,
+  LearnerScore,
+  PredictorsResult,
+  SavedLabels,
+)
+from fbnax.report.schema import as_json
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
 COUNTS = (25, 50, 100, 200)
@@ -40,7 +46,9 @@ def make_result(laws=None, seeds=5, seed=0):
     for count in COUNTS
     for learner, (start, power) in (laws or LAWS).items()
   ]
-  curves = predictors._curves(scores, COUNTS)
+  curves = predictors.learner_curves(
+    [LearnerScore(**score) for score in scores], COUNTS
+  )
   return {
     "schema_version": 1,
     "fbnax_version": "0.1.0",
@@ -59,8 +67,8 @@ def make_result(laws=None, seeds=5, seed=0):
     "space": {"name": "mnasnet", "size": 104485552128, "rows": 5125},
     "label_deviation": 3.3,
     "scores": scores,
-    "curves": curves,
-    "saved": predictors.saved(curves),
+    "curves": as_json(curves),
+    "saved": as_json(predictors.saved(curves)),
     "times": {"phases": {"scores": 300.0}, "total": 300.0},
   }
 
@@ -155,7 +163,7 @@ def test_labels_that_others_need_are_said(page):
   ],
 )
 def test_a_learner_that_is_better_or_never_enough(factors, said):
-  found = predictors_page.needs(Saved("ridge", (25, 50), factors))
+  found = predictors_page.needs(SavedLabels("ridge", (25, 50), factors))
   assert said in words(found)
 
 
@@ -213,21 +221,23 @@ def test_charts_say_what_they_show(page):
 
 
 def test_points_leave_out_what_is_not_known():
-  curve = Curve("ridge", (1, 2, 4), rmse=(0.5, None, 0.0), kendall=(0.1, 0, -1))
+  curve = LearnerCurve(
+    "ridge", (1, 2, 4), rmse=(0.5, None, 0.0), kendall=(0.1, 0, -1)
+  )
   assert learner_charts.points(curve, "rmse") == [(1, 0.5, 0.0)]
   assert [p.mean for p in learner_charts.points(curve, "kendall")] == [
     0.1,
     0,
     -1,
   ]
-  assert learner_charts.points(Curve("ridge", (1,)), "rmse") == []
+  assert learner_charts.points(LearnerCurve("ridge", (1,)), "rmse") == []
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e5])
 def test_errors_of_any_size_have_ticks(scale):
   laws = {name: (a * scale, b) for name, (a, b) in LAWS.items()}
   curves = tuple(
-    Curve(**{k: tuple(v) if k != "learner" else v for k, v in c.items()})
+    LearnerCurve(**{k: tuple(v) if k != "learner" else v for k, v in c.items()})
     for c in make_result(laws)["curves"]
   )
   svg = learner_charts.errors(PredictorsResult(curves=curves))

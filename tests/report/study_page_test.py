@@ -13,20 +13,21 @@ from fbnax.jobs.study import charts as study_charts
 from fbnax.jobs.study import page as study_page
 from fbnax.jobs.study import summary as study_summary
 from fbnax.jobs.study import tables as study_tables
-from fbnax.jobs.study.plan import Comparison, Key, Term
+from fbnax.jobs.study.plan import CaseKey, StudyComparison, Term
 from fbnax.jobs.study.result import (
-  Difference,
-  Estimate,
+  CaseTraining,
+  PairedDifference,
+  PairedEstimate,
   StudyResult,
   Summary,
-  Training,
 )
+from fbnax.report.schema import as_json
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{$ <b>猫"
 
 
 def _term(weight, group, *names):
-  return Term(weight, tuple(Key(group, name) for name in names))
+  return Term(weight, tuple(CaseKey(group, name) for name in names))
 
 
 def _random(groups):
@@ -37,7 +38,7 @@ def _random(groups):
     for n in ("member", *pairs)
   ]
   comparisons = [
-    Comparison(
+    StudyComparison(
       g,
       g,
       "random pairs of its cost",
@@ -46,7 +47,7 @@ def _random(groups):
     for g in groups
   ]
   comparisons.append(
-    Comparison(
+    StudyComparison(
       "",
       f"the family of {len(groups)}",
       "random pairs of the same costs",
@@ -74,7 +75,7 @@ def _swapped(groups):
     for b in ends
   ]
   comparisons = [
-    Comparison(
+    StudyComparison(
       "recipes",
       f"{a} with its own recipe",
       "with the other's",
@@ -109,12 +110,12 @@ def _ranking(_):
       for c in found
     ]
     comparisons += [
-      Comparison(g, f"the wider network after {c}", "the deeper one", gap)
+      StudyComparison(g, f"the wider network after {c}", "the deeper one", gap)
       for c, gap in zip(found, gaps, strict=True)
     ]
     back = tuple(Term(-t.weight, t.keys) for t in gaps[1])
     comparisons.append(
-      Comparison(
+      StudyComparison(
         g, f"wider minus deeper, {' against '.join(found)}", "", gaps[0] + back
       )
     )
@@ -128,7 +129,7 @@ def _stages(groups):
     for n in ("evolved", "best trial")
   ]
   comparisons = [
-    Comparison(
+    StudyComparison(
       g,
       f"{g} as evolved",
       "the best trial of its budget",
@@ -183,7 +184,9 @@ def make_study(study="random", runs=5, seeds=3, gain=0.02, seed=0):
             "seconds": 41.5,
           }
         )
-  summary = study_summary.summarize(trainings, comparisons)
+  summary = study_summary.summarize(
+    [CaseTraining(**training) for training in trainings], comparisons
+  )
   return {
     "schema_version": 1,
     "fbnax_version": "0.1.0",
@@ -209,7 +212,7 @@ def make_study(study="random", runs=5, seeds=3, gain=0.02, seed=0):
       for i, name in enumerate(names)
     ],
     "cases": trainings,
-    "summary": {**summary, "notes": []},
+    "summary": as_json(summary),
     "times": {"phases": {"planning": 4.0, "training": 5200.0}, "total": 5204.0},
   }
 
@@ -298,12 +301,14 @@ def test_no_difference_is_called_none(tmp_path):
   ],
 )
 def test_the_verdict_needs_an_interval_without_zero(low, high, word):
-  assert study_tables.verdict(Estimate(mean=0.1, low=low, high=high)) == word
+  assert (
+    study_tables.verdict(PairedEstimate(mean=0.1, low=low, high=high)) == word
+  )
 
 
 def _gap(group, low, high):
-  loss = Estimate(mean=(low + high) / 2, low=low, high=high, units=3)
-  return Difference(group, "", "wide", "deep", loss)
+  loss = PairedEstimate(mean=(low + high) / 2, low=low, high=high, units=3)
+  return PairedDifference(group, "", "wide", "deep", loss)
 
 
 @pytest.mark.parametrize(
@@ -407,7 +412,7 @@ def test_the_axis_ends_where_the_bulk_does():
   values = [0.1, 0.11, 0.12, 0.13, 2.3]
   assert 0.13 < study_charts.ceiling(values) < 0.3
   assert study_charts.ceiling(values[:4]) == 0.13
-  cases = tuple(Training(test_log_loss=v) for v in values)
+  cases = tuple(CaseTraining(test_log_loss=v) for v in values)
   assert study_charts.hidden(StudyResult(cases=cases)) == 1
 
 

@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from fbnax.jobs.autobuild.result import AutobuildResult, Expression, Points
+from fbnax.jobs.autobuild.result import (
+  AutobuildResult,
+  LearnedExpression,
+  Points,
+)
 from fbnax.report import chart
 from fbnax.report.markup import number, short
 
@@ -20,9 +24,9 @@ _METHODS = {
 }
 
 
-def points(found: Points) -> np.ndarray:
-  """Accuracies and costs that are known, `f64[n, 2]`."""
-  rows = [p for p in found if None not in p]
+def points(pairs: Points) -> np.ndarray:
+  """Accuracies and costs of those that have both, `f64[n, 2]`."""
+  rows = [pair for pair in pairs if None not in pair]
   return np.asarray(rows, float).reshape(len(rows), 2)
 
 
@@ -51,12 +55,12 @@ def fronts(result: AutobuildResult) -> str | None:
       linewidth=1.4,
       label="their front",
     )
-    for i, (row, found) in enumerate(
+    for i, (row, networks) in enumerate(
       zip(result.expressions, built, strict=True)
     ):
       axes.scatter(
-        found[:, 1],
-        found[:, 0],
+        networks[:, 1],
+        networks[:, 0],
         s=16,
         alpha=0.65,
         linewidths=0,
@@ -122,9 +126,9 @@ def hops(result: AutobuildResult) -> str | None:
           alpha=0.6,
           markeredgewidth=0,
         )
-      known = np.isfinite(values).any(axis=0)
+      defined = np.isfinite(values).any(axis=0)
       mean = np.full(count + 1, np.nan)
-      mean[known] = np.nanmean(values[:, known], axis=0)
+      mean[defined] = np.nanmean(values[:, defined], axis=0)
       axes.plot(
         x[:count],
         mean[:count],
@@ -155,7 +159,7 @@ def hops(result: AutobuildResult) -> str | None:
     return chart.svg(axes.figure, "chart-hops", label)
 
 
-def importance(row: Expression, name: str) -> str | None:
+def importance(row: LearnedExpression, name: str) -> str | None:
   """A panel of bars for each feature; None without any."""
   features = [f for f in row.importance if len(f.values) > 1]
   if not features:
@@ -194,26 +198,26 @@ def volumes(result: AutobuildResult) -> dict[str, np.ndarray]:
   corner = result.training.reference
   if len(corner) != 2 or None in corner:
     return {}
-  found: dict[str, list[np.ndarray]] = {}
+  by_method: dict[str, list[np.ndarray]] = {}
   for search in result.searches:
     rows = points(search.points)
     if len(rows):
       curve = _growing(rows, np.asarray(corner, float))
-      found.setdefault(search.method, []).append(curve)
+      by_method.setdefault(search.method, []).append(curve)
   return {
     method: np.asarray([c[: min(map(len, curves))] for c in curves])
-    for method, curves in found.items()
+    for method, curves in by_method.items()
   }
 
 
 def searches(result: AutobuildResult) -> str | None:
   """Hypervolume against evaluations; None without a search."""
-  found = volumes(result)
-  if not found:
+  by_method = volumes(result)
+  if not by_method:
     return None
   with chart.style("chart-searches"):
     axes = chart.new(10.2, 4.2).add_subplot()
-    for i, (method, curves) in enumerate(found.items()):
+    for i, (method, curves) in enumerate(by_method.items()):
       x = np.arange(1, curves.shape[1] + 1)
       mean = curves.mean(axis=0)
       spread = curves.std(axis=0, ddof=1) if len(curves) > 1 else 0 * mean
@@ -239,7 +243,7 @@ def searches(result: AutobuildResult) -> str | None:
     axes.legend(loc="lower right")
     label = "Hypervolume in the end: " + ", ".join(
       f"{_METHODS.get(m, m)} {number(float(c[:, -1].mean()), 4)}"
-      for m, c in found.items()
+      for m, c in by_method.items()
     )
     return chart.svg(axes.figure, "chart-searches", label)
 

@@ -12,26 +12,33 @@ from fbnax.jobs.runtime.configs import key, section
 class GraphTrainingKeys:
   """How graph predictors are trained."""
 
-  seeds: int = key(3, "predictors of each label, whose scores are averaged")
-  epochs: int = key(
-    100, "of training; the paper's are 200, at its learning rate", "epochs"
+  seeds: int = key(
+    3, "predictors of each label, whose scores are averaged", least=1
   )
-  batch_size: int = key(128, "in a step", "networks")
-  learning_rate: float = key(1e-3, "of AdamW; the paper's is 1e-4")
+  epochs: int = key(
+    100,
+    "of training; the paper's are 200, at its learning rate",
+    "epochs",
+    least=1,
+  )
+  batch_size: int = key(128, "in a step", "networks", least=2)
+  learning_rate: float = key(1e-3, "of AdamW; the paper's is 1e-4", above=0)
   weight_decay: float = key(1e-5, "of AdamW")
-  hidden: int = key(32, "width of the graph predictor")
-  hops: int = key(4, "of graph attention")
+  hidden: int = key(32, "width of the graph predictor", least=1)
+  hops: int = key(4, "of graph attention", least=0)
 
 
 @dataclasses.dataclass(frozen=True)
 class ModuleSearchKeys:
   """Evolution over modules."""
 
-  top: int = key(15, "modules of every stage that are kept for each label")
-  seeds: int = key(10, "searches by each method; 0 for none")
-  first: int = key(50, "of the first, random population", "networks")
-  rounds: int = key(4, "of children")
-  children: int = key(50, "of each round", "networks")
+  top: int = key(
+    15, "modules of every stage that are kept for each label", least=1
+  )
+  seeds: int = key(10, "searches by each method; 0 for none", least=0)
+  first: int = key(50, "of the first, random population", "networks", least=2)
+  rounds: int = key(4, "of children", least=1)
+  children: int = key(50, "of each round", "networks", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +77,7 @@ class AutobuildConfig:
     "JSON file with the list of rows that are held out, in place of `held_out`",
   )
   top: int = key(
-    3, "modules of every stage that networks are put together from"
+    3, "modules of every stage that networks are put together from", least=1
   )
   predictor: GraphTrainingKeys = section(GraphTrainingKeys)
   search: ModuleSearchKeys = section(ModuleSearchKeys)

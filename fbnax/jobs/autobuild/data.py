@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from fbnax.base import json_values
+from fbnax.jobs.autobuild.config import AutobuildConfig
 from fbnax.jobs.runtime import inputs
 from fbnax.search.autobuild import label_choice, label_expressions, labelled
 from fbnax.search.autobuild.labelled import Labelled
@@ -26,19 +27,24 @@ class Data(NamedTuple):
   test: np.ndarray
 
 
-def read(config: Any) -> Data:
+def read(config: AutobuildConfig) -> Data:
   """Labelled networks and their split.
 
   Raises:
     ValueError: a file or a key of the config is wrong; it is named.
   """
+  if not config.labels:
+    raise ValueError(
+      "config.labels is empty; legal: a .csv, .json or .npz file"
+    )
   space = inputs.space_of_file(config.space, config.fix)
   labels = labelled.load(config.labels, space)
   count = len(labels.genotypes)
   for key in ("accuracy", "cost"):
-    if config[key] not in labels.columns:
+    column = getattr(config, key)
+    if column not in labels.columns:
       raise ValueError(
-        f"config.{key} is {config[key]!r}; legal: columns of {config.labels}: "
+        f"config.{key} is {column!r}; legal: columns of {config.labels}: "
         f"{list(labels.columns)}"
       )
   wrong = np.flatnonzero(~(labels.columns[config.cost] > 0))
@@ -66,27 +72,29 @@ def read(config: Any) -> Data:
 def _rows(path: str, count: int) -> np.ndarray:
   """Rows to hold out, of a JSON file with a list of numbers."""
   try:
-    found = json_values.read(path)
+    rows = json_values.read(path)
   except (OSError, ValueError) as error:
     raise ValueError(f"config.test_rows={path!r}: {error}") from error
-  legal = isinstance(found, list) and all(
-    type(i) is int and 0 <= i < count for i in found
+  legal = isinstance(rows, list) and all(
+    type(i) is int and 0 <= i < count for i in rows
   )
-  if not legal or not 2 <= len(set(found)) <= count - 2:
+  if not legal or not 2 <= len(set(rows)) <= count - 2:
     raise ValueError(
       f"config.test_rows={path!r} holds no list of rows; legal: 2 to "
       f"{count - 2} numbers from 0 to {count - 1}"
     )
-  return np.asarray(sorted(set(found)))
+  return np.asarray(sorted(set(rows)))
 
 
-def expressions(config: Any, data: Data) -> list[tuple[str, np.ndarray]]:
+def expressions(
+  config: AutobuildConfig, data: Data
+) -> list[tuple[str, np.ndarray]]:
   """Label expressions and their values for all networks.
 
   Raises:
     ValueError: an expression cannot be read or computed.
   """
-  texts = [str(text) for text in config.expressions]
+  texts = list(config.expressions)
   columns = data.labels.columns
   if config.region:
     train = data.train

@@ -10,180 +10,129 @@ model of accuracy and cost, whose agreement with held-out labels is stated.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax import __version__, report
 from fbnax.jobs.autobuild import data as autobuild_data
 from fbnax.jobs.autobuild import search as autobuild_search
 from fbnax.jobs.autobuild import summary as autobuild_summary
+from fbnax.jobs.autobuild.config import AutobuildConfig
 from fbnax.jobs.autobuild.data import Data
+from fbnax.jobs.autobuild.result import AutobuildResult, SearchedNetworks
 from fbnax.jobs.autobuild.summary import StandIn
-from fbnax.jobs.runtime.workdir import WorkDir, open_workdir
+from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.models.graph_predictor import GraphPredictor
+from fbnax.report.schema import Rows
 from fbnax.search.autobuild import graph_files, graph_fit, modules
 from fbnax.search.autobuild.chains import encoding
 from fbnax.spaces import SearchSpace
 from fbnax.training.loop import DivergedError
-from fbnax.training.progress import Progress, open_progress
-
-SCHEMA_VERSION = 1
+from fbnax.training.progress import Progress
 
 
-def run(config: Any, workdir: str) -> None:
+def run(
+  config: AutobuildConfig, work: WorkDir, progress: Progress
+) -> AutobuildResult:
   """Fits, scores, constructs and searches, or does what is left."""
-  settings = _settings(config)
   data = autobuild_data.read(config)
   space = data.labels.space
   expressions = autobuild_data.expressions(config, data)
   # Whatever a space lacks is told before anything is learned.
   modules.stages(space)
-  with open_workdir(workdir, config.to_dict()) as work:
-    if work.is_done():
-      return
-    with open_progress() as progress:
-      models = []
-      with (
-        work.phase("fit"),
-        progress.phase(
-          "fit", len(expressions) * config.predictor.epochs
-        ) as advance,
-      ):
-        for number, (text, labels) in enumerate(expressions):
-          models.append(
-            _fitted(config, work, data, settings, number, text, labels, advance)
-          )
-      with work.phase("construct"):
-        stand_in = autobuild_summary.stand_in(
-          data, config.accuracy, config.cost
-        )
-        rows, scores = [], []
-        for (text, labels), model in zip(expressions, models, strict=True):
-          row, of_label = autobuild_summary.expression(
-            config, data, stand_in, text, labels, model
-          )
-          rows.append(row)
-          scores.append(of_label)
-      with work.phase("search"):
-        searches = _searches(config, space, scores, stand_in, progress)
-    work.write_result(
-      {
-        "schema_version": SCHEMA_VERSION,
-        "fbnax_version": __version__,
-        "job": "autobuild",
-        "config": config.to_dict(),
-        "space": {
-          "name": space.name,
-          "size": space.size,
-          "rows": len(data.labels.genotypes),
-        },
-        "train": len(data.train),
-        "held_out": len(data.test),
-        "accuracy": config.accuracy,
-        "cost": config.cost,
-        "stand_in": stand_in.agreement,
-        "training": autobuild_summary.training(data, stand_in, config),
-        "expressions": rows,
-        "baselines": autobuild_summary.baselines(config, data, stand_in, rows),
-        "searches": searches,
-        "times": work.spent(),
-      }
-    )
-    page = report.write(work.path)
-  for row in rows:
-    built = row["constructed"]
-    print(
-      f"{row['expression']}: rank correlation "
-      f"{autobuild_summary.mean(row['prediction']):.3f} (additive ridge "
-      f"{row['ridge']:.3f}); {len(built['points'])} networks put together, "
-      f"{built['beyond']} beyond the front of the labels"
-    )
-  print(f"report: {page}")
-
-
-def _settings(config: Any) -> graph_fit.GraphSettings:
-  """Checks what needs no data."""
-  given, search = config.predictor, config.search
-  for name, group, least in (
-    ("top", config, 1),
-    ("predictor.seeds", given, 1),
-    ("predictor.epochs", given, 1),
-    ("predictor.batch_size", given, 2),
-    ("predictor.hidden", given, 1),
-    ("predictor.hops", given, 0),
-    ("search.top", search, 1),
-    ("search.seeds", search, 0),
-    ("search.first", search, 2),
-    ("search.rounds", search, 1),
-    ("search.children", search, 1),
-  ):
-    value = group[name.split(".")[-1]]
-    if value < least:
-      raise ValueError(f"config.{name} is {value!r}; legal: at least {least}")
-  if not config.labels:
-    raise ValueError(
-      "config.labels is empty; legal: a .csv, .json or .npz file"
-    )
-  if not given.learning_rate > 0:
-    raise ValueError(
-      f"config.predictor.learning_rate is {given.learning_rate!r}; legal: "
-      "above 0"
-    )
-  return graph_fit.GraphSettings(
-    epochs=given.epochs,
-    batch_size=given.batch_size,
-    learning_rate=given.learning_rate,
-    weight_decay=given.weight_decay,
+  epochs = len(expressions) * config.predictor.epochs
+  with work.phase("fit"), progress.phase("fit", epochs) as advance:
+    models = [
+      _fitted(config, work, data, number, text, labels, advance)
+      for number, (text, labels) in enumerate(expressions)
+    ]
+  with work.phase("construct"):
+    stand_in = autobuild_summary.stand_in(config, data)
+    rows, scores = [], []
+    for (text, labels), model in zip(expressions, models, strict=True):
+      row, of_label = autobuild_summary.expression(
+        config, data, stand_in, text, labels, model
+      )
+      rows.append(row)
+      scores.append(of_label)
+  with work.phase("search"):
+    searches = _searches(config, space, scores, stand_in, progress)
+  return AutobuildResult(
+    space=Rows(space.name, space.size, len(data.labels.genotypes)),
+    train=len(data.train),
+    held_out=len(data.test),
+    accuracy=config.accuracy,
+    cost=config.cost,
+    stand_in=stand_in.agreement,
+    training=autobuild_summary.training(config, data, stand_in),
+    expressions=tuple(rows),
+    baselines=autobuild_summary.baselines(config, data, stand_in, rows),
+    searches=searches,
   )
 
 
+def lines(result: AutobuildResult, folder: Path) -> Iterator[str]:
+  """What is printed at the end."""
+  del folder
+  for row in result.expressions:
+    yield (
+      f"{row.expression}: rank correlation "
+      f"{autobuild_summary.mean(row.prediction):.3f} (additive ridge "
+      f"{row.ridge:.3f}); {len(row.constructed.points)} networks put together, "
+      f"{row.constructed.beyond} beyond the front of the labels"
+    )
+
+
 def _fitted(
-  config: Any,
+  config: AutobuildConfig,
   work: WorkDir,
   data: Data,
-  settings: graph_fit.GraphSettings,
   number: int,
   text: str,
   labels: np.ndarray,
-  advance: Any,
+  advance: Callable[..., None],
 ) -> graph_fit.FittedGraph:
   """The predictor of an expression, from its file where there is one."""
-  space = data.labels.space
-  found = encoding(space)
+  space, keys = data.labels.space, config.predictor
+  encoder = encoding(space)
   about = {
     "expression": text,
     "space": space.name,
-    "features": [[f.name, [str(v) for v in f.values]] for f in found.features],
+    "features": [
+      [f.name, [str(v) for v in f.values]] for f in encoder.features
+    ],
   }
   path = work.path / f"predictor{number}.npz"
   if path.exists():
     model = graph_files.load(path, about)
-    advance(settings.epochs)
+    advance(keys.epochs)
     return model
   module = GraphPredictor(
-    found.categories,
-    found.numbers,
-    config.predictor.hidden,
-    config.predictor.hops,
+    encoder.categories, encoder.numbers, keys.hidden, keys.hops
   )
   genotypes = jnp.asarray(data.labels.genotypes[data.train])
-  chains = jax.jit(found.encode)(genotypes)
+  chains = jax.jit(encoder.encode)(genotypes)
   key = jax.random.fold_in(jax.random.key(config.seed), number)
   model = graph_fit.fit(
-    jax.random.split(key, config.predictor.seeds),
+    jax.random.split(key, keys.seeds),
     module,
     chains,
     labels[data.train],
-    settings,
+    graph_fit.GraphSettings(
+      epochs=keys.epochs,
+      batch_size=keys.batch_size,
+      learning_rate=keys.learning_rate,
+      weight_decay=keys.weight_decay,
+    ),
     advance,
   )
   if not all(np.isfinite(x).all() for x in jax.tree.leaves(model.variables)):
     raise DivergedError(
       f"the predictor of {text} diverged: a weight is not finite;"
-      f" config.predictor.learning_rate is {settings.learning_rate:g}: a lower"
+      f" config.predictor.learning_rate is {keys.learning_rate:g}: a lower"
       " one may help"
     )
   graph_files.save(path, model, about)
@@ -191,20 +140,20 @@ def _fitted(
 
 
 def _searches(
-  config: Any,
+  config: AutobuildConfig,
   space: SearchSpace,
   scores: list[list[np.ndarray]],
   stand_in: StandIn,
   progress: Progress,
-) -> list[dict[str, Any]]:
+) -> tuple[SearchedNetworks, ...]:
   """AutoBuild-NAS beside searches of the whole space."""
   if not config.search.seeds:
-    return []
+    return ()
   # One object for all searches, so that their program is compiled once.
   objectives = functools.partial(StandIn.objectives, stand_in)
   methods = autobuild_search.methods(space, scores, config.search.top)
   with progress.phase("search", len(methods) * config.search.seeds) as advance:
-    return [
+    return tuple(
       autobuild_search.search(
         method,
         jax.random.fold_in(jax.random.key(config.seed + 1), seed),
@@ -215,4 +164,4 @@ def _searches(
       )
       for method in methods
       for seed in range(config.search.seeds)
-    ]
+    )

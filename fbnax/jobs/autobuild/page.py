@@ -10,12 +10,12 @@ import numpy as np
 from fbnax.jobs.autobuild import charts as autobuild_charts
 from fbnax.jobs.autobuild.result import (
   AutobuildResult,
-  Expression,
+  BuiltNetworks,
+  LearnedExpression,
   Module,
-  Networks,
 )
 from fbnax.report import drawing, markup
-from fbnax.report.made import command, made
+from fbnax.report.made import footer, made_by
 from fbnax.report.markup import (
   escape,
   figure,
@@ -25,7 +25,7 @@ from fbnax.report.markup import (
   significant,
   whole,
 )
-from fbnax.report.page import Section, page
+from fbnax.report.page import Section, page, shown
 
 METHODS = {
   "autobuild": "AutoBuild-NAS",
@@ -42,25 +42,21 @@ def draw(result: AutobuildResult, folder: Path) -> str:
     "Which building blocks matter",
     f"AutoBuild on labelled networks{space}",
     sections(result),
-    f"Written by fbnax.report from the run's result.json (fbnax "
-    f"{result.fbnax_version or 'of unknown version'}).",
+    footer(result),
   )
 
 
 def sections(result: AutobuildResult) -> list[Section]:
   """All sections for which the result has something to show, in order."""
-  found = [Section("finding", "Finding", finding(result))]
-  for anchor, title, content in (
+  return shown(
+    ("finding", "Finding", finding(result)),
     ("networks", "Networks put together", _networks(result)),
     ("hops", "Rank correlation by hop", _hops(result)),
     ("importance", "What the values of features count", _importance(result)),
     ("modules", "Best and worst modules", _modules(result)),
     ("searches", "Searches of the reduced space", _searches(result)),
     ("made", "How it was made", _made(result)),
-  ):
-    if content:
-      found.append(Section(anchor, title, content))
-  return found
+  )
 
 
 def finding(result: AutobuildResult) -> str:
@@ -86,15 +82,12 @@ def finding(result: AutobuildResult) -> str:
     )
   if not words:
     words.append("The result holds no networks.")
-  drawn = autobuild_charts.fronts(result)
-  picture = ""
-  if drawn is not None:
-    picture = figure(
-      drawn,
-      "Grey: labelled networks, and the line is their front. Colours: networks "
-      "put together from the best modules of every stage, a colour for each "
-      "label. Up and to the left is better.",
-    )
+  picture = figure(
+    autobuild_charts.fronts(result),
+    "Grey: labelled networks, and the line is their front. Colours: networks "
+    "put together from the best modules of every stage, a colour for each "
+    "label. Up and to the left is better.",
+  )
   return f"<p>{' '.join(words)}</p>{picture}"
 
 
@@ -112,7 +105,7 @@ def _networks(result: AutobuildResult) -> str:
       )
     )
 
-  def add(name: str, networks: Networks) -> None:
+  def add(name: str, networks: BuiltNetworks) -> None:
     if networks.points:
       volume = networks.hypervolume
       together = networks.with_training
@@ -190,8 +183,8 @@ def _hops(result: AutobuildResult) -> str:
 
 
 def _less_than_a_batch(result: AutobuildResult) -> str:
-  given = result.config.get("predictor")
-  batch = given.get("batch_size") if isinstance(given, dict) else None
+  keys = result.config.get("predictor")
+  batch = keys.get("batch_size") if isinstance(keys, dict) else None
   if result.train is None or not isinstance(batch, int):
     return ""
   if result.train >= batch:
@@ -250,7 +243,7 @@ def _modules(result: AutobuildResult) -> str:
   return "".join(parts)
 
 
-def _drawn(row: Expression, place: int) -> str:
+def _drawn(row: LearnedExpression, place: int) -> str:
   """The networks of the best and of the worst modules."""
   text = ""
   for name, architecture in (("best", row.best), ("worst", row.worst)):
@@ -260,14 +253,14 @@ def _drawn(row: Expression, place: int) -> str:
         drawing.draw(architecture, f"modules{place}-{name}", words),
         f"The <strong>{name}</strong> module of every stage.",
       )
-  shown = [a for a in (row.best, row.worst) if a is not None]
-  return text + (drawing.legend(shown) if shown else "")
+  drawn = [a for a in (row.best, row.worst) if a is not None]
+  return text + (drawing.legend(drawn) if drawn else "")
 
 
-def _module(found: Sequence[Module]) -> str:
+def _module(modules: Sequence[Module]) -> str:
   """Modules under each other with their scores."""
   lines = []
-  for module in found:
+  for module in modules:
     layers = " → ".join(map(escape, module.layers))
     score = "" if module.score is None else f" ({significant(module.score, 4)})"
     lines.append(f'<span class="under">{layers}{score}</span>')
@@ -315,20 +308,14 @@ def _made(result: AutobuildResult) -> str:
         f"{whole(result.held_out)} held out"
       )
     rows.append(("Labels", words))
-  times = result.times
-  if times.total is not None:
-    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
-  if result.config:
-    text = escape(command("autobuild.py", result.config))
-    rows.append(("Command", f"<code>{text}</code>"))
-  return made(rows, result.config) if rows else ""
+  return made_by(result, rows, "autobuild.py")
 
 
 def _value(values: Sequence[float | None]) -> float:
-  known = [v for v in values if v is not None]
-  return float(np.mean(known)) if known else float("nan")
+  defined = [v for v in values if v is not None]
+  return float(np.mean(defined)) if defined else float("nan")
 
 
 def _mean(values: Sequence[float | None]) -> str:
-  found = _value(values)
-  return markup.MISSING if found != found else number(found)
+  mean = _value(values)
+  return markup.MISSING if mean != mean else number(mean)

@@ -15,7 +15,7 @@ Points = tuple[Numbers, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Agreement:
+class ModelAgreement:
   """How well a model tells labels that it has not seen."""
 
   spearman: float | None = None
@@ -23,15 +23,15 @@ class Agreement:
 
 
 @dataclasses.dataclass(frozen=True)
-class StandIn:
+class StandInAgreement:
   """What stands in for labels of networks that have none."""
 
-  accuracy: Agreement = dataclasses.field(default_factory=Agreement)
-  cost: Agreement = dataclasses.field(default_factory=Agreement)
+  accuracy: ModelAgreement = dataclasses.field(default_factory=ModelAgreement)
+  cost: ModelAgreement = dataclasses.field(default_factory=ModelAgreement)
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
+class LabelledNetworks:
   """The labelled networks."""
 
   points: Points = ()
@@ -42,7 +42,7 @@ class Training:
 
 
 @dataclasses.dataclass(frozen=True)
-class Unseen:
+class UnseenLength:
   """A length of a stage that no labelled network has."""
 
   stage: str = ""
@@ -77,10 +77,11 @@ class StageModules:
 
 
 @dataclasses.dataclass(frozen=True)
-class Networks:
+class BuiltNetworks:
   """Networks by the stand-in, and how far they reach beyond the labels."""
 
   points: Points = ()
+  genotypes: tuple[tuple[int, ...], ...] = ()
   hypervolume: float | None = None
   with_training: float | None = None
   beyond: int | None = None
@@ -88,7 +89,7 @@ class Networks:
 
 
 @dataclasses.dataclass(frozen=True)
-class Expression:
+class LearnedExpression:
   """A label expression: its predictor, scores and networks."""
 
   expression: str = ""
@@ -96,24 +97,24 @@ class Expression:
   hops: tuple[Numbers, ...] = ()
   ridge: float | None = None
   constant: bool = False
-  unseen: tuple[Unseen, ...] = ()
+  unseen: tuple[UnseenLength, ...] = ()
   importance: tuple[Importance, ...] = ()
   stages: tuple[StageModules, ...] = ()
   best: Architecture | None = None
   worst: Architecture | None = None
-  constructed: Networks = dataclasses.field(default_factory=Networks)
+  constructed: BuiltNetworks = dataclasses.field(default_factory=BuiltNetworks)
 
 
 @dataclasses.dataclass(frozen=True)
 class Baselines:
   """What the networks that were put together are set beside."""
 
-  largest: Networks = dataclasses.field(default_factory=Networks)
-  random: Networks = dataclasses.field(default_factory=Networks)
+  largest: BuiltNetworks = dataclasses.field(default_factory=BuiltNetworks)
+  random: BuiltNetworks = dataclasses.field(default_factory=BuiltNetworks)
 
 
 @dataclasses.dataclass(frozen=True)
-class Search:
+class SearchedNetworks:
   """All networks that one search evaluated, in order."""
 
   method: str = ""
@@ -131,11 +132,15 @@ class AutobuildResult(JobResult):
   held_out: int | None = None
   accuracy: str = "accuracy"
   cost: str = "cost"
-  stand_in: StandIn = dataclasses.field(default_factory=StandIn)
-  training: Training = dataclasses.field(default_factory=Training)
-  expressions: tuple[Expression, ...] = ()
+  stand_in: StandInAgreement = dataclasses.field(
+    default_factory=StandInAgreement
+  )
+  training: LabelledNetworks = dataclasses.field(
+    default_factory=LabelledNetworks
+  )
+  expressions: tuple[LearnedExpression, ...] = ()
   baselines: Baselines = dataclasses.field(default_factory=Baselines)
-  searches: tuple[Search, ...] = ()
+  searches: tuple[SearchedNetworks, ...] = ()
 
   def check(self) -> None:
     """Raises a ValueError where lists that belong together do not fit."""

@@ -8,13 +8,15 @@ module of a stage, Layer-Full changes one layer (Mills et al. 2024, section
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.jobs.autobuild.config import ModuleSearchKeys
+from fbnax.jobs.autobuild.result import SearchedNetworks
 from fbnax.search.autobuild import construction, modules
 from fbnax.search.evolution.multi_objective import (
   Objectives,
@@ -83,38 +85,39 @@ def search(
   method: Method,
   key: jax.Array,
   objectives: Objectives,
-  settings: Any,
+  keys: ModuleSearchKeys,
   seed: int,
-  advance: Any,
-) -> dict[str, Any]:
+  advance: Callable[..., None],
+) -> SearchedNetworks:
   """One search: all that it evaluated, in order."""
   first_key, key = jax.random.split(key)
-  first = _drawn(method, first_key, settings.first)
-  found = evolve_front(
+  first = _drawn(method, first_key, keys.first)
+  searched = evolve_front(
     key,
     objectives,
     method.vary,
     first,
-    rounds=settings.rounds,
-    children=settings.children,
+    rounds=keys.rounds,
+    children=keys.children,
   )
-  points = np.asarray(found.objectives, np.float64)
+  points = np.asarray(searched.objectives, np.float64)
   advance(1, method=method.name)
-  return {
-    "method": method.name,
-    "seed": seed,
-    "size": method.size,
-    "points": [[-float(a), float(c)] for a, c in points],
-  }
+  return SearchedNetworks(
+    method=method.name,
+    seed=seed,
+    size=method.size,
+    points=tuple((-float(a), float(c)) for a, c in points),
+  )
 
 
 def _drawn(method: Method, key: jax.Array, count: int) -> jax.Array:
   """Random networks of a method's space, `i32[count, D]`."""
   width = 1 + max(p for places, _ in method.groups for p in places)
-  found = jnp.zeros((count, width), jnp.int32)
+  genotypes = jnp.zeros((count, width), jnp.int32)
   for i, (places, choices) in enumerate(method.groups):
     rows = jax.random.randint(
       jax.random.fold_in(key, i), (count,), 0, len(choices)
     )
-    found = found.at[:, jnp.asarray(places)].set(jnp.asarray(choices)[rows])
-  return found
+    drawn = jnp.asarray(choices)[rows]
+    genotypes = genotypes.at[:, jnp.asarray(places)].set(drawn)
+  return genotypes

@@ -238,16 +238,16 @@ def _losses(axes: Any, rows: Sequence[EpochRow]) -> None:
 
 
 def _costs(axes: Any, rows: Sequence[EpochRow], result: DnasResult) -> None:
-  known = [v for r in rows for v in (r.expected, r.derived) if v is not None]
+  costs = [v for r in rows for v in (r.expected, r.derived) if v is not None]
   target = result.cost.target or 0.0
-  if not known:
+  if not costs:
     axes.set_visible(False)
     return
   if kind := measured(result.cost.kind):
     divisor = 1.0
     axes.set_ylabel(kind.unit)
   else:
-    values = [*known, *([target] if target > 0 else [])]
+    values = [*costs, *([target] if target > 0 else [])]
     divisor = chart.count_axis(axes.yaxis, values, result.cost.unit)
   for i, (name, words) in enumerate(
     (("expected", "expected"), ("derived", "of the likeliest"))

@@ -168,11 +168,8 @@ def _course(result: DnasResult) -> str:
 
 
 def _theta(result: DnasResult) -> str:
-  chart = dnas_charts.probabilities(result)
-  if chart is None:
-    return ""
   return figure(
-    chart,
+    dnas_charts.probabilities(result),
     "Each panel is a decision, each line of it a choice, from the first epoch "
     "at the left to the last; dark is likely. What the derived network has is "
     "named in bold.",
@@ -225,10 +222,10 @@ def _memory(result: DnasResult) -> str:
 
 
 def _training(result: DnasResult) -> str:
-  chart = training_charts.curves(Result(members=result.members))
-  if chart is None:
-    return ""
-  return figure(chart, "All networks have the same recipe.")
+  return figure(
+    training_charts.curves(Result(members=result.members)),
+    "All networks have the same recipe.",
+  )
 
 
 def _made(result: DnasResult) -> str:

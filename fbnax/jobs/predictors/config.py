@@ -19,10 +19,10 @@ class PredictorsConfig:
   labels: tuple[int, ...] = key(
     (25, 50, 100, 200, 400, 800), "to learn from", "networks"
   )
-  held_out: int = key(4000, "to measure on", "networks")
-  seeds: int = key(10, "draws of the labels")
+  held_out: int = key(4000, "to measure on", "networks", least=2)
+  seeds: int = key(10, "draws of the labels", least=1)
   pool: int = key(20_000, "for pretraining", "points")
-  predictors: int = key(8, "size of the ensemble")
+  predictors: int = key(8, "size of the ensemble", least=1)
   num_classes: int = key(1000, "of the networks, for their costs")
   proxies: str = key(
     "",

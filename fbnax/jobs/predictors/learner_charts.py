@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from fbnax.jobs.predictors.result import Curve, PredictorsResult
+from fbnax.jobs.predictors.result import LearnerCurve, PredictorsResult
 from fbnax.report import chart
 from fbnax.report.markup import number, short
 
@@ -24,7 +24,7 @@ _TICKS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
 _MARKERS = "osD^vPX"
 
 
-class Point(NamedTuple):
+class CurvePoint(NamedTuple):
   """Mean and deviation over the seeds with so many labels."""
 
   labels: int
@@ -37,14 +37,14 @@ def name(learner: str) -> str:
   return NAMES.get(learner, learner)
 
 
-def points(curve: Curve, key: str) -> list[Point]:
+def points(curve: LearnerCurve, key: str) -> list[CurvePoint]:
   """What is known of a curve's `rmse` or `kendall`."""
   means = getattr(curve, key)
   if not means:
     return []
   deviations = getattr(curve, f"{key}_deviation") or (None,) * len(means)
   return [
-    Point(labels, mean, deviation or 0.0)
+    CurvePoint(labels, mean, deviation or 0.0)
     for labels, mean, deviation in zip(
       curve.labels, means, deviations, strict=True
     )
@@ -60,7 +60,7 @@ def errors(result: PredictorsResult) -> str | None:
   with chart.style("chart-rmse"):
     axes = _axes(result, lines)
     # As far as the lines go: a band may reach down to no error at all.
-    means = [p.mean for found in lines.values() for p in found]
+    means = [p.mean for line in lines.values() for p in line]
     low, high = min(means), max(means)
     spread = result.label_deviation
     # Not where it would press all lines into a corner.
@@ -93,30 +93,30 @@ def rank_correlations(result: PredictorsResult) -> str | None:
     )
 
 
-def _lines(result: PredictorsResult, key: str) -> dict[int, list[Point]]:
+def _lines(result: PredictorsResult, key: str) -> dict[int, list[CurvePoint]]:
   """Place and points of the learners that have any."""
-  found = {i: points(c, key) for i, c in enumerate(result.curves)}
-  return {i: line for i, line in found.items() if line}
+  every = {i: points(c, key) for i, c in enumerate(result.curves)}
+  return {i: line for i, line in every.items() if line}
 
 
-def _axes(result: PredictorsResult, lines: dict[int, list[Point]]) -> Any:
+def _axes(result: PredictorsResult, lines: dict[int, list[CurvePoint]]) -> Any:
   """A figure's axes with every line and its band."""
   axes = chart.new(10.2, 4.6).add_subplot()
-  for i, found in lines.items():
-    x = [p.labels for p in found]
+  for i, line in lines.items():
+    x = [p.labels for p in line]
     colour = chart.COLOURS[i % len(chart.COLOURS)]
     # A mean of 2 ± 3 has no lower end on a logarithmic axis.
     axes.fill_between(
       x,
-      [p.mean - p.deviation for p in found],
-      [p.mean + p.deviation for p in found],
+      [p.mean - p.deviation for p in line],
+      [p.mean + p.deviation for p in line],
       color=colour,
       alpha=0.13,
       linewidth=0,
     )
     axes.plot(
       x,
-      [p.mean for p in found],
+      [p.mean for p in line],
       color=colour,
       marker=_MARKERS[i % len(_MARKERS)],
       markersize=5.5,
@@ -128,11 +128,11 @@ def _axes(result: PredictorsResult, lines: dict[int, list[Point]]) -> Any:
   return axes
 
 
-def _label_ticks(axes: Any, lines: dict[int, list[Point]]) -> None:
+def _label_ticks(axes: Any, lines: dict[int, list[CurvePoint]]) -> None:
   """A tick at each count of labels, unless they stand too close."""
   from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-  counts = sorted({p.labels for found in lines.values() for p in found})
+  counts = sorted({p.labels for line in lines.values() for p in line})
   axes.set_xscale("log")
   room = math.log(counts[-1] / counts[0]) / 20
   ticks: list[int] = []
@@ -171,13 +171,13 @@ def _between(
 def _ended(
   axes: Any,
   result: PredictorsResult,
-  lines: dict[int, list[Point]],
+  lines: dict[int, list[CurvePoint]],
   identity: str,
   kind: str,
 ) -> str:
   axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
   label = f"{kind} against labels, with the most of them: " + ", ".join(
-    f"{name(result.curves[i].learner)} {number(found[-1].mean)}"
-    for i, found in lines.items()
+    f"{name(result.curves[i].learner)} {number(line[-1].mean)}"
+    for i, line in lines.items()
   )
   return chart.svg(axes.figure, identity, label)

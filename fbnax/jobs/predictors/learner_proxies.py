@@ -19,7 +19,7 @@ PROXIES = "pretrained on proxies"
 _NOUNS = {"macs": "MACs", "params": "parameters"}
 
 
-class Difference(NamedTuple):
+class ProxyGain(NamedTuple):
   """Error, or rank correlation, with proxies minus that without.
 
   Attributes:
@@ -46,9 +46,7 @@ class Difference(NamedTuple):
     return "lower" if self.mean < 0 else "higher"
 
 
-def differences(
-  result: PredictorsResult, key: str = "rmse"
-) -> list[Difference]:
+def differences(result: PredictorsResult, key: str = "rmse") -> list[ProxyGain]:
   """One for each count of labels that both were given, ascending.
 
   Args:
@@ -64,7 +62,7 @@ def differences(
   by_count: dict[int, list[tuple[float, float]]] = {}
   for draw in ours.keys() & theirs.keys():
     by_count.setdefault(draw[0], []).append((ours[draw], theirs[draw]))
-  found = []
+  gains = []
   for count, pairs in sorted(by_count.items()):
     # Sorted, so that sums do not depend on the order of a set.
     gaps = sorted(a - b for a, b in pairs)
@@ -75,8 +73,8 @@ def differences(
       error = math.sqrt(squares / len(gaps))
     costs = sum(sorted(b for _, b in pairs)) / len(pairs)
     lower = sum(g < 0 for g in gaps)
-    found.append(Difference(count, costs, mean, error, lower, len(gaps)))
-  return found
+    gains.append(ProxyGain(count, costs, mean, error, lower, len(gaps)))
+  return gains
 
 
 def finding(result: PredictorsResult) -> str:
@@ -127,7 +125,7 @@ def section(result: PredictorsResult) -> str:
   return table + note + _learned(result)
 
 
-def verdict(rows: Sequence[Difference]) -> str:
+def verdict(rows: Sequence[ProxyGain]) -> str:
   """With how many labels the error differs, and which way, as a sentence.
 
   Args:
@@ -153,7 +151,7 @@ def _orders(result: PredictorsResult) -> str:
   return f"<p>Kendall’s rank correlation is {_directions(rows)}.</p>"
 
 
-def _directions(rows: Sequence[Difference]) -> str:
+def _directions(rows: Sequence[ProxyGain]) -> str:
   """`lower with 25 labels; not told apart with 50 and 100 labels`."""
   parts = []
   for kind, said in (
@@ -169,7 +167,7 @@ def _directions(rows: Sequence[Difference]) -> str:
   return "; ".join(parts)
 
 
-def _with_error(row: Difference | None) -> str:
+def _with_error(row: ProxyGain | None) -> str:
   if row is None:
     return markup.MISSING
   error = "" if row.error is None else f" ± {row.error:.3f}"
@@ -182,16 +180,18 @@ def _signed(value: float, digits: int) -> str:
 
 def _learned(result: PredictorsResult) -> str:
   """How well the encoder predicts the scores, as HTML."""
-  found = {
+  if result.proxies is None:
+    return ""
+  correlations = {
     name: value
     for name, value in result.proxies.spearman.items()
     if value is not None
   }
-  if not found:
+  if not correlations:
     return ""
   values = ", ".join(
     f"{escape(_NOUNS.get(name, name))} {number(value)}"
-    for name, value in found.items()
+    for name, value in correlations.items()
   )
   networks = ""
   if result.proxies.networks is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fbnax.jobs.predictors.learner_charts import Point, name, points
-from fbnax.jobs.predictors.result import PredictorsResult, Saved
+from fbnax.jobs.predictors.learner_charts import CurvePoint, name, points
+from fbnax.jobs.predictors.result import PredictorsResult, SavedLabels
 from fbnax.report import markup
 from fbnax.report.markup import capital, escape, number
 
@@ -53,7 +53,7 @@ def mean_table(result: PredictorsResult, key: str) -> str:
         ),
       ]
     )
-  found = markup.table(["learner", *(f"{c:,} labels" for c in winners)], rows)
+  table = markup.table(["learner", *(f"{c:,} labels" for c in winners)], rows)
   words = "Kendall’s rank correlation"
   if key == "rmse":
     words = "Root mean square error in percentage points of accuracy"
@@ -65,33 +65,33 @@ def mean_table(result: PredictorsResult, key: str) -> str:
       " Always saying the mean of all accuracies has the error "
       f"{markup.significant(result.label_deviation)}."
     )
-  return found + f'<p class="note">{words}</p>'
+  return table + f'<p class="note">{words}</p>'
 
 
 def best(result: PredictorsResult, key: str) -> dict[int, str]:
   """The learner with the best mean for each count, by count."""
-  found: dict[int, tuple[float, str]] = {}
+  winners: dict[int, tuple[float, str]] = {}
   for curve in result.curves:
     for point in points(curve, key):
       value = point.mean if key == "rmse" else -point.mean
-      if point.labels not in found or value < found[point.labels][0]:
-        found[point.labels] = value, curve.learner
-  return {count: found[count][1] for count in sorted(found)}
+      if point.labels not in winners or value < winners[point.labels][0]:
+        winners[point.labels] = value, curve.learner
+  return {count: winners[count][1] for count in sorted(winners)}
 
 
-def is_bound(row: Saved, count: int, factor: float) -> bool:
+def is_bound(row: SavedLabels, count: int, factor: float) -> bool:
   """Whether even the fewest labels were enough, so that fewer might be."""
   return abs(factor * count - row.labels[0]) < 1e-6 * count
 
 
-def _factor(row: Saved, count: int, factor: float | None) -> str:
+def _factor(row: SavedLabels, count: int, factor: float | None) -> str:
   if factor is None:
     return f"&gt; {markup.significant(row.labels[-1] / count, 2)}"
   text = markup.significant(factor, 2)
   return f"≤ {text}" if is_bound(row, count, factor) else text
 
 
-def _cell(point: Point | None, is_best: bool, several: bool) -> str:
+def _cell(point: CurvePoint | None, is_best: bool, several: bool) -> str:
   if point is None:
     return markup.MISSING
   text = number(point.mean)

@@ -13,11 +13,10 @@ from fbnax.jobs.predictors.learner_tables import (
   mean_table,
   saved_table,
 )
-from fbnax.jobs.predictors.result import PredictorsResult, Saved
-from fbnax.report import markup
-from fbnax.report.made import command, made
+from fbnax.jobs.predictors.result import PredictorsResult, SavedLabels
+from fbnax.report.made import footer, made_by
 from fbnax.report.markup import capital, escape, figure, plural, whole
-from fbnax.report.page import Section, page
+from fbnax.report.page import Section, page, shown
 
 OURS = "pretrained"
 # As a sentence says them.
@@ -37,37 +36,30 @@ def draw(result: PredictorsResult, folder: Path) -> str:
     "What pretraining on costs saves in labels",
     f"Predictors of accuracy{space}",
     sections(result),
-    f"Written by fbnax.report from the comparison's result.json (fbnax "
-    f"{result.fbnax_version or 'of unknown version'}).",
+    footer(result, "comparison"),
   )
 
 
 def sections(result: PredictorsResult) -> list[Section]:
   """All sections for which the result has something to show, in order."""
-  found = [Section("finding", "Finding", finding(result))]
-  for anchor, title, content in (
+  return shown(
+    ("finding", "Finding", finding(result)),
     ("saved", "Labels for the same error", saved_table(result)),
     ("proxies", "What proxies add", learner_proxies.section(result)),
     ("errors", "Errors", mean_table(result, "rmse")),
     ("ranks", "Rank correlation", _ranks(result)),
     ("made", "How it was made", _made(result)),
-  ):
-    if content:
-      found.append(Section(anchor, title, content))
-  return found
+  )
 
 
 def finding(result: PredictorsResult) -> str:
   """What was found, with the picture that shows it, as HTML."""
   lead = " ".join(lowest(result)) or "The result holds no errors."
-  chart = learner_charts.errors(result)
-  picture = ""
-  if chart is not None:
-    picture = figure(
-      chart,
-      "Error on networks that were held out: mean over the seeds, and a "
-      "standard deviation to both sides. Both axes are logarithmic.",
-    )
+  picture = figure(
+    learner_charts.errors(result),
+    "Error on networks that were held out: mean over the seeds, and a "
+    "standard deviation to both sides. Both axes are logarithmic.",
+  )
   rest = "".join(f"<p>{needs(row)}</p>" for row in result.saved if row.factors)
   more = learner_proxies.finding(result)
   return f"<p>{lead}</p>{picture}{more}{rest}"
@@ -80,7 +72,7 @@ def lowest(result: PredictorsResult) -> list[str]:
   groups: dict[str, list[int]] = {}
   for count, learner in winners.items():
     groups.setdefault(learner, []).append(count)
-  found = []
+  sentences = []
   for learner, ours in groups.items():
     words = (
       f"With {_counts(ours, counts)} labels <strong>{escape(said(learner))}"
@@ -91,35 +83,35 @@ def lowest(result: PredictorsResult) -> list[str]:
       words += (
         f" (and the lowest in {wins} of {plural(draws, 'draw')} of labels)"
       )
-    found.append(words + ".")
-  return found
+    sentences.append(words + ".")
+  return sentences
 
 
-def needs(row: Saved) -> str:
+def needs(row: SavedLabels) -> str:
   """How many labels a learner needs for the pretrained one's error, as HTML."""
   pairs = list(zip(row.labels, row.factors, strict=True))
   more = {c: f for c, f in pairs if f is not None and f > 1}
   fewer = {c: f for c, f in pairs if f is not None and f <= 1}
   never = [c for c, f in pairs if f is None]
-  subject, found = escape(capital(said(row.learner))), []
+  subject, sentences = escape(capital(said(row.learner))), []
   if more:
-    found.append(
+    sentences.append(
       f"{subject} needs <strong>{_times(list(more.values()))}</strong> the "
       "labels for the same error as the pretrained predictor with "
       f"{_counts(list(more), row.labels)} labels."
     )
   if fewer:
-    who = "It" if found else subject
-    found.append(
+    who = "It" if sentences else subject
+    sentences.append(
       f"{who} needs <strong>no more labels</strong> "
       f"({_at_most(row, list(fewer))}{_times(list(fewer.values()))} as many) "
       f"where the pretrained predictor has {_counts(list(fewer), row.labels)} "
       "labels."
     )
   if never:
-    who = "For it" if found else f"For {escape(said(row.learner))}"
+    who = "For it" if sentences else f"For {escape(said(row.learner))}"
     least = row.labels[-1] / never[0]
-    found.append(
+    sentences.append(
       f"{who} <strong>no count</strong> up to {row.labels[-1]:,} is enough for "
       "the error of the pretrained predictor with "
       f"{_counts(never, row.labels)} labels"
@@ -129,7 +121,7 @@ def needs(row: Saved) -> str:
         else "."
       )
     )
-  return " ".join(found)
+  return " ".join(sentences)
 
 
 def said(learner: str) -> str:
@@ -137,7 +129,7 @@ def said(learner: str) -> str:
   return SAID.get(learner, name(learner))
 
 
-def _at_most(row: Saved, counts: Sequence[int]) -> str:
+def _at_most(row: SavedLabels, counts: Sequence[int]) -> str:
   factors = dict(zip(row.labels, row.factors, strict=True))
   bounds = [is_bound(row, c, factors[c] or 0.0) for c in counts]
   return "at most " if any(bounds) else ""
@@ -153,11 +145,11 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
   return min(values), max(values)
 
 
-def _counts(wanted: Sequence[int], every: Sequence[int]) -> str:
+def _counts(counts: Sequence[int], every: Sequence[int]) -> str:
   """`25 to 200` of neighbours, else `25, 100 and 800`."""
-  texts = [f"{count:,}" for count in wanted]
-  start = list(every).index(wanted[0])
-  if len(wanted) > 2 and list(every[start : start + len(wanted)]) == [*wanted]:
+  texts = [f"{count:,}" for count in counts]
+  start = list(every).index(counts[0])
+  if len(counts) > 2 and list(every[start : start + len(counts)]) == [*counts]:
     return f"{texts[0]} to {texts[-1]}"
   *most, last = texts
   return f"{', '.join(most)} and {last}" if most else last
@@ -179,11 +171,8 @@ def _draws(
 
 
 def _ranks(result: PredictorsResult) -> str:
-  chart = learner_charts.rank_correlations(result)
-  if chart is None:
-    return ""
   return figure(
-    chart,
+    learner_charts.rank_correlations(result),
     "Kendall’s rank correlation of predicted and true accuracies, 1 for the "
     "same order: what a search needs of a predictor. Bands as above.",
   ) + mean_table(result, "kendall")
@@ -226,10 +215,4 @@ def _made(result: PredictorsResult) -> str:
         "process (Matérn 5/2, by marginal likelihood), on the same features",
       )
     )
-  times = result.times
-  if times.total is not None:
-    rows.append(("Time", markup.time_spent(times.total, times.compiled)))
-  if config:
-    text = escape(command("predictors.py", config))
-    rows.append(("Command", f"<code>{text}</code>"))
-  return made(rows, config) if rows else ""
+  return made_by(result, rows, "predictors.py")

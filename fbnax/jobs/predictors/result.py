@@ -24,7 +24,7 @@ class LearnerScore:
 
 
 @dataclasses.dataclass(frozen=True)
-class Curve:
+class LearnerCurve:
   """A learner against the number of labels: means and deviations."""
 
   learner: str = ""
@@ -36,7 +36,7 @@ class Curve:
 
 
 @dataclasses.dataclass(frozen=True)
-class Saved:
+class SavedLabels:
   """Times the labels a learner needs for the error of the pretrained one.
 
   None where no count that it was given is enough.
@@ -62,9 +62,9 @@ class PredictorsResult(JobResult):
   space: Rows = dataclasses.field(default_factory=Rows)
   label_deviation: float | None = None
   scores: tuple[LearnerScore, ...] = ()
-  proxies: LearnedProxies = dataclasses.field(default_factory=LearnedProxies)
-  curves: tuple[Curve, ...] = ()
-  saved: tuple[Saved, ...] = ()
+  proxies: LearnedProxies | None = None
+  curves: tuple[LearnerCurve, ...] = ()
+  saved: tuple[SavedLabels, ...] = ()
 
   def check(self) -> None:
     """Raises a ValueError where lists of a row differ in length."""
@@ -73,13 +73,13 @@ class PredictorsResult(JobResult):
         _check_lengths(f"{name}[{i}]", row)
 
 
-def _check_lengths(where: str, row: Curve | Saved) -> None:
+def _check_lengths(where: str, row: LearnerCurve | SavedLabels) -> None:
   """Raises a ValueError where a list has not an item for each of `labels`."""
   for field in dataclasses.fields(row):
-    found = getattr(row, field.name)
+    values = getattr(row, field.name)
     # One that is missing is left out of the report.
-    if isinstance(found, tuple) and found and len(found) != len(row.labels):
+    if isinstance(values, tuple) and values and len(values) != len(row.labels):
       raise ValueError(
-        f"{where}.{field.name} has {len(found)} values, {where}.labels has "
+        f"{where}.{field.name} has {len(values)} values, {where}.labels has "
         f"{len(row.labels)}"
       )

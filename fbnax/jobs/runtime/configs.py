@@ -31,7 +31,12 @@ _TYPES = {
   str: "text",
   tuple: "a list",
 }
-_LISTED = {int: "whole numbers", float: "numbers", str: "strings"}
+_LISTED: dict[Any, str] = {
+  int: "whole numbers",
+  float: "numbers",
+  str: "strings",
+  str | int | float: "strings and numbers",
+}
 
 _WIDTH = 80
 
@@ -276,7 +281,7 @@ def _of_type(hint: Any, value: Any, place: str) -> Any:
   return value
 
 
-def _is_of(kind: type, value: Any) -> bool:
+def _is_of(kind: Any, value: Any) -> bool:
   if kind is bool or isinstance(value, bool):
     return kind is bool and isinstance(value, bool)
   return isinstance(value, (int, float) if kind is float else kind)

@@ -242,7 +242,10 @@ def of_run(config: Any, found: Mapping[str, Any], run: str) -> ConfigDict:
 
 def _value(config: Any, key: str) -> str:
   for name in key.split("."):
-    config = config.get(name, {}) if hasattr(config, "get") else {}
+    if hasattr(config, "get"):
+      config = config.get(name, {})
+    else:
+      config = getattr(config, name, {})
   return config if isinstance(config, str) else ""
 
 

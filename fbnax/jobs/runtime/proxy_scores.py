@@ -10,12 +10,12 @@ Symbols: `m` scored networks, `D` decisions.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from fbnax.base import records
 from fbnax.jobs.runtime import inputs, parts, run_results
 from fbnax.jobs.runtime.workdir import PROXIES, WorkDir
 from fbnax.search.nars.free_labels import LEAST, Scored
@@ -23,14 +23,25 @@ from fbnax.search.nars.pretraining import COSTS
 from fbnax.spaces import SearchSpace
 
 
+class ScoresKeys(Protocol):
+  """Keys that name scores to pretrain on."""
+
+  @property
+  def proxies(self) -> str:
+    """A directory of a run; empty for none."""
+
+  @property
+  def proxy_names(self) -> tuple[str, ...]:
+    """Which of its scores."""
+
+
 def scored(
-  given: Any, key: str, space: SearchSpace, named: str, work: WorkDir
+  keys: ScoresKeys, key: str, space: SearchSpace, named: str, work: WorkDir
 ) -> Scored | None:
   """What a config asks for, read once and kept in the work directory.
 
   Args:
-    given: the part of the config with `proxies`, a directory, and
-      `proxy_names`; earlier configs have neither.
+    keys: the part of the config with `proxies` and `proxy_names`.
     key: of that part, as errors call it: `config.search`.
     space: the space that is searched, or that of a table.
     named: `config.space`, where there is one; only code that it names is run.
@@ -42,13 +53,12 @@ def scored(
   Raises:
     ValueError: as `read`.
   """
-  if not given.get("proxies", ""):
+  if not keys.proxies:
     return None
-  file = work.path / PROXIES
-  kept = records.read(file)
-  if kept is None:
-    found = read(given.proxies, given.proxy_names, space, named, key)
-    kept = records.write(file, found._asdict())
+  kept: dict[str, Any] = work.kept(
+    PROXIES,
+    lambda: read(keys.proxies, keys.proxy_names, space, named, key)._asdict(),
+  )
   return Scored(
     np.asarray(kept["genotypes"], np.int32),
     {name: _column(values) for name, values in kept["scores"].items()},
@@ -57,7 +67,7 @@ def scored(
 
 def read(
   path: str | Path,
-  names: Any,
+  names: Sequence[str],
   space: SearchSpace,
   named: str = "",
   key: str = "config",

@@ -11,24 +11,27 @@ import dataclasses
 import itertools
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 
 from fbnax import spaces
-from fbnax.jobs.study.plan import Case, Comparison, Key, Plan, Term
-from fbnax.jobs.study.runs import Member, Run, best_trial, draw
+from fbnax.jobs.study.config import RandomStudyConfig, StudyConfig
+from fbnax.jobs.study.plan import Case, CaseKey, Plan, StudyComparison, Term
+from fbnax.jobs.study.runs import FinishedMember, Run, best_trial, draw
 from fbnax.spaces import Architecture
 
 
-def random(config: Any, runs: Sequence[Run]) -> Plan:
+def random(config: StudyConfig, runs: Sequence[Run]) -> Plan:
   """Every member against random pairs that cost as much.
 
   The pairs of a budget are the same in all runs, so that folds of one data set
   compare what their searches found with the same networks.
   """
-  if config.pairs < 1:
-    raise ValueError(f"config.pairs is {config.pairs!r}; legal: 1 or more")
+  if not isinstance(config, RandomStudyConfig):
+    raise ValueError(
+      "study 'random' needs config.pairs, as in "
+      "--config=configs/study.py:random"
+    )
   cases = []
   names = [f"pair {i + 1}" for i in range(config.pairs)]
   for run in runs:
@@ -37,10 +40,10 @@ def random(config: Any, runs: Sequence[Run]) -> Plan:
       number = zlib.crc32(member.name.encode())
       key = jax.random.fold_in(jax.random.key(config.seed), number)
       drawn = draw(key, run.space, member.budget, config.pairs, run.classes)
-      own = _as_trained(config, run, member, member.name, "member")
-      cases += [own] + [
+      trained = _as_trained(config, run, member, member.name, "member")
+      cases += [trained] + [
         dataclasses.replace(
-          own,
+          trained,
           name=name,
           architecture=run.space.architecture(genotype),
           recipe=run.space.recipe(genotype),
@@ -50,20 +53,20 @@ def random(config: Any, runs: Sequence[Run]) -> Plan:
       ]
   groups = _groups(cases)
   comparisons = [
-    Comparison(
+    StudyComparison(
       group,
       group,
       "random pairs of its cost",
       (
-        Term(1.0, (Key(group, "member"),)),
-        Term(-1.0, tuple(Key(group, name) for name in names)),
+        Term(1.0, (CaseKey(group, "member"),)),
+        Term(-1.0, tuple(CaseKey(group, name) for name in names)),
       ),
     )
     for group in groups
   ]
   if len(groups) > 1 and _all_have(groups, cases, runs):
     comparisons.append(
-      Comparison(
+      StudyComparison(
         "",
         f"the family of {len(groups)}",
         "random pairs of the same costs",
@@ -77,7 +80,7 @@ def random(config: Any, runs: Sequence[Run]) -> Plan:
   return Plan(tuple(cases), tuple(comparisons))
 
 
-def swapped(config: Any, runs: Sequence[Run]) -> Plan:
+def swapped(config: StudyConfig, runs: Sequence[Run]) -> Plan:
   """Smallest and largest member, each with each one's recipe (Table 4.6).
 
   Of the members whose recipes differ, that is: a search may find one recipe for
@@ -98,11 +101,11 @@ def swapped(config: Any, runs: Sequence[Run]) -> Plan:
         f"{', '.join(m.name for m in run.members)}; there is nothing to swap"
       )
     for network in ends:
-      own = _as_trained(config, run, network, "recipes", "")
+      trained = _as_trained(config, run, network, "recipes", "")
       for other in ends:
         cases.append(
           dataclasses.replace(
-            own,
+            trained,
             name=f"{network.name} with the recipe of {other.name}",
             recipe=other.recipe,
             is_member=network is other,
@@ -112,11 +115,11 @@ def swapped(config: Any, runs: Sequence[Run]) -> Plan:
         )
 
   def names(row: str, is_own: bool) -> list[str]:
-    found = [c.name for c in cases if c.row == row and c.is_member == is_own]
-    return list(dict.fromkeys(found))
+    of_row = [c for c in cases if c.row == row and c.is_member == is_own]
+    return list(dict.fromkeys(c.name for c in of_row))
 
   comparisons = [
-    Comparison(
+    StudyComparison(
       "recipes",
       f"{row} with its own recipe",
       "with the other's",
@@ -132,7 +135,7 @@ def swapped(config: Any, runs: Sequence[Run]) -> Plan:
   return Plan(tuple(cases), tuple(comparisons), tuple(notes))
 
 
-def _ends(run: Run) -> tuple[Member, ...]:
+def _ends(run: Run) -> tuple[FinishedMember, ...]:
   """The two members furthest apart in cost whose recipes differ, or none."""
   pairs = [
     (places[1] - places[0], places)
@@ -145,7 +148,7 @@ def _ends(run: Run) -> tuple[Member, ...]:
   return tuple(run.members[i] for i in places)
 
 
-def stages(config: Any, runs: Sequence[Run]) -> Plan:
+def stages(config: StudyConfig, runs: Sequence[Run]) -> Plan:
   """Every member against the best trial of its budget (Table 4.7)."""
   cases = []
   notes = []
@@ -158,22 +161,23 @@ def stages(config: Any, runs: Sequence[Run]) -> Plan:
           f"{member.name}, so there is nothing to compare it with"
         )
         continue
-      own = _as_trained(config, run, member, member.name, "evolved")
+      trained = _as_trained(config, run, member, member.name, "evolved")
       other = dataclasses.replace(
-        own,
+        trained,
         name="best trial",
         architecture=run.space.architecture(trial),
         recipe=run.space.recipe(trial),
         is_member=False,
       )
-      if (own.architecture, own.recipe) == (other.architecture, other.recipe):
+      alike = dataclasses.replace(other, name=trained.name, is_member=True)
+      if trained == alike:
         notes.append(
           f"{run.path}: {member.name} is itself the best trial of its budget; "
           "evolution found nothing better, and the difference is 0"
         )
-      cases += [own, other]
+      cases += [trained, other]
   comparisons = [
-    Comparison(
+    StudyComparison(
       group,
       f"{group} as evolved",
       "the best trial of its budget",
@@ -184,7 +188,7 @@ def stages(config: Any, runs: Sequence[Run]) -> Plan:
   return Plan(tuple(cases), tuple(comparisons), tuple(notes))
 
 
-def averaging(config: Any, runs: Sequence[Run]) -> Plan:
+def averaging(config: StudyConfig, runs: Sequence[Run]) -> Plan:
   """EMA and distillation, each with and without (Tables 4.8 and 4.11)."""
   cases = []
   for run in runs:
@@ -196,12 +200,12 @@ def averaging(config: Any, runs: Sequence[Run]) -> Plan:
         f"{', '.join(legal) or 'none'}"
       )
     for member in taught if config.members else taught[-1:]:
-      own = _as_trained(config, run, member, member.name, "")
+      trained = _as_trained(config, run, member, member.name, "")
       for teacher in (None, member.teacher):
         for ema in (False, True):
           cases.append(
             dataclasses.replace(
-              own,
+              trained,
               name=_PARTS[teacher is not None, ema],
               recipe=dataclasses.replace(member.recipe, ema=ema),
               teacher=teacher,
@@ -211,7 +215,7 @@ def averaging(config: Any, runs: Sequence[Run]) -> Plan:
             )
           )
   comparisons = [
-    Comparison(
+    StudyComparison(
       group,
       f"{group} with {name}",
       "with neither",
@@ -231,7 +235,7 @@ _PARTS = {
 }
 
 
-def ranking(config: Any, runs: Sequence[Run]) -> Plan:
+def ranking(config: StudyConfig, runs: Sequence[Run]) -> Plan:
   """A wider and a deeper network under two recipes (Table 4.1).
 
   Both come of the smallest member, and learn from labels alone, as there. The
@@ -240,26 +244,26 @@ def ranking(config: Any, runs: Sequence[Run]) -> Plan:
   cases = []
   for run in runs:
     member = run.members[0]
-    own = _as_trained(config, run, member, "", "")
-    if own.epochs < 2:
+    trained = _as_trained(config, run, member, "", "")
+    if trained.epochs < 2:
       raise ValueError(
-        f"study 'ranking' compares {own.epochs} epoch with a third of it; "
+        f"study 'ranking' compares {trained.epochs} epoch with a third of it; "
         "legal: config.epochs of at least 2"
       )
-    third = max(1, round(own.epochs / 3))
+    third = max(1, round(trained.epochs / 3))
     for row, architecture in (
       ("1.4 × wider", wider(member.architecture)),
       ("2 × deeper", deeper(member.architecture)),
     ):
       for group, column, epochs, decay in (
-        ("weight decay", "weight decay 1e-4", own.epochs, 1e-4),
-        ("weight decay", "weight decay 1e-5", own.epochs, 1e-5),
-        ("epochs", "all epochs", own.epochs, member.recipe.weight_decay),
+        ("weight decay", "weight decay 1e-4", trained.epochs, 1e-4),
+        ("weight decay", "weight decay 1e-5", trained.epochs, 1e-5),
+        ("epochs", "all epochs", trained.epochs, member.recipe.weight_decay),
         ("epochs", "a third of the epochs", third, member.recipe.weight_decay),
       ):
         cases.append(
           dataclasses.replace(
-            own,
+            trained,
             group=group,
             name=f"{row}, {column}",
             architecture=architecture,
@@ -282,14 +286,14 @@ def ranking(config: Any, runs: Sequence[Run]) -> Plan:
       for column in columns
     ]
     comparisons += [
-      Comparison(
+      StudyComparison(
         group, f"the wider network {word} {column}", "the deeper one", gap
       )
       for column, gap in zip(columns, gaps, strict=True)
     ]
     (first, second), (before, after) = columns[:2], gaps[:2]
     comparisons.append(
-      Comparison(
+      StudyComparison(
         group,
         f"wider minus deeper, {first} against {second}",
         "",
@@ -310,7 +314,7 @@ def deeper(architecture: Architecture) -> Architecture:
 
 
 def _as_trained(
-  config: Any, run: Run, member: Member, group: str, name: str
+  config: StudyConfig, run: Run, member: FinishedMember, group: str, name: str
 ) -> Case:
   """The member as its run trained it, for so many epochs as asked for."""
   return Case(
@@ -337,4 +341,4 @@ def _all_have(
 
 
 def _mean(weight: float, group: str, *names: str) -> Term:
-  return Term(weight, tuple(Key(group, name) for name in names))
+  return Term(weight, tuple(CaseKey(group, name) for name in names))

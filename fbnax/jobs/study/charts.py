@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fbnax.jobs.study.result import Difference, StudyResult, Training
+from fbnax.jobs.study.result import CaseTraining, PairedDifference, StudyResult
 from fbnax.report import chart
 from fbnax.report.markup import number, percent, plural, short
 
@@ -21,7 +21,7 @@ def trainings(result: StudyResult) -> str | None:
   The random pairs of a group share a lane. None without a finished training.
   """
   lanes = lanes_of(result)
-  values = [loss(t) for _, _, found in lanes for t in found]
+  values = [loss(t) for _, _, of_lane in lanes for t in of_lane]
   if not values:
     return None
   end = ceiling(values)
@@ -31,13 +31,13 @@ def trainings(result: StudyResult) -> str | None:
     axes = figure.add_subplot()
     places, names, y = [], [], 0.0
     before = lanes[0][0]
-    for group, name, found in lanes:
+    for group, name, of_lane in lanes:
       # A gap between groups, with a line where there are several.
       if group != before:
         axes.axhline(y - 0.35, color=chart.GRID, linewidth=1.2)
         y += 0.3
       before = group
-      _lane(axes, y, found, end)
+      _lane(axes, y, of_lane, end)
       places.append(y)
       names.append(short(_lane_name(result, group, name), 60))
       y += 1.0
@@ -59,9 +59,9 @@ def trainings(result: StudyResult) -> str | None:
     return chart.svg(figure, "chart-study", label)
 
 
-def lanes_of(result: StudyResult) -> list[tuple[str, str, list[Training]]]:
+def lanes_of(result: StudyResult) -> list[tuple[str, str, list[CaseTraining]]]:
   """Group, name and finished trainings of each lane, in order."""
-  lanes: dict[tuple[str, str], list[Training]] = {}
+  lanes: dict[tuple[str, str], list[CaseTraining]] = {}
   for training in result.cases:
     if training.test_log_loss is not None:
       name = training.name
@@ -70,10 +70,10 @@ def lanes_of(result: StudyResult) -> list[tuple[str, str, list[Training]]]:
       lanes.setdefault((training.group, name), []).append(training)
   order = list(dict.fromkeys(group for group, _ in lanes))
   return [
-    (group, name, found)
-    for wanted in order
-    for (group, name), found in lanes.items()
-    if group == wanted
+    (group, name, trainings)
+    for ordered in order
+    for (group, name), trainings in lanes.items()
+    if group == ordered
   ]
 
 
@@ -92,7 +92,7 @@ def hidden(result: StudyResult) -> int:
   return sum(v > ceiling(values) for v in values)
 
 
-def loss(training: Training) -> float:
+def loss(training: CaseTraining) -> float:
   """The log-loss of a training that has one."""
   assert training.test_log_loss is not None
   return training.test_log_loss
@@ -106,10 +106,12 @@ def ceiling(values: Sequence[float]) -> float:
   return min(float(high + 3.0 * (high - low) + 1e-3), float(max(values)))
 
 
-def _lane(axes: Any, y: float, found: Sequence[Training], end: float) -> None:
-  member = found[0].is_member
+def _lane(
+  axes: Any, y: float, trainings: Sequence[CaseTraining], end: float
+) -> None:
+  member = trainings[0].is_member
   colour = chart.ACCENT if member else chart.COLOURS[0]
-  x = np.asarray([loss(t) for t in found])
+  x = np.asarray([loss(t) for t in trainings])
   spread = (np.arange(len(x)) * _GOLDEN % 1.0 - 0.5) * 0.56
   inside = x <= end
   axes.scatter(
@@ -161,17 +163,17 @@ def differences(result: StudyResult) -> str | None:
     return chart.svg(figure, "chart-differences", label)
 
 
-def _difference(axes: Any, y: float, comparison: Difference) -> None:
-  found = comparison.test_log_loss
-  low, high, mean = found.low, found.high, found.mean
+def _difference(axes: Any, y: float, comparison: PairedDifference) -> None:
+  estimate = comparison.test_log_loss
+  low, high, mean = estimate.low, estimate.high, estimate.mean
   told = low is not None and high is not None and (low > 0 or high < 0)
   colour = chart.ACCENT if told else chart.MUTED
   if low is not None and high is not None:
     axes.plot(
       [low, high], [y, y], color=colour, linewidth=2.4, solid_capstyle="butt"
     )
-  if found.over == "runs":
-    runs = [v for v in found.by_run if v is not None]
+  if estimate.over == "runs":
+    runs = [v for v in estimate.by_run if v is not None]
     axes.plot(
       runs,
       [y + 0.22] * len(runs),
@@ -221,8 +223,8 @@ def _matrix(
     if mean is not None and mean.test_log_loss.mean is not None:
       values[rows.index(row), columns.index(column)] = mean.test_log_loss.mean
   # Colours from the best to the worst cell, light enough for the text.
-  known = values[np.isfinite(values)]
-  low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+  finite = values[np.isfinite(values)]
+  low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
   share = (values - low) / (high - low or 1.0)
   colours = matplotlib.colormaps["Blues"]
   for (y, x), value in np.ndenumerate(share):
@@ -236,7 +238,7 @@ def _matrix(
       )
   axes.set_xlim(-0.52, len(columns) - 0.48)
   axes.set_ylim(len(rows) - 0.48, -0.52)
-  own = {(c.row, c.column) for c in cases if c.is_member}
+  designed = {(c.row, c.column) for c in cases if c.is_member}
   words = []
   for (row, column), mean in cells.items():
     if mean is None:
@@ -256,7 +258,7 @@ def _matrix(
       fontsize=9.5,
       color=chart.MUTED,
     )
-    if (row, column) in own:
+    if (row, column) in designed:
       axes.add_patch(
         Rectangle(
           (x - 0.48, y - 0.46),

@@ -36,13 +36,15 @@ class StudyConfig:
   runs: tuple[str, ...] = key(
     ("runs/digits",), "directories of finished searches"
   )
-  members: tuple[str, ...] = key(
+  members: tuple[str | int | float, ...] = key(
     (),
     "their names or budgets; none for all, in `averaging` for the largest that"
     " has a teacher",
   )
-  seeds: int = key(3, "trainings of each network")
-  epochs: int = key(0, "of a training; 0 for as long as the members", "epochs")
+  seeds: int = key(3, "trainings of each network", least=1)
+  epochs: int = key(
+    0, "of a training; 0 for as long as the members", "epochs", least=0
+  )
   space: str = key("", sections.OWN_SPACE)
   data: OwnDataKeys = section(OwnDataKeys)
   training: OwnTeacherKeys = section(OwnTeacherKeys)
@@ -52,4 +54,4 @@ class StudyConfig:
 class RandomStudyConfig(StudyConfig):
   """Members against random pairs of architecture and recipe."""
 
-  pairs: int = key(8, "of architecture and recipe for each member")
+  pairs: int = key(8, "of architecture and recipe for each member", least=1)

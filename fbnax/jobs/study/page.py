@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from fbnax.jobs.study import charts as study_charts
-from fbnax.jobs.study.result import Difference, Estimate, StudyResult
+from fbnax.jobs.study.result import Estimate, PairedDifference, StudyResult
 from fbnax.jobs.study.tables import (
   comparison_table,
   mean_table,
@@ -15,8 +14,9 @@ from fbnax.jobs.study.tables import (
   verdict,
 )
 from fbnax.report import markup
+from fbnax.report.made import footer, made
 from fbnax.report.markup import escape, figure, plural, whole
-from fbnax.report.page import Section, page
+from fbnax.report.page import Section, page, shown
 
 TITLES = {
   "random": "Members against random pairs",
@@ -38,22 +38,18 @@ def draw(result: StudyResult, folder: Path) -> str:
     name,
     kind + (f", on {', '.join(data)}" if data else ""),
     sections(result),
-    f"Written by fbnax.report from the study's result.json (fbnax "
-    f"{result.fbnax_version or 'of unknown version'}).",
+    footer(result, "study"),
   )
 
 
 def sections(result: StudyResult) -> list[Section]:
   """All sections for which the result has something to show, in order."""
-  found = [Section("finding", "Finding", finding(result))]
-  for name, title, content in (
+  return shown(
+    ("finding", "Finding", finding(result)),
     ("differences", "Differences, in pairs", _differences(result)),
     ("trainings", "Every training", _trainings(result)),
     ("made", "How it was made", _made(result)),
-  ):
-    if content:
-      found.append(Section(name, title, content))
-  return found
+  )
 
 
 def finding(result: StudyResult) -> str:
@@ -88,7 +84,7 @@ def finding(result: StudyResult) -> str:
 
 def switches(result: StudyResult) -> list[str]:
   """Of each group of a ranking, whether its two rankings differ, as HTML."""
-  found = []
+  sentences = []
   for group in dict.fromkeys(c.group for c in result.summary.comparisons):
     pair = [
       c.test_log_loss
@@ -108,49 +104,49 @@ def switches(result: StudyResult) -> list[str]:
       )
     else:
       words = "<strong>does not switch</strong> the ranking of the two networks"
-    found.append(f"Another choice of {escape(group)} {words}.")
-  return found
+    sentences.append(f"Another choice of {escape(group)} {words}.")
+  return sentences
 
 
-def sentence(comparison: Difference) -> str:
+def sentence(comparison: PairedDifference) -> str:
   """The comparison in words, with its interval, as HTML."""
-  found = comparison.test_log_loss
-  if found.mean is None:
+  loss = comparison.test_log_loss
+  if loss.mean is None:
     return f"{escape(_capital(comparison.name))}: nothing could be measured."
   if not comparison.second:
     return _change(comparison)
-  word = verdict(found)
+  word = verdict(loss)
   first, second = _capital(comparison.first), comparison.second
   link = "than" if word in ("better", "worse") else "from"
   words = (
     f"{escape(first)} is <strong>{word}</strong> {link} {escape(second)}: its "
-    f"test log-loss is {_nats(abs(found.mean))} nats "
-    f"{'lower' if found.mean < 0 else 'higher'} ({_interval(found)})."
+    f"test log-loss is {_nats(abs(loss.mean))} nats "
+    f"{'lower' if loss.mean < 0 else 'higher'} ({_interval(loss)})."
   )
-  against = found.against
+  against = loss.against
   if against is not None and against.of:
     words += f" It beats {against.beats} of {against.of} of them."
   return words
 
 
-def _change(comparison: Difference) -> str:
+def _change(comparison: PairedDifference) -> str:
   """Of a difference's own change: whether it is shown to be there."""
-  found = comparison.test_log_loss
-  assert found.mean is not None
-  told = verdict(found) in ("better", "worse")
+  loss = comparison.test_log_loss
+  assert loss.mean is not None
+  told = verdict(loss) in ("better", "worse")
   return (
     f"{escape(_capital(comparison.name))}: the gap "
     f"<strong>{'changes' if told else 'is not shown to change'}</strong>, by "
-    f"{_nats(found.mean, sign=True)} nats ({_interval(found)})."
+    f"{_nats(loss.mean, sign=True)} nats ({_interval(loss)})."
   )
 
 
-def _interval(found: Estimate) -> str:
-  if found.low is None or found.high is None:
-    return f"one of {found.over}, so without an interval"
+def _interval(loss: Estimate) -> str:
+  if loss.low is None or loss.high is None:
+    return f"one of {loss.over}, so without an interval"
   return (
-    f"95% interval of the difference {_nats(found.low, sign=True)} to "
-    f"{_nats(found.high, sign=True)}, over {found.units} {found.over}"
+    f"95% interval of the difference {_nats(loss.low, sign=True)} to "
+    f"{_nats(loss.high, sign=True)}, over {loss.units} {loss.over}"
   )
 
 
@@ -169,14 +165,13 @@ def _picture(result: StudyResult) -> str:
   matrix = study_charts.matrices(result)
   dots = study_charts.trainings(result)
   if matrix is not None:
-    return figure(
-      matrix,
+    words = (
       "Mean test log-loss in nats (less is better, darker) and mean test "
-      "accuracy. Outlined: as the search designed it."
-      if any(c.is_member for c in result.cases)
-      else "Mean test log-loss in nats (less is better, darker) and mean test "
-      "accuracy.",
+      "accuracy."
     )
+    if any(c.is_member for c in result.cases):
+      words += " Outlined: as the search designed it."
+    return figure(matrix, words)
   return figure(dots, _dots_caption(result)) if dots is not None else ""
 
 
@@ -259,13 +254,10 @@ def _made(result: StudyResult) -> str:
   if times.total is not None:
     rows.append(("Time", markup.time_spent(times.total, times.compiled)))
   rows.append(("Command", f"<code>{escape(command(result))}</code>"))
-  facts = "".join(f"<dt>{name}</dt><dd>{words}</dd>" for name, words in rows)
-  text = json.dumps(result.config, indent=2, ensure_ascii=False)
   return (
     "<p>Members, too, are trained anew here, with the settings of their run, "
     "so that all networks of a comparison are treated alike.</p>"
-    f'<dl class="facts">{facts}</dl>'
-    + markup.details("configuration", f"<pre>{escape(text)}</pre>")
+    + made(rows, result.config)
   )
 
 

@@ -53,11 +53,11 @@ class Plan:
   """
 
   cases: tuple[Case, ...]
-  comparisons: tuple[Comparison, ...]
+  comparisons: tuple[StudyComparison, ...]
   notes: tuple[str, ...] = ()
 
 
-class Key(NamedTuple):
+class CaseKey(NamedTuple):
   """Which case: its group, and its name within the group."""
 
   group: str
@@ -69,11 +69,11 @@ class Term:
   """A weight times the mean over cases."""
 
   weight: float
-  keys: tuple[Key, ...]
+  keys: tuple[CaseKey, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class StudyComparison:
   """A difference: a sum of terms whose weights sum to zero.
 
   Attributes:

@@ -13,7 +13,9 @@ from fbnax.report.schema import (
   JobResult,
   Numbers,
   check_share,
+  left_out,
 )
+from fbnax.spaces import Architecture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +39,19 @@ class Estimate:
   high: float | None = None
   units: int = 0
   over: str = "runs"
-  by_run: Numbers = ()
-  against: Against | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Mean:
+class PairedEstimate(Estimate):
+  """Of a difference: of each run, and of each run and seed too."""
+
+  by_run: Numbers = ()
+  values: tuple[Numbers, ...] = ()
+  against: Against | None = left_out()
+
+
+@dataclasses.dataclass(frozen=True)
+class CaseMean:
   """What one case came to, over all runs and seeds."""
 
   group: str = ""
@@ -53,15 +62,19 @@ class Mean:
 
 
 @dataclasses.dataclass(frozen=True)
-class Difference:
+class PairedDifference:
   """First minus second, in pairs; no second where it is a change of that."""
 
   group: str = ""
   name: str = ""
   first: str = ""
   second: str = ""
-  test_log_loss: Estimate = dataclasses.field(default_factory=Estimate)
-  test_accuracy: Estimate = dataclasses.field(default_factory=Estimate)
+  test_log_loss: PairedEstimate = dataclasses.field(
+    default_factory=PairedEstimate
+  )
+  test_accuracy: PairedEstimate = dataclasses.field(
+    default_factory=PairedEstimate
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +83,8 @@ class Summary:
 
   confidence: float = 0.95
   failed: int = 0
-  means: tuple[Mean, ...] = ()
-  comparisons: tuple[Difference, ...] = ()
+  means: tuple[CaseMean, ...] = ()
+  comparisons: tuple[PairedDifference, ...] = ()
   notes: tuple[str, ...] = ()
 
 
@@ -87,7 +100,16 @@ class StudiedRun:
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
+class SeedOutcome:
+  """What a training came to; without accuracy and loss where it diverged."""
+
+  test_accuracy: float | None = None
+  test_log_loss: float | None = None
+  seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class CaseTraining(SeedOutcome):
   """One network, trained once; `row` and `column` where there is a matrix."""
 
   run: str = ""
@@ -98,13 +120,11 @@ class Training:
   is_member: bool = False
   macs: float | None = None
   params: float | None = None
+  architecture: Architecture | None = None
   recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
   teacher: str | None = None
   epochs: int | None = None
   seed: int | None = None
-  test_accuracy: float | None = None
-  test_log_loss: float | None = None
-  seconds: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +133,7 @@ class StudyResult(JobResult):
 
   study: str | None = None
   runs: tuple[StudiedRun, ...] = ()
-  cases: tuple[Training, ...] = ()
+  cases: tuple[CaseTraining, ...] = ()
   summary: Summary = dataclasses.field(default_factory=Summary)
 
   def check(self) -> None:

@@ -7,35 +7,43 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from fbnax import costs
 from fbnax.base.cost_kinds import ALWAYS, FURTHER
-from fbnax.jobs.runtime import inputs, parts, run_results
+from fbnax.jobs.runtime import configs, inputs, parts, run_results
+from fbnax.jobs.runtime.sections import SearchDataKeys, TrainingKeys
+from fbnax.jobs.study.config import StudyConfig
+from fbnax.jobs.study.result import StudiedRun
 from fbnax.search import budgets as budgets_lib
 from fbnax.search.budgets import Budget
 from fbnax.spaces import Architecture, Recipe, SearchSpace
-from fbnax.training.recipes import Settings
 
 _BATCH = 4096  # Genotypes drawn at a time.
 _BATCHES = 500  # Before a band is given up as too rare.
-# Of a run's config: its data, its space; `training` besides.
-_KEYS = (
-  "seed",
-  "data",
-  "space",
-  "fix",
-  "architecture",
-  "resolution",
-  "recipe_file",
-)
 
 
 @dataclasses.dataclass(frozen=True)
-class Member:
+class RunConfig:
+  """What a study takes of a run's config: its data, space and training."""
+
+  seed: int
+  data: SearchDataKeys
+  space: str
+  fix: str
+  architecture: str
+  resolution: int
+  recipe_file: str
+  training: TrainingKeys
+  teacher: str
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedMember:
   """A member of a finished run's family, as its `result.json` has it."""
 
   name: str
@@ -48,33 +56,41 @@ class Member:
   is_scaled: bool = False
 
 
+class FinishedTrial(NamedTuple):
+  """A trial of a finished run: its genotype, and its accuracy as trained."""
+
+  genotype: tuple[int, ...]
+  label: float | None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
   """A finished run of the job `nars`.
 
   Attributes:
     path: its work directory, as the config names it.
-    config: what it was started with, as far as it matters here.
-    result: its `result.json`.
+    started_with: its whole config, as its `result.json` has it.
+    config: what matters of it here.
+    facts: for the study's result.
+    classes: number of classes.
     space: the space it searched.
+    trials: what it trained in the search.
     members: those that are studied, the smallest first.
     family: all of them, the smallest first.
   """
 
   path: str
-  config: Any
-  result: dict[str, Any]
+  started_with: Mapping[str, Any]
+  config: RunConfig
+  facts: StudiedRun
+  classes: int
   space: SearchSpace
-  members: tuple[Member, ...]
-  family: tuple[Member, ...]
-
-  @property
-  def classes(self) -> int:
-    """Number of classes."""
-    return int(self.result["dataset"]["num_classes"])
+  trials: tuple[FinishedTrial, ...]
+  members: tuple[FinishedMember, ...]
+  family: tuple[FinishedMember, ...]
 
 
-def read(config: Any, path: str) -> Run:
+def read(config: StudyConfig, path: str) -> Run:
   """Reads a finished run, and chooses those of its members that are studied.
 
   Scaled members are none of them, as they are no points of the space.
@@ -91,7 +107,7 @@ def read(config: Any, path: str) -> Run:
   """
   result = run_results.read(path, "nars")
   run_results.check_family(result, path)
-  run_config = parts.of_run(config, _completed(result["config"]), path)
+  run_config = _run_config(config, result["config"], path)
   family = sorted(
     (_member(entry) for entry in result["members"]), key=lambda m: m.macs
   )
@@ -107,13 +123,25 @@ def read(config: Any, path: str) -> Run:
     for m in evolved
     if not config.members or any(_is(m, item) for item in config.members)
   ]
-  space = inputs.space(run_config, result["dataset"]["channels"])
+  data = result["dataset"]
+  space = inputs.space(run_config, data["channels"])
   run_results.check_genotypes(result, "trials", space, path)
   return Run(
     path,
+    result["config"],
     run_config,
-    result,
+    StudiedRun(
+      name=path,
+      dataset=data["name"],
+      source=data["source"],
+      train=data["train"] + data["validation"],
+      test=data["test"],
+    ),
+    data["num_classes"],
     space,
+    tuple(
+      FinishedTrial(tuple(t["genotype"]), t["label"]) for t in result["trials"]
+    ),
     tuple(members),
     tuple(family),
   )
@@ -137,55 +165,65 @@ def draw(
   Raises:
     ValueError: too few random networks meet the budget.
   """
-  found: dict[tuple[int, ...], None] = {}
+  genotypes: dict[tuple[int, ...], None] = {}
   for i in range(_BATCHES):
     drawn = space.sample(jax.random.fold_in(key, i), _BATCH)
     excess = budgets_lib.violation(budget, costs.batch(space, drawn, classes))
     for genotype in np.asarray(drawn)[np.asarray(excess) == 0]:
-      found.setdefault(tuple(genotype.tolist()))
-      if len(found) == count:
-        return np.asarray(list(found), np.int32)
+      genotypes.setdefault(tuple(genotype.tolist()))
+      if len(genotypes) == count:
+        return np.asarray(list(genotypes), np.int32)
   raise ValueError(
     f"of {_BATCH * _BATCHES:,} random networks of space {space.name!r} only "
-    f"{len(found)} cost what budget {inputs.as_json(budget)} allows; choose "
-    f"fewer than {count} pairs, or a run with a lower budgets.floor"
+    f"{len(genotypes)} cost what budget {inputs.as_json(budget)} allows; "
+    f"choose fewer than {count} pairs, or a run with a lower budgets.floor"
   )
 
 
 def best_trial(run: Run, budget: Budget) -> np.ndarray | None:
   """Genotype of the most accurate trial in a budget, `i32[D]`; None if none."""
-  trials = [t for t in run.result["trials"] if t["label"] is not None]
-  for trial in sorted(trials, key=lambda t: -t["label"]):
-    genotype = np.asarray(trial["genotype"], np.int32)
-    found = costs.count(run.space.architecture(genotype), run.classes)
+  trials = [(t.label, t.genotype) for t in run.trials if t.label is not None]
+  for _, choices in sorted(trials, key=lambda trial: -trial[0]):
+    genotype = np.asarray(choices, np.int32)
+    counted = costs.count(run.space.architecture(genotype), run.classes)
     if all(
       low <= value <= high
       for value, (low, high) in zip(
-        found, (budget[n] for n in ALWAYS), strict=True
+        counted, (budget[name] for name in ALWAYS), strict=True
       )
     ):
       return genotype
   return None
 
 
-def _completed(config: dict[str, Any]) -> dict[str, Any]:
-  """What a study needs of a run's config, with the keys added since it ran.
+def _run_config(
+  config: StudyConfig, started_with: Mapping[str, Any], path: str
+) -> RunConfig:
+  """What a study takes of a run's config.
 
-  Their defaults are what was done before there were such keys.
+  Raises:
+    ValueError: it has code that the study's config does not name, or a value
+      that is not legal.
   """
-  training = {
-    field.name: field.default
-    for field in dataclasses.fields(Settings)
-    if field.default is not dataclasses.MISSING
-  }
-  return {
-    **dataclasses.asdict(inputs.SpaceChoice("")),
-    **{key: config[key] for key in config if key in _KEYS},
-    "training": {"teacher": "", **training, **config["training"]},
-  }
+  run_config = parts.of_run(config, {**started_with, "job": "nars"}, path)
+  try:
+    values = configs.typed(run_config)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+  return RunConfig(
+    seed=values.seed,
+    data=values.data,
+    space=values.space,
+    fix=values.fix,
+    architecture=values.architecture,
+    resolution=values.resolution,
+    recipe_file=values.recipe_file,
+    training=values.training,
+    teacher=values.training.teacher,
+  )
 
 
-def _member(entry: dict[str, Any]) -> Member:
+def _member(entry: dict[str, Any]) -> FinishedMember:
   limits = entry["budget"]
   further = [name for name in FURTHER if limits.get(name)]
   if further:
@@ -194,7 +232,7 @@ def _member(entry: dict[str, Any]) -> Member:
       "which random networks of a study would not keep to; legal: a run with "
       "budgets of macs and params alone"
     )
-  return Member(
+  return FinishedMember(
     entry["name"],
     Architecture.from_json(json.dumps(entry["architecture"])),
     Recipe.from_json(json.dumps(entry["recipe"])),
@@ -206,9 +244,9 @@ def _member(entry: dict[str, Any]) -> Member:
   )
 
 
-def _is(member: Member, wanted: Any) -> bool:
+def _is(member: FinishedMember, item: str | float) -> bool:
   """Whether this is meant by a name, or by a limit of its budget."""
   try:
-    return float(wanted) in [high for _, high in member.budget.values()]
-  except (TypeError, ValueError):
-    return bool(wanted == member.name)
+    return float(item) in [high for _, high in member.budget.values()]
+  except ValueError:
+    return item == member.name

@@ -16,80 +16,98 @@ Symbols: `R` runs, `S` seeds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from fbnax.base.intervals import CONFIDENCE, finite_mean, interval
-from fbnax.jobs.study.plan import Comparison, Key
+from fbnax.jobs.study.plan import CaseKey, StudyComparison
+from fbnax.jobs.study.result import (
+  Against,
+  CaseMean,
+  CaseTraining,
+  Estimate,
+  PairedDifference,
+  PairedEstimate,
+  Summary,
+)
 
 # Each metric, and 1 where more of it is better, -1 where less is.
 METRICS = {"test_log_loss": -1, "test_accuracy": 1}
 
 
 def summarize(
-  trainings: Sequence[Mapping[str, Any]], comparisons: Iterable[Comparison]
-) -> dict[str, Any]:
-  """What `result.json` says under `summary`.
+  trainings: Sequence[CaseTraining],
+  comparisons: Iterable[StudyComparison],
+  notes: Sequence[str] = (),
+) -> Summary:
+  """Means and paired differences of a study.
 
   Args:
-    trainings: entries of `cases`: run, group, name, seed and what was measured.
+    trainings: all of them.
     comparisons: what is compared.
+    notes: what the reader must know.
   """
   tables = {metric: tabulate(trainings, metric) for metric in METRICS}
   losses = tables["test_log_loss"]
-  return {
-    "confidence": CONFIDENCE,
-    "failed": sum(t["test_log_loss"] is None for t in trainings),
-    "means": [
-      {
-        "group": key.group,
-        "name": key.name,
-        "trainings": int(np.isfinite(losses[key]).sum()),
-        **{m: interval(tables[m][key])._asdict() for m in METRICS},
-      }
+  return Summary(
+    confidence=CONFIDENCE,
+    failed=sum(t.test_log_loss is None for t in trainings),
+    means=tuple(
+      CaseMean(
+        group=key.group,
+        name=key.name,
+        trainings=int(np.isfinite(losses[key]).sum()),
+        **{
+          metric: Estimate(**interval(tables[metric][key])._asdict())
+          for metric in METRICS
+        },
+      )
       for key in losses
-    ],
-    "comparisons": [
-      {
-        "group": comparison.group,
-        "name": comparison.name,
-        "first": comparison.first,
-        "second": comparison.second,
-        **{m: _compared(tables[m], comparison, m) for m in METRICS},
-      }
+    ),
+    comparisons=tuple(
+      PairedDifference(
+        group=comparison.group,
+        name=comparison.name,
+        first=comparison.first,
+        second=comparison.second,
+        **{
+          metric: _compared(tables[metric], comparison, metric)
+          for metric in METRICS
+        },
+      )
       for comparison in comparisons
-    ],
-  }
+    ),
+    notes=tuple(notes),
+  )
 
 
 def tabulate(
-  trainings: Sequence[Mapping[str, Any]], metric: str
-) -> dict[Key, np.ndarray]:
+  trainings: Sequence[CaseTraining], metric: str
+) -> dict[CaseKey, np.ndarray]:
   """One metric of all trainings by case.
 
   Args:
-    trainings: see `summarize`.
+    trainings: all of them.
     metric: the name of a value.
 
   Returns:
     `f64[R, S]` for each case, runs and seeds in the order in which they occur;
     NaN where the case was not trained, or diverged.
   """
-  runs = list(dict.fromkeys(t["run"] for t in trainings))
-  seeds = list(dict.fromkeys(t["seed"] for t in trainings))
-  table: dict[Key, np.ndarray] = {}
+  runs = list(dict.fromkeys(t.run for t in trainings))
+  seeds = list(dict.fromkeys(t.seed for t in trainings))
+  table: dict[CaseKey, np.ndarray] = {}
   for training in trainings:
-    key = Key(training["group"], training["name"])
+    key = CaseKey(training.group, training.name)
     values = table.setdefault(key, np.full((len(runs), len(seeds)), np.nan))
-    if training["test_log_loss"] is not None:
-      place = runs.index(training["run"]), seeds.index(training["seed"])
-      values[place] = training[metric]
+    if training.test_log_loss is not None:
+      place = runs.index(training.run), seeds.index(training.seed)
+      values[place] = getattr(training, metric)
   return table
 
 
 def difference(
-  table: Mapping[Key, np.ndarray], comparison: Comparison
+  table: Mapping[CaseKey, np.ndarray], comparison: StudyComparison
 ) -> np.ndarray:
   """The comparison at each run and seed, `f64[R, S]`; NaN where a term is."""
   return np.sum(
@@ -102,8 +120,12 @@ def difference(
 
 
 def against(
-  table: Mapping[Key, np.ndarray], one: Key, others: Sequence[Key], *, sign: int
-) -> dict[str, Any]:
+  table: Mapping[CaseKey, np.ndarray],
+  one: CaseKey,
+  others: Sequence[CaseKey],
+  *,
+  sign: int,
+) -> Against:
   """One case among others that it competes with.
 
   Args:
@@ -128,25 +150,24 @@ def against(
     "best": [sign * np.nanmax(sign * row) for row in rows],
     "worst": [sign * np.nanmin(sign * row) for row in rows],
   }
-  return {
-    "beats": int((ahead & both).sum()),
-    "of": int(both.sum()),
+  return Against(
+    beats=int((ahead & both).sum()),
+    of=int(both.sum()),
     **{k: float(np.mean(v)) if v else None for k, v in ranked.items()},
-  }
+  )
 
 
 def _compared(
-  table: Mapping[Key, np.ndarray], comparison: Comparison, metric: str
-) -> dict[str, Any]:
+  table: Mapping[CaseKey, np.ndarray], comparison: StudyComparison, metric: str
+) -> PairedEstimate:
   values = difference(table, comparison)
-  found: dict[str, Any] = {
-    **interval(values)._asdict(),
-    "by_run": finite_mean(values, axis=1).tolist(),
-    "values": values.tolist(),
-  }
   first, *rest = comparison.terms
+  among = None
   if len(rest) == 1 and len(first.keys) == 1 < len(rest[0].keys):
-    found["against"] = against(
-      table, first.keys[0], rest[0].keys, sign=METRICS[metric]
-    )
-  return found
+    among = against(table, first.keys[0], rest[0].keys, sign=METRICS[metric])
+  return PairedEstimate(
+    **interval(values)._asdict(),
+    by_run=tuple(finite_mean(values, axis=1).tolist()),
+    values=tuple(map(tuple, values.tolist())),
+    against=among,
+  )

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fbnax.jobs.study.result import Against, Estimate, StudyResult, Training
+from fbnax.jobs.study.result import (
+  Against,
+  CaseTraining,
+  Estimate,
+  PairedEstimate,
+  StudyResult,
+)
 from fbnax.report import markup
 from fbnax.report.markup import MISSING, count, escape, number, percent
 
 
-def verdict(found: Estimate) -> str:
+def verdict(loss: Estimate) -> str:
   """`better`, `worse` or `not told apart`, by a log-loss's difference."""
-  if found.low is None or found.high is None:
+  if loss.low is None or loss.high is None:
     return "not told apart"
-  if found.high < 0:
+  if loss.high < 0:
     return "better"
-  return "worse" if found.low > 0 else "not told apart"
+  return "worse" if loss.low > 0 else "not told apart"
 
 
 def comparison_table(result: StudyResult) -> str:
-  """A row for each comparison: log-loss, accuracy, what is found."""
+  """A row for each comparison: log-loss, accuracy, and what they say."""
   comparisons = result.summary.comparisons
   ranked = any(c.test_log_loss.against for c in comparisons)
   rows = []
@@ -48,25 +54,25 @@ def comparison_table(result: StudyResult) -> str:
 
 def mean_table(result: StudyResult) -> str:
   """A row for each case: what it costs, and its means."""
-  cases: dict[tuple[str, str], list[Training]] = {}
+  cases: dict[tuple[str, str], list[CaseTraining]] = {}
   for training in result.cases:
     cases.setdefault((training.group, training.name), []).append(training)
   means = {(m.group, m.name): m for m in result.summary.means}
   rows = []
-  for key, found in cases.items():
+  for key, trainings in cases.items():
     mean = means.get(key)
-    first = found[0]
+    first = trainings[0]
     rows.append(
       [
         escape(f"{key[0]}: {key[1]}" if key[0] else key[1]),
         _mean(mean.test_log_loss, 1.0, 4) if mean else MISSING,
         _mean(mean.test_accuracy, 100.0, 2) if mean else MISSING,
-        f'<span class="whole">{_costs(found, "macs")}</span>',
-        f'<span class="whole">{_costs(found, "params")}</span>',
+        f'<span class="whole">{_costs(trainings, "macs")}</span>',
+        f'<span class="whole">{_costs(trainings, "params")}</span>',
         escape(first.recipe.get("optimizer", MISSING)),
         escape(first.teacher or "none"),
         markup.plain(first.epochs),
-        f"{mean.trainings if mean else 0} of {len(found)}",
+        f"{mean.trainings if mean else 0} of {len(trainings)}",
       ]
     )
   head = [
@@ -124,8 +130,8 @@ def random_table(result: StudyResult) -> str:
   )
 
 
-def _range(found: Against) -> tuple[float | None, ...]:
-  return found.mean, found.median, found.best, found.worst
+def _range(pairs: Against) -> tuple[float | None, ...]:
+  return pairs.mean, pairs.median, pairs.best, pairs.worst
 
 
 def training_table(result: StudyResult) -> str:
@@ -164,9 +170,9 @@ def training_table(result: StudyResult) -> str:
   return markup.table(head, rows)
 
 
-def _costs(found: Sequence[Training], name: str) -> str:
+def _costs(trainings: Sequence[CaseTraining], name: str) -> str:
   """What a case costs; a range where the runs have different networks."""
-  values = [v for t in found if (v := getattr(t, name)) is not None]
+  values = [v for t in trainings if (v := getattr(t, name)) is not None]
   if not values:
     return MISSING
   scale = markup.unit(values)
@@ -174,14 +180,14 @@ def _costs(found: Sequence[Training], name: str) -> str:
   return low if low == high else f"{low.split()[0]} to {high}"
 
 
-def _mean(found: Estimate, factor: float, decimals: int) -> str:
-  if found.mean is None:
+def _mean(estimate: Estimate, factor: float, decimals: int) -> str:
+  if estimate.mean is None:
     return MISSING
   ends = ""
-  if found.low is not None and found.high is not None:
-    low, high = factor * found.low, factor * found.high
+  if estimate.low is not None and estimate.high is not None:
+    low, high = factor * estimate.low, factor * estimate.high
     ends = f"{number(low, decimals)}–{number(high, decimals)}"
-  return number(factor * found.mean, decimals) + _under(ends)
+  return number(factor * estimate.mean, decimals) + _under(ends)
 
 
 def _signed(value: float | None, factor: float, decimals: int) -> str:
@@ -190,15 +196,16 @@ def _signed(value: float | None, factor: float, decimals: int) -> str:
   return f"{factor * value:+.{decimals}f}".replace("-", "−")
 
 
-def _ends(found: Estimate, factor: float, decimals: int) -> str:
-  if found.low is None or found.high is None:
+def _ends(estimate: Estimate, factor: float, decimals: int) -> str:
+  low, high = estimate.low, estimate.high
+  if low is None or high is None:
     return ""
-  ends = (_signed(v, factor, decimals) for v in (found.low, found.high))
+  ends = (_signed(end, factor, decimals) for end in (low, high))
   return " to ".join(ends)
 
 
-def _beats(found: Estimate) -> str:
-  against = found.against
+def _beats(estimate: PairedEstimate) -> str:
+  against = estimate.against
   return f"{against.beats} of {against.of}" if against else ""
 
 

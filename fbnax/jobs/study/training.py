@@ -28,7 +28,8 @@ from fbnax.data import Dataset
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime.networks import read_teacher
 from fbnax.jobs.runtime.training import Teacher, taught
-from fbnax.jobs.study.cases import Case
+from fbnax.jobs.study.plan import Case
+from fbnax.jobs.study.result import CaseTraining, SeedOutcome
 from fbnax.jobs.study.runs import Run
 from fbnax.models import Network, initialize
 from fbnax.training import loop, recipes, step
@@ -39,7 +40,7 @@ from fbnax.training.step import Member, Model
 FOLDER = "cases"
 
 
-class Images(NamedTuple):
+class RunImages(NamedTuple):
   """A run's data set, and its two splits where training reads them."""
 
   dataset: Dataset
@@ -53,7 +54,7 @@ def train_all(
   seeds: Sequence[int],
   directory: Path,
   progress: Progress,
-) -> list[dict[str, Any]]:
+) -> tuple[CaseTraining, ...]:
   """Trains all cases with all seeds, but those that are recorded already.
 
   Args:
@@ -64,7 +65,7 @@ def train_all(
     progress: where to show it; its unit is an epoch of a case.
 
   Returns:
-    An entry of `result.json` for each training.
+    All trainings.
   """
   by_path = {r.path: r for r in runs}
   folder = directory / FOLDER
@@ -76,33 +77,34 @@ def train_all(
   with progress.phase("epochs of all cases", total, before) as advance:
     for case in cases:
       # Two groups may share a case.
-      found = done[case] or _recorded(folder, by_path[case.run], case, seeds)
-      if found is not None:
+      shared = done[case] or _recorded(folder, by_path[case.run], case, seeds)
+      if shared is not None:
         advance(0 if done[case] is not None else case.epochs)
-        done[case] = found
+        done[case] = shared
         continue
       if last is not None and last.architecture != case.architecture:
         # Programs of another network are of no more use, and each holds
         # thousands of memory mappings, of which Linux gives a process 65,530.
         jax.clear_caches()
       last = case
-      done[case] = train_case(
+      outcomes = train_case(
         case,
         by_path[case.run],
         seeds,
         functools.partial(advance, 1, case=f"{case.group} {case.name}"),
       )
-      _record(folder, by_path[case.run], case, seeds, done[case])
-  return [
-    _entry(case, by_path[case.run].classes, seed, measured)
+      _record(folder, by_path[case.run], case, seeds, outcomes)
+      done[case] = outcomes
+  return tuple(
+    _training(case, by_path[case.run].classes, seed, outcome)
     for case in cases
-    for seed, measured in zip(seeds, done[case] or (), strict=True)
-  ]
+    for seed, outcome in zip(seeds, done[case] or (), strict=True)
+  )
 
 
 def train_case(
   case: Case, run: Run, seeds: Sequence[int], on_epoch: Callable[[], None]
-) -> list[dict[str, Any]]:
+) -> list[SeedOutcome]:
   """Trains one network with all seeds as one program, and measures it.
 
   Args:
@@ -134,7 +136,7 @@ def train_case(
     seed=seeds[0],
     on_epoch=lambda *_: on_epoch(),
   )
-  found = loop.measure(
+  metrics = loop.measure(
     Model(module),
     settings,
     loop.result(fitted.state, members, stacked=True),
@@ -143,15 +145,15 @@ def train_case(
     stacked=True,
   )
   seconds = (time.monotonic() - start) / len(seeds)
-  whole = fitted.finite & np.isfinite(found.loss)
+  whole = fitted.finite & np.isfinite(metrics.loss)
   return [
-    {
-      "test_accuracy": float(accuracy) if measured else None,
-      "test_log_loss": float(loss) if measured else None,
-      "seconds": seconds,
-    }
+    SeedOutcome(
+      test_accuracy=float(accuracy) if measured else None,
+      test_log_loss=float(loss) if measured else None,
+      seconds=seconds,
+    )
     for accuracy, loss, measured in zip(
-      np.asarray(found.accuracy), np.asarray(found.loss), whole, strict=True
+      np.asarray(metrics.accuracy), np.asarray(metrics.loss), whole, strict=True
     )
   ]
 
@@ -190,29 +192,27 @@ def _settings(run: Run, case: Case, dataset: Dataset) -> Settings:
 
 
 @functools.lru_cache(maxsize=1)
-def _images(run: Run) -> Images:
+def _images(run: Run) -> RunImages:
   """The images of a run; all that is not its test split is trained on.
 
   Raises:
     ValueError: they are not those of the run.
   """
   dataset = inputs.dataset(run.config)
-  facts = run.result["dataset"]
-  found = (len(dataset.train), len(dataset.test), dataset.num_classes)
-  wanted = (facts["train"] + facts["validation"], facts["test"], run.classes)
-  if found != wanted:
+  now = (len(dataset.train), len(dataset.test), dataset.num_classes)
+  if now != (run.facts.train, run.facts.test, run.classes):
     raise ValueError(
-      f"{run.path} was trained on {wanted[0]} images and tested on {wanted[1]},"
-      f" of {wanted[2]} classes; {dataset.source} now has {found[0]},"
-      f" {found[1]} and {found[2]}: put back the data of the run"
+      f"{run.path} was trained on {run.facts.train} images and tested on"
+      f" {run.facts.test}, of {run.classes} classes; {dataset.source} now has"
+      f" {now[0]}, {now[1]} and {now[2]}: put back the data of the run"
     )
-  return Images(dataset, loop.place(dataset.train), loop.place(dataset.test))
+  return RunImages(dataset, loop.place(dataset.train), loop.place(dataset.test))
 
 
 @functools.lru_cache(maxsize=1)
 def _teacher(run: Run, name: str) -> Teacher | None:
   """Who taught in the run: a member of its family, or a model it was given."""
-  text = run.config.training.teacher
+  text = run.config.teacher
   if name in [m.name for m in run.family]:
     text = str(Path(run.path) / "members" / name)
   return read_teacher(text, "config.training.teacher", _images(run).dataset)
@@ -220,8 +220,8 @@ def _teacher(run: Run, name: str) -> Teacher | None:
 
 def _identity(run: Run, case: Case, seeds: Sequence[int]) -> str:
   """What a training's outcome depends on; groups and names do not matter."""
-  known = {
-    "config": run.result["config"],
+  causes = {
+    "config": run.started_with,
     "run": case.run,
     "architecture": case.architecture.to_json(),
     "recipe": case.recipe.to_json(),
@@ -229,45 +229,50 @@ def _identity(run: Run, case: Case, seeds: Sequence[int]) -> str:
     "epochs": case.epochs,
     "seeds": list(seeds),
   }
-  return hashlib.sha256(json_values.to_json(known).encode()).hexdigest()
+  return hashlib.sha256(json_values.to_json(causes).encode()).hexdigest()
 
 
 def _record(
-  folder: Path, run: Run, case: Case, seeds: Sequence[int], found: Any
+  folder: Path,
+  run: Run,
+  case: Case,
+  seeds: Sequence[int],
+  outcomes: Sequence[SeedOutcome],
 ) -> None:
   identity = _identity(run, case, seeds)
   records.write(
-    folder / f"{identity[:16]}.json", {"identity": identity, "trainings": found}
+    folder / f"{identity[:16]}.json",
+    {"identity": identity, "trainings": [vars(o) for o in outcomes]},
   )
 
 
 def _recorded(
   folder: Path, run: Run, case: Case, seeds: Sequence[int]
-) -> list[dict[str, Any]] | None:
+) -> list[SeedOutcome] | None:
   identity = _identity(run, case, seeds)
-  known = records.read(folder / f"{identity[:16]}.json")
-  if known is None or known["identity"] != identity:
+  record = records.read(folder / f"{identity[:16]}.json")
+  if record is None or record["identity"] != identity:
     return None
-  return known["trainings"]
+  return [SeedOutcome(**values) for values in record["trainings"]]
 
 
-def _entry(
-  case: Case, classes: int, seed: int, measured: dict[str, Any]
-) -> dict[str, Any]:
+def _training(
+  case: Case, classes: int, seed: int, outcome: SeedOutcome
+) -> CaseTraining:
   counted = costs.count(case.architecture, classes)
-  return {
-    "run": case.run,
-    "group": case.group,
-    "name": case.name,
-    "row": case.row,
-    "column": case.column,
-    "is_member": case.is_member,
-    "macs": counted.macs,
-    "params": counted.params,
-    "architecture": json.loads(case.architecture.to_json()),
-    "recipe": json.loads(case.recipe.to_json()),
-    "teacher": case.teacher,
-    "epochs": case.epochs,
-    "seed": seed,
-    **measured,
-  }
+  return CaseTraining(
+    run=case.run,
+    group=case.group,
+    name=case.name,
+    row=case.row,
+    column=case.column,
+    is_member=case.is_member,
+    macs=counted.macs,
+    params=counted.params,
+    architecture=case.architecture,
+    recipe=json.loads(case.recipe.to_json()),
+    teacher=case.teacher,
+    epochs=case.epochs,
+    seed=seed,
+    **vars(outcome),
+  )
