@@ -58,7 +58,7 @@ def _run(argv: list[str]) -> int:
     from fbnax.jobs.runtime.workdir import describe
 
     if dry_run.value:
-      from fbnax.jobs.nars.dry_run import run
+      from fbnax.jobs.runtime.dry_run import run
     else:
       from fbnax.jobs.runtime.shell import run_job as run
     stopping.answer()

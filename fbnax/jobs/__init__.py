@@ -2,15 +2,17 @@
 
 A job is a folder with the same names inside: `config` (its keys, dataclasses),
 `job` (its function `run`, which reads like a recipe), `result` (dataclasses:
-what the run found) and `page` (its function `draw`: a result as a report). What
-a row names is imported when it is asked for, since some of it takes seconds.
+what the run found) and `page` (its function `draw`: a result as a report); some
+have `dry_run` (its function `estimate`: what a run would take). What a row
+names is imported when it is asked for, since some of it takes seconds.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -58,9 +60,18 @@ class Job:
     function: Callable[..., str] = self._module("page").draw
     return function
 
+  def estimate(self) -> Callable[..., Iterator[str]] | None:
+    """`estimate(config)` of its `dry_run`: lines; None where it has none."""
+    if importlib.util.find_spec(self._path("dry_run")) is None:
+      return None
+    function: Callable[..., Iterator[str]] = self._module("dry_run").estimate
+    return function
+
   def _module(self, file: str) -> Any:
-    package = self.package or f"{__name__}.{self.name}"
-    return importlib.import_module(f"{package}.{file}")
+    return importlib.import_module(self._path(file))
+
+  def _path(self, file: str) -> str:
+    return f"{self.package or f'{__name__}.{self.name}'}.{file}"
 
 
 _JOBS = (

@@ -140,9 +140,10 @@ class Pretrained:
   """
 
   normal_scores: bool = False
-  rmse: float | None = None
-  rmse_log: float | None = None
+  rmse: float | None = left_out()
+  rmse_log: float | None = left_out()
   spearman: float | None = None
+  kendall: float | None = None
   predicted: Numbers = ()
   true: Numbers = ()
 
@@ -160,7 +161,7 @@ class PredictorRound:
 
 
 @dataclasses.dataclass(frozen=True)
-class Predictor:
+class PredictorChecks:
   """How well the accuracy predictor did."""
 
   pretraining: dict[str, Pretrained] = dataclasses.field(default_factory=dict)
@@ -168,7 +169,7 @@ class Predictor:
 
 
 @dataclasses.dataclass(frozen=True)
-class EarlyStop:
+class EarlyStopping:
   """Rank correlation of each epoch's accuracies with the last epoch's."""
 
   threshold: float | None = None
@@ -178,20 +179,29 @@ class EarlyStop:
 
 
 @dataclasses.dataclass(frozen=True)
-class Trial:
-  """One candidate that was trained; `accuracy` is on the validation split."""
+class TrialRow:
+  """One candidate that was trained; `accuracy` is on the validation split.
+
+  `curve` and `losses` are of each epoch; the predictor learned `label` of it,
+  which is None where the trial failed.
+  """
 
   id: int | None = None
   round: int | None = None
-  status: str = "done"
-  error: str | None = None
+  genotype: tuple[int, ...] = ()
   macs: float | None = None
   params: float | None = None
+  predicted: float | None = None
+  curve: Numbers = ()
   accuracy: float | None = None
   log_loss: float | None = None
   epochs: int | None = None
-  predicted: float | None = None
   seconds: float | None = None
+  status: str = "done"
+  error: str | None = None
+  recipe: dict[str, Any] | None = None
+  losses: Numbers = ()
+  label: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,13 +224,14 @@ class MemberTree:
   soft_accuracy: float | None = None
   hard_accuracy: float | None = None
   depth: int | None = None
+  nodes: tuple[Any, ...] = ()
   pictures: dict[str, str | None] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
-@cost_kinds.fields(cost_kinds.FURTHER, "float | None", lambda kind: left_out())
+@cost_kinds.fields(cost_kinds.FURTHER, "float | None", lambda _: left_out())
 class Member:
-  """One network of the family that was designed.
+  """One trained network; what is of a search is there where one designed it.
 
   Every other cost is a field too. `budget` has the lower and the upper limit
   of costs, None for no limit.
@@ -280,11 +291,11 @@ class Result(JobResult):
   """
 
   dataset: Dataset = dataclasses.field(default_factory=Dataset)
-  space: Space = dataclasses.field(default_factory=Space)
-  predictor: Predictor = dataclasses.field(default_factory=Predictor)
-  early_stop: EarlyStop = dataclasses.field(default_factory=EarlyStop)
-  signal: str | None = None
-  trials: tuple[Trial, ...] = ()
+  space: Space = left_out(Space)
+  predictor: PredictorChecks = left_out(PredictorChecks)
+  early_stop: EarlyStopping = left_out(EarlyStopping)
+  signal: str | None = left_out()
+  trials: tuple[TrialRow, ...] = left_out(tuple)
   members: tuple[Member, ...] = ()
 
   def check(self) -> None:

@@ -1,6 +1,7 @@
 """The evaluator that a config names; what a Ray worker makes of a request."""
 
 import contextlib
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,10 +9,9 @@ import sys
 import jax
 import numpy as np
 import pytest
-from ml_collections import config_dict
 
 from fbnax.jobs.nars import evaluating, ray_worker
-from fbnax.jobs.runtime import inputs
+from fbnax.jobs.runtime import configs, inputs
 from fbnax.search.evaluators import Candidate, tasks
 from fbnax.search.evaluators.grouping import ProgramGroup
 from fbnax.search.evaluators.ray_cluster import WorkerKind
@@ -29,7 +29,7 @@ def _config(**changes):
     if key in ("fix", "data.max_images"):
       changes[key] = value if key == "fix" else int(value)
   config.update_from_flattened_dict(changes)
-  return config
+  return configs.typed(config)
 
 
 class InThisProcess:
@@ -106,7 +106,7 @@ def test_a_worker_gets_what_this_machine_trains_with(here, monkeypatch):
     for i, g in enumerate(space.sobol(3))
   ]
   wanted = _evaluated(config, candidates)
-  config.evaluator = "ray"
+  config = dataclasses.replace(config, evaluator="ray")
   assert _evaluated(config, candidates) == wanted
   assert here == [((WorkerKind(1, 0),), {"address": "", "workers": 0})]
   assert [o.error for o in wanted.values()] == [None] * 3
@@ -118,8 +118,8 @@ def test_a_worker_gets_what_this_machine_trains_with(here, monkeypatch):
   "changes, message",
   [
     ({"evaluator": "rey"}, "legal: train, ray, or a part"),
-    ({"ray.attempts": 0}, "config.ray.attempts is 0; legal: 1 or more"),
-    ({"ray.workers": -1}, "config.ray.workers is -1; legal: 0 or more"),
+    ({"ray.attempts": 0}, "config.ray.attempts is 0; legal: at least 1"),
+    ({"ray.workers": -1}, "config.ray.workers is -1; legal: at least 0"),
     ({"ray.workers": 2, "ray.address": "auto"}, "legal: 0 where the cluster"),
     ({"ray.cpus": (1, 2)}, "one of each for each kind"),
     ({"ray.cpus": (), "ray.gpus": ()}, "one of each for each kind"),
@@ -131,13 +131,11 @@ def test_a_worker_gets_what_this_machine_trains_with(here, monkeypatch):
 )
 def test_what_is_not_legal(monkeypatch, changes, message):
   monkeypatch.setattr(evaluating.importlib.util, "find_spec", lambda _: True)
-  config = _config(**{"evaluator": "ray", **changes})
-  dataset = inputs.dataset(config)
-  with (
-    pytest.raises(ValueError, match=message),
-    evaluating.opened(config, None, dataset, None, None),
-  ):
-    pass
+  dataset = inputs.dataset(_config())
+  with pytest.raises(ValueError, match=message):
+    config = _config(**{"evaluator": "ray", **changes})
+    with evaluating.opened(config, None, dataset, None, None):
+      pass
 
 
 def test_one_process_drives_ray(monkeypatch):
@@ -166,7 +164,7 @@ def test_without_ray_the_extra_is_named(monkeypatch):
 
 def _request(config, **changes):
   more = {
-    "config": json.dumps(config_dict.ConfigDict(config).to_dict()),
+    "config": json.dumps(configs.as_dict(config)),
     "directory": "/nowhere",
     "version": ray_worker.__version__,
   }

@@ -73,8 +73,8 @@ def test_classes_without_images_are_named_before_training(tmp_path, capsys):
   found = inputs.dataset(given)
   train, validation = inputs.hold_out(given, found)
   facts = inputs.facts(found, train, validation)
-  assert facts["untested"] == ["dog"]
-  assert facts["unvalidated"] == ["dog", "emu"]
+  assert facts.untested == ("dog",)
+  assert facts.unvalidated == ("dog", "emu")
   said = capsys.readouterr().out
   assert f"{tmp_path}: no test image of 1 of 3 classes: dog\n" in said
   assert "no validation image of 2 of 3 classes: dog, emu\n" in said
@@ -86,7 +86,7 @@ def test_whole_splits_and_splits_that_are_not_there_lack_no_class(capsys):
   facts = inputs.facts(found, train, validation)
   none = inputs.facts(found, found.train, found.train.take(np.arange(0)))
   for each in (facts, none):
-    assert each["untested"] == each["unvalidated"] == []
+    assert each.untested == each.unvalidated == ()
   assert capsys.readouterr().out == ""
 
 

@@ -17,7 +17,9 @@ from fbnax.costs.memory import part_memory
 from fbnax.costs.table import Context
 from fbnax.jobs.nars import job as nars
 from fbnax.jobs.nars import members, pool
-from fbnax.jobs.runtime import inputs
+from fbnax.jobs.runtime import families, inputs
+from fbnax.jobs.runtime.shell import run_job
+from fbnax.report.schema import Member
 from fbnax.search.budgets import Budget
 from fbnax.search.prices import Price, feasible
 from fbnax.search.trials import open_store
@@ -59,7 +61,7 @@ FIXED = (
 
 def _member(space, genotype, limit):
   return members.Chosen(
-    members.member_name(space, Budget(macs=(0.0, limit))),
+    families.member_name(space, Budget(macs=(0.0, limit))),
     Budget(macs=(0.9 * limit, limit)),
     space.architecture(genotype),
     space.recipe(genotype),
@@ -99,7 +101,7 @@ def test_names_tell_budgets_apart():
   space = spaces.get("small")
 
   def named(*limits):
-    return members.member_names(space, [Budget(macs=(0.0, x)) for x in limits])
+    return families.member_names(space, [Budget(macs=(0.0, x)) for x in limits])
 
   assert named(557.4e6, 800e3) == ["small-557m", "small-800k"]
   assert named(800e3, 800_400.0) == ["small-800k", "small-800.4k"]
@@ -123,7 +125,7 @@ def test_members_are_chosen_once(tmp_path, monkeypatch):
     picks = [{"genotype": g, "predicted": 0.1 + 0.2} for g in genotypes]
     monkeypatch.setattr(members, "_best", lambda *_: picks)
     with open_store(tmp_path / "trials.sqlite") as store:
-      return members.evolve(_config(), space, 10, budgets, None, store)
+      return members.evolve(_config(), space, 10, budgets, None, (), store)
 
   first = evolve(low, high)
   assert [c.name for c in first] == ["small-800k", "small-900k"]
@@ -211,7 +213,7 @@ def test_a_search_of_recipes_alone(tmp_path):
   )
   config.unlock()
   config.training.teacher = f"{PARTS}:mean_colour"
-  nars.run(config_dict.FrozenConfigDict(config), str(tmp_path / "run"))
+  run_job(config_dict.FrozenConfigDict(config), tmp_path / "run")
   result = json.loads((tmp_path / "run" / "result.json").read_text())
   [member] = result["members"]
   wanted = dataclasses.replace(network, input_channels=1)
@@ -235,9 +237,14 @@ def test_a_search_of_architectures_alone_with_a_scaled_member(
   def train_network(directory, name, architecture, recipe, *_, **rest):
     trained.append((name, architecture, recipe, rest["teacher"]))
     macs, params = costs.count(architecture, 10)
-    measured = {"test_accuracy": 0.5, "test_log_loss": 1.0}
-    measured["architecture"] = json.loads(architecture.to_json())
-    return {"name": name, "macs": macs, "params": params} | measured, name
+    return Member(
+      name=name,
+      macs=macs,
+      params=params,
+      architecture=architecture,
+      test_accuracy=0.5,
+      test_log_loss=1.0,
+    ), name
 
   monkeypatch.setattr(members, "train_network", train_network)
   config = _config(
@@ -251,7 +258,7 @@ def test_a_search_of_architectures_alone_with_a_scaled_member(
       "search.macs": (100e3, 600e3),
     },
   )
-  nars.run(config, str(tmp_path / "run"))
+  run_job(config, tmp_path / "run")
   result = json.loads((tmp_path / "run" / "result.json").read_text())
   scaled, evolved = result["members"]
   assert scaled["scaled_from"] == evolved["name"] == "small-200k-3ke"
@@ -292,7 +299,7 @@ def test_budgets_of_latency_and_memory(tmp_path):
   wanted = Budget(latency=(0.9 * high, high), memory=(0.0, largest))
   assert found[0] == wanted
   named = Budget(latency=(0.0, 20.0), memory=(0.0, 9000.0))
-  assert members.member_name(space, named) == "small-20ms-9ke"
+  assert families.member_name(space, named) == "small-20ms-9ke"
   assert inputs.as_json(found[1]) == {
     "macs": None,
     "params": None,
@@ -331,7 +338,7 @@ def test_candidates_come_from_where_memory_budgets_are_met(
   monkeypatch.setattr(nars.nars, "search", search)
   changes = {"fix": FIXED, "budgets.macs": (), "budgets.memory": (1800,)}
   with pytest.raises(KeyboardInterrupt):
-    nars.run(_config(**TINY, **changes), str(tmp_path))
+    run_job(_config(**TINY, **changes), tmp_path)
   [(space, options)] = given
   drawn = pool.draw(space, 128, 0, Context(10), ("memory",))
   peak = drawn.further["memory"]

@@ -18,8 +18,8 @@ from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
 from fbnax.costs.table import Context
 from fbnax.jobs.nars import job as nars
-from fbnax.jobs.nars import members
-from fbnax.jobs.runtime import inputs
+from fbnax.jobs.runtime import configs, families, inputs
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.search.budgets import paid
 from fbnax.search.trials import open_store
 from tests.configs_test import load
@@ -172,10 +172,10 @@ def test_another_config_is_refused(finished):
 )
 def test_what_is_told_before_the_search(key, value, message):
   config = load("nars.py").get_config()
-  nars._check_numbers(config)
+  configs.typed(config)
   config.update_from_flattened_dict({key: value})
   with pytest.raises(ValueError, match=message):
-    nars._check_numbers(config)
+    configs.typed(config)
 
 
 def _limits(path):
@@ -224,7 +224,7 @@ def test_new_budgets_reuse_the_predictor(finished, tmp_path):
   assert done.returncode == 0, done.stderr[-2000:]
   found = _result(tmp_path / "more")["candidates"]
   assert 1 <= len(found) <= 3
-  limits = f"{ms:g}ms-{members._short(memory)}e"
+  limits = f"{ms:g}ms-{families._short(memory)}e"
   names = [f"small-180k-{limits}-{i}" for i in range(1, len(found) + 1)]
   assert [c["name"] for c in found] == names
   networks = {json.dumps(c["architecture"]) for c in found}
@@ -255,7 +255,7 @@ def test_scores_of_a_finished_run_reach_the_search(tmp_path, monkeypatch):
   monkeypatch.setattr(nars.nars, "search", search)
   for _ in range(2):
     with pytest.raises(KeyboardInterrupt):
-      nars.run(config.lock(), str(tmp_path / "work"))
+      run_job(config.lock(), tmp_path / "work")
     # Stopped and started again it knows them, whatever became of the run.
     shutil.rmtree(tmp_path / "scores", ignore_errors=True)
   for space, scored in given:
@@ -266,7 +266,7 @@ def test_scores_of_a_finished_run_reach_the_search(tmp_path, monkeypatch):
   config = load("nars.py").get_config()
   config.search.proxies = str(tmp_path / "scores")
   with pytest.raises(ValueError, match="scores holds no finished run"):
-    nars.run(config.lock(), str(tmp_path / "other"))
+    run_job(config.lock(), tmp_path / "other")
 
 
 def test_killed_and_started_again_it_ends_the_same(finished, tmp_path):

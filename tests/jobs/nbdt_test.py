@@ -260,7 +260,7 @@ def test_a_member_comes_with_its_tree(tmp_path):
         **more,
       )
 
-  entry, teacher = tree_training.train_member(
+  member, teacher = tree_training.train_member(
     given.tree,
     given.seed,
     tmp_path,
@@ -275,12 +275,12 @@ def test_a_member_comes_with_its_tree(tmp_path):
     ("small-1", ["start_from", "supervised"]),
   ]
   assert teacher.name == "small-1"
-  tree = entry["tree"]
-  assert tree["kind"] == "induced"
-  assert tree["network_accuracy"] == pytest.approx(entry["test_accuracy"])
+  tree = member.tree
+  assert tree.kind == "induced"
+  assert tree.network_accuracy == pytest.approx(member.test_accuracy)
   folder = tmp_path / "members" / "small-1"
   plain = model_files.load(f"{folder}-plain")
-  assert tree["plain_accuracy"] == plain.card["entry"]["test_accuracy"]
+  assert tree.plain_accuracy == plain.card["entry"]["test_accuracy"]
   loaded = nbdt.Hierarchy.load(folder / "hierarchy.json")
   wanted = nbdt.induce(final_weights(plain.variables))
   assert loaded.children == wanted.children

@@ -11,14 +11,15 @@ from ml_collections import config_dict
 
 from fbnax import data, spaces
 from fbnax.base.json_values import to_json
-from fbnax.jobs.evolve import job as evolve
-from fbnax.jobs.runtime import inputs, parts
+from fbnax.jobs.runtime import configs, inputs, parts
+from fbnax.jobs.runtime.sections import SourceKeys
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.search.evaluators import Candidate, Outcome
 from fbnax.search.nars import predictor, predictor_files
 from fbnax.search.nars.predictor import HeadSettings
 
 EXAMPLE = f"{pathlib.Path(__file__).parent}/example_parts.py"
-DATA = config_dict.create(name=f"{EXAMPLE}:shades", max_images=0)
+DATA = configs.config(SourceKeys(name=f"{EXAMPLE}:shades"))
 
 
 @pytest.fixture
@@ -284,10 +285,10 @@ def test_a_directory_starts_no_code_unless_the_config_names_it(tmp_path):
   with pytest.raises(
     ValueError, match=r"if you trust it, say --config\.space="
   ):
-    evolve.run(config, f"{tmp_path}/more")
+    run_job(config, f"{tmp_path}/more")
   with config.unlocked():
     config.space = f"{EXAMPLE}:space"
-  evolve.run(config, f"{tmp_path}/again")
+  run_job(config, f"{tmp_path}/again")
   found = list((tmp_path / "again/candidates").glob("tiny-1m-*"))
   assert len(found) == 4
 

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fbnax.jobs.nars import search_charts
-from fbnax.report import chart, labels, markup, training_charts
-from fbnax.report.schema import Result, Times, Trial
+from fbnax.report import accuracy_chart, chart, labels, markup, training_charts
+from fbnax.report.schema import Result, Times, TrialRow
 
 
 def test_front_is_what_no_trial_beats():
   rng = np.random.default_rng(3)
   trials = [
-    Trial(id=i, macs=float(m), accuracy=float(a))
+    TrialRow(id=i, macs=float(m), accuracy=float(a))
     for i, (m, a) in enumerate(rng.integers(1, 30, (80, 2)) / [1, 30])
   ]
 
@@ -28,7 +27,7 @@ def test_front_is_what_no_trial_beats():
     )
 
   expected = {(t.macs, t.accuracy) for t in trials if not beaten(t)}
-  found = search_charts.front(trials)
+  found = accuracy_chart.front(trials)
   assert [(t.macs, t.accuracy) for t in found] == sorted(expected)
 
 

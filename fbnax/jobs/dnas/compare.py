@@ -62,7 +62,7 @@ def train(
     for repeat in range(config.compare.seeds):
       full = name if config.compare.seeds == 1 else f"{name}-seed{repeat}"
       with work.phase(f"train {full}"):
-        entry, _ = train_network(
+        member, _ = train_network(
           work.path,
           full,
           architecture,
@@ -78,7 +78,7 @@ def train(
         )
       members.append(
         Trained(
-          **entry,
+          **vars(member),
           network=name,
           genotype=tuple(genotype.tolist()),
           cost=task.price.exact(genotype),

@@ -137,7 +137,7 @@ def task(config: DnasConfig) -> DnasTask:
     price,
     feasible(price),
     *placed,
-    SearchedImages(**facts, search_classes=classes),
+    SearchedImages(**vars(facts), search_classes=classes),
   )
 
 

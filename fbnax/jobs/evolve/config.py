@@ -19,4 +19,4 @@ class EvolveConfig:
   budgets: sections.BudgetKeys = section(
     sections.BudgetKeys, macs=(600e3, 1200e3)
   )
-  top: int = key(5, "of each budget at most", "networks")
+  top: int = key(5, "of each budget at most", "networks", least=0)

@@ -21,6 +21,7 @@ class RayKeys:
     0,
     "tasks at a time on a cluster that is started here; 0 for as many as there"
     " are cores",
+    least=0,
   )
   cpus: tuple[float, ...] = key(
     (1,),
@@ -38,6 +39,7 @@ class RayKeys:
     3,
     "times that the task of a candidate may be lost before the candidate is"
     " recorded as failed",
+    least=1,
   )
 
 
@@ -51,7 +53,7 @@ class MemberBudgetKeys(sections.BudgetKeys):
     "MACs",
   )
   scaled_stochastic_depth: float = key(
-    0.2, "of members that are scaled up", "share"
+    0.2, "of members that are scaled up", "share", least=0, below=1
   )
 
 
@@ -84,7 +86,7 @@ class NarsSearchKeys:
     0.92, "rank correlation from which on later rounds stop"
   )
   population: int = key(
-    2, "most candidates that are trained at a time, by one program"
+    2, "most candidates that are trained at a time, by one program", least=1
   )
   predictors: int = key(8, "size of the predictor's ensemble")
   exploration: float = key(
@@ -113,7 +115,7 @@ class NarsSearchKeys:
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchMeshKeys:
+class SearchMeshKeys(sections.MeshKeys):
   """How a search is spread over devices."""
 
   data: int = key(

@@ -10,14 +10,15 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
 from fbnax import __version__, data
 from fbnax.base.json_values import to_json
 from fbnax.data import Dataset
-from fbnax.jobs.runtime import devices, inputs, parts
+from fbnax.jobs.nars.config import NarsConfig
+from fbnax.jobs.runtime import configs, devices, inputs, parts
 from fbnax.jobs.runtime.config_values import all_numbers
 from fbnax.search.evaluators import Evaluator, local
 from fbnax.search.evaluators.grouping import Grouping, by_masks, by_size
@@ -29,7 +30,7 @@ from fbnax.training import loop
 from fbnax.training.recipes import Settings
 
 
-class Options(NamedTuple):
+class RayOptions(NamedTuple):
   """`config.ray`.
 
   Attributes:
@@ -45,7 +46,7 @@ class Options(NamedTuple):
   attempts: int
 
 
-def prepare(config: Any) -> None:
+def prepare(config: NarsConfig) -> None:
   """To be called before JAX has a backend: workers may be on this GPU too."""
   if config.evaluator == "ray":
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -53,7 +54,7 @@ def prepare(config: Any) -> None:
 
 @contextmanager
 def opened(
-  config: Any,
+  config: NarsConfig,
   space: SearchSpace,
   dataset: Dataset,
   train: data.AnySplit,
@@ -87,7 +88,7 @@ def opened(
       plan=plan(config, dataset, _images(config, dataset, train)),
       attempts=options.attempts,
       more={
-        "config": to_json(config.to_dict()),
+        "config": to_json(configs.as_dict(config)),
         "directory": os.getcwd(),
         "version": __version__,
       },
@@ -103,7 +104,7 @@ def opened(
 
 
 def training(
-  config: Any,
+  config: NarsConfig,
   space: SearchSpace,
   dataset: Dataset,
   train: data.AnySplit,
@@ -118,7 +119,7 @@ def training(
 
 
 def trainer(
-  config: Any,
+  config: NarsConfig,
   space: SearchSpace,
   dataset: Dataset,
   train: data.AnySplit,
@@ -144,7 +145,7 @@ def trainer(
   )
 
 
-def plan(config: Any, dataset: Dataset, images: int) -> Grouping:
+def plan(config: NarsConfig, dataset: Dataset, images: int) -> Grouping:
   """Which candidates of a round share a program (`grouping`).
 
   Args:
@@ -159,20 +160,20 @@ def plan(config: Any, dataset: Dataset, images: int) -> Grouping:
   return by_masks(size)
 
 
-def _images(config: Any, dataset: Dataset, train: data.AnySplit) -> int:
+def _images(config: NarsConfig, dataset: Dataset, train: data.AnySplit) -> int:
   """Of an epoch, about: classes have about as many images each."""
   share = (config.search.classes or dataset.num_classes) / dataset.num_classes
   return round(len(train) * share)
 
 
-def _trains_on_cpu(config: Any) -> bool:
+def _trains_on_cpu(config: NarsConfig) -> bool:
   """Whether candidates are trained on a CPU, here or by Ray's workers."""
   if config.evaluator == "ray":
     return not any(all_numbers("config.ray.gpus", config.ray.gpus))
   return jax.default_backend() == "cpu"
 
 
-def ray_options(config: Any) -> Options:
+def ray_options(config: NarsConfig) -> RayOptions:
   """What `config.ray` says, checked.
 
   Raises:
@@ -183,38 +184,31 @@ def ray_options(config: Any) -> Options:
       "config.evaluator is 'ray', and Ray is not installed: pip install "
       "'fbnax[ray]'"
     )
-  given = config.ray
-  for key, least in (("workers", 0), ("attempts", 1)):
-    if given[key] < least:
-      raise ValueError(
-        f"config.ray.{key} is {given[key]}; legal: {least} or more"
-      )
-  if given.workers and given.address:
+  ray = config.ray
+  if ray.workers and ray.address:
     raise ValueError(
-      f"config.ray.workers is {given.workers} and config.ray.address "
-      f"{given.address!r}; legal: 0 where the cluster is there already"
+      f"config.ray.workers is {ray.workers} and config.ray.address "
+      f"{ray.address!r}; legal: 0 where the cluster is there already"
     )
-  cpus, gpus = (_amounts(given[key], f"config.ray.{key}") for key in _AMOUNTS)
+  cpus = _amounts(ray.cpus, "config.ray.cpus")
+  gpus = _amounts(ray.gpus, "config.ray.gpus")
   if not cpus or len(cpus) != len(gpus) or min(cpus) == 0:
     raise ValueError(
       f"config.ray.cpus is {cpus} and config.ray.gpus {gpus}; legal: one of "
       "each for each kind of worker, cpus above 0"
     )
   kinds = tuple(WorkerKind(*pair) for pair in zip(cpus, gpus, strict=True))
-  return Options(given.address, given.workers, kinds, given.attempts)
+  return RayOptions(ray.address, ray.workers, kinds, ray.attempts)
 
 
-_AMOUNTS = ("cpus", "gpus")
-
-
-def _amounts(values: Any, name: str) -> tuple[float, ...]:
-  found = all_numbers(name, values)
-  wrong = [v for v in found if v < 0 or (v > 1 and v != int(v))]
-  if wrong:
-    raise ValueError(
-      f"{name} has {wrong[0]}; legal: whole numbers, or parts of 1"
-    )
-  return tuple(found)
+def _amounts(values: tuple[float, ...], name: str) -> tuple[float, ...]:
+  amounts = all_numbers(name, values)
+  for amount in amounts:
+    if amount < 0 or (amount > 1 and amount != int(amount)):
+      raise ValueError(
+        f"{name} has {amount}; legal: whole numbers, or parts of 1"
+      )
+  return tuple(amounts)
 
 
 def _task() -> Callable[[str], str]:
@@ -238,7 +232,7 @@ def _task() -> Callable[[str], str]:
   return task
 
 
-def _settings(config: Any, dataset: Dataset, side: int) -> Settings:
+def _settings(config: NarsConfig, dataset: Dataset, side: int) -> Settings:
   return inputs.settings(
     config,
     dataset,
@@ -248,7 +242,7 @@ def _settings(config: Any, dataset: Dataset, side: int) -> Settings:
     decay=config.training.search_decay,
     warmup_epochs=0.0,
     mesh=devices.mesh(
-      config,
+      config.mesh,
       "config.training.batch_size",
       config.training.batch_size,
       population=config.search.population,

@@ -8,52 +8,37 @@ teaches the others; one measurement on the test set; the report.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import jax
 
-from fbnax import __version__, report
 from fbnax.jobs.nars import evaluating, members
+from fbnax.jobs.nars.config import NarsConfig
 from fbnax.jobs.nars.pool import draw_for
+from fbnax.jobs.nars.result import NarsResult
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime import proxy_scores as zero_cost_scores
+from fbnax.jobs.runtime.families import PREDICTOR
 from fbnax.jobs.runtime.networks import read_teacher
 from fbnax.jobs.runtime.trees import settings as tree_settings
-from fbnax.jobs.runtime.workdir import TRIALS, WorkDir, open_workdir
+from fbnax.jobs.runtime.workdir import TRIALS, WorkDir
+from fbnax.report import schema
 from fbnax.search import nars
-from fbnax.search.budgets import Budget, cost_range
+from fbnax.search.budgets import Budget, CostRange, cost_range
 from fbnax.search.nars import predictor_files
 from fbnax.search.nars.planning import NarsSizes
 from fbnax.search.trials import open_store
-from fbnax.training.progress import Progress, open_progress
+from fbnax.spaces import SearchSpace
+from fbnax.training.progress import Progress
 
-SCHEMA_VERSION = 1
-PREDICTOR = "predictor.npz"
 # Where candidates are trained does not matter for what comes of them.
-_IGNORED = ("ray",)
+IGNORED = ("ray",)
+prepare = evaluating.prepare
 
 
-def run(config: Any, workdir: str) -> None:
-  """Runs the job, or what is left of it, in the work directory."""
-  evaluating.prepare(config)
-  with open_workdir(workdir, config.to_dict(), _IGNORED) as work:
-    if work.is_done():
-      return
-    with open_progress() as progress:
-      result = design(config, work, progress)
-    work.write_result(result)
-    page = report.write(work.path)
-  for member in result["members"]:
-    print(
-      f"{member['name']}: {member['macs']:,} MACs, {member['params']:,} "
-      f"parameters, test accuracy {member['test_accuracy']:.4f}"
-    )
-  print(f"report: {page}")
-
-
-def design(config: Any, work: WorkDir, progress: Progress) -> dict[str, Any]:
-  """All of the job but the report; returns `result.json`."""
+def run(config: NarsConfig, work: WorkDir, progress: Progress) -> NarsResult:
+  """Searches, and trains the family."""
   with work.phase("data"):
     dataset = inputs.dataset(config)
     train, validation = inputs.hold_out(config, dataset)
@@ -66,9 +51,8 @@ def design(config: Any, work: WorkDir, progress: Progress) -> dict[str, Any]:
   if any(b.further() for b in budgets):
     drawn = draw_for(config, space, classes, budgets)
     within = drawn.macs_within(budgets) or within
-  options = _options(config, budgets, within)
+  sizes = _sizes(config, budgets, within)
   # What is not legal is said before the search.
-  _check_numbers(config)
   tree_settings.has_trees(config)
   inputs.settings(config, dataset, 1)
   teacher = read_teacher(
@@ -81,101 +65,106 @@ def design(config: Any, work: WorkDir, progress: Progress) -> dict[str, Any]:
     with evaluating.opened(
       config, space, dataset, train, validation
     ) as evaluate:
-      found = nars.search(
+      search = nars.search(
         space,
         classes,
         evaluate,
         store,
-        options,
+        sizes,
         progress,
         work.phase,
         scored=scored,
       )
-    predictor_files.save(work.path / PREDICTOR, found.model)
+    predictor_files.save(work.path / PREDICTOR, search.model)
+    trials = tuple(schema.TrialRow(**entry) for entry in search.entries())
     with work.phase("evolution"), progress.phase("evolution"):
-      chosen = members.evolve(config, space, classes, budgets, found, store)
+      chosen = members.evolve(
+        config, space, classes, budgets, search.model, trials, store
+      )
       chosen += members.scaled(config, chosen, space, classes)
   jax.clear_caches()  # Programs of the search; see `train_network`.
-  entries = members.train(config, work, dataset, chosen, teacher, progress)
-  return {
-    "schema_version": SCHEMA_VERSION,
-    "fbnax_version": __version__,
-    "job": "nars",
-    "config": config.to_dict(),
-    "dataset": facts,
-    "space": {
-      "name": space.name,
-      "size": space.size,
-      "decisions": [
-        {
-          "name": d.name,
-          "values": list(d.values),
-          "categorical": d.categorical,
-          "recipe": space.is_recipe(d),
-        }
-        for d in space.decisions
-      ],
-      "macs_range": list(reachable.macs),
-      "sgd_factor": space.sgd_factor,
+  return NarsResult(
+    dataset=facts,
+    space=_space(space, reachable),
+    predictor=_predictor(search),
+    early_stop=schema.EarlyStopping(**search.report["early_stop"]),
+    signal=search.report["signal"],
+    trials=trials,
+    members=members.train(config, work, dataset, chosen, teacher, progress),
+  )
+
+
+def lines(result: NarsResult, folder: Path) -> Iterator[str]:
+  """What is printed at the end."""
+  del folder
+  for member in result.members:
+    yield (
+      f"{member.name}: {member.macs:,} MACs, {member.params:,} "
+      f"parameters, test accuracy {member.test_accuracy:.4f}"
+    )
+
+
+def _space(space: SearchSpace, reachable: CostRange) -> schema.Space:
+  """The searched space in the result."""
+  choices = tuple(
+    schema.Choice(d.name, tuple(d.values), d.categorical, space.is_recipe(d))
+    for d in space.decisions
+  )
+  return schema.Space(
+    space.name, space.size, choices, reachable.macs, space.sgd_factor
+  )
+
+
+def _predictor(search: nars.NarsSearch) -> schema.PredictorChecks:
+  """The predictor in the result."""
+  parts = search.report["predictor"]
+  return schema.PredictorChecks(
+    {
+      name: schema.Pretrained(**label)
+      for name, label in parts["pretraining"].items()
     },
-    **found.report,
-    "trials": found.entries(),
-    "members": entries,
-    "times": work.spent(),
-  }
+    tuple(schema.PredictorRound(**row) for row in parts["rounds"]),
+  )
 
 
-def _check_numbers(config: Any) -> None:
-  """Refuses what would be refused in the middle of the search, or after it."""
-  depth = config.budgets.scaled_stochastic_depth
-  checks = {
-    "search.population": (config.search.population >= 1, "at least 1"),
-    "ray.attempts": (config.ray.attempts >= 1, "at least 1"),
-    "ray.workers": (config.ray.workers >= 0, "at least 0"),
-    "budgets.scaled_stochastic_depth": (0 <= depth < 1, "at least 0, below 1"),
-  }
-  for name, (legal, wanted) in checks.items():
-    if not legal:
-      section, key = name.split(".")
-      raise ValueError(
-        f"config.{name} is {config[section][key]!r}; legal: {wanted}"
-      )
-
-
-def _options(
-  config: Any, budgets: Sequence[Budget], macs: tuple[float, float]
+def _sizes(
+  config: NarsConfig, budgets: Sequence[Budget], macs: tuple[float, float]
 ) -> NarsSizes:
   lows = [b.macs[0] for b in budgets if math.isfinite(b.macs[1])]
   highs = [b.macs[1] for b in budgets if math.isfinite(b.macs[1])]
+  search = config.search
   return NarsSizes(
-    pool=config.search.pool,
-    rounds=config.search.rounds,
-    candidates=config.search.candidates,
-    epochs=config.search.epochs,
-    correlation=config.search.correlation,
+    pool=search.pool,
+    rounds=search.rounds,
+    candidates=search.candidates,
+    epochs=search.epochs,
+    correlation=search.correlation,
     macs=_macs(config, lows, highs, macs),
-    predictors=config.search.predictors,
+    predictors=search.predictors,
     seed=config.seed,
-    bins=config.search.bins,
-    first=config.search.first,
-    exploration=config.search.exploration,
-    signal=config.search.signal,
-    ranks=config.search.ranks,
+    bins=search.bins,
+    first=search.first,
+    exploration=search.exploration,
+    signal=search.signal,
+    ranks=search.ranks,
   )
 
 
 def _macs(
-  config: Any, lows: list[float], highs: list[float], macs: tuple[float, float]
+  config: NarsConfig,
+  lows: list[float],
+  highs: list[float],
+  macs: tuple[float, float],
 ) -> tuple[float, float]:
   """The range of MACs of the candidates."""
-  given = tuple(config.search.macs)
-  if given:
-    if len(given) != 2 or not given[0] < given[1]:
+  limits = tuple(config.search.macs)
+  if limits:
+    if len(limits) != 2 or not limits[0] < limits[1]:
       raise ValueError(
-        f"config.search.macs is {given!r}; legal: lowest and highest, or () "
+        f"config.search.macs is {limits!r}; legal: lowest and highest, or () "
         "for the range of the budgets"
       )
-    return float(given[0]), float(given[1])
+    return float(limits[0]), float(limits[1])
   if highs:
     return min(lows), max(highs)
   return float(macs[0]), float(macs[1])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,16 +16,20 @@ import jax
 import numpy as np
 
 from fbnax import costs, spaces
-from fbnax.base.cost_kinds import COST_KINDS
 from fbnax.data import Dataset
+from fbnax.jobs.nars.config import NarsConfig
+from fbnax.jobs.nars.result import FamilyMember
 from fbnax.jobs.runtime import inputs
-from fbnax.jobs.runtime.training import Teacher, train_network
+from fbnax.jobs.runtime.families import best_first, member_names
+from fbnax.jobs.runtime.training import Supervised, Teacher, train_network
 from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.jobs.runtime.trees import training as tree_training
 from fbnax.jobs.runtime.workdir import WorkDir
-from fbnax.search import evolution, nars
+from fbnax.report.schema import Member, TrialRow
+from fbnax.search import evolution
 from fbnax.search.budgets import Budget, stacked
 from fbnax.search.nars import predictor
+from fbnax.search.nars.predictor import FittedPredictor
 from fbnax.search.trials import TrialStore
 from fbnax.spaces import Architecture, Recipe, SearchSpace
 from fbnax.training import loop
@@ -58,11 +61,12 @@ class Chosen:
 
 
 def evolve(
-  config: Any,
+  config: NarsConfig,
   space: SearchSpace,
   classes: int,
   budgets: Sequence[Budget],
-  found: nars.NarsSearch,
+  model: FittedPredictor,
+  trials: Sequence[TrialRow],
   store: TrialStore,
 ) -> list[Chosen]:
   """The best predicted architecture and recipe under each budget.
@@ -73,7 +77,7 @@ def evolve(
   """
   picks = store.settled(
     "members",
-    functools.partial(_best, config, space, classes, budgets, found),
+    functools.partial(_best, config, space, classes, budgets, model, trials),
   )
   names = member_names(space, budgets)
   chosen = []
@@ -93,24 +97,25 @@ def evolve(
 
 
 def _best(
-  config: Any,
+  config: NarsConfig,
   space: SearchSpace,
   classes: int,
   budgets: Sequence[Budget],
-  found: nars.NarsSearch,
+  model: FittedPredictor,
+  trials: Sequence[TrialRow],
 ) -> list[dict[str, Any]]:
   """Genotype and prediction of the best under each budget, for JSON."""
   result = evolution.evolve(
     jax.random.fold_in(jax.random.key(config.seed), 3),
-    predictor.scorer(found.model, config.search.caution),
+    predictor.scorer(model, config.search.caution),
     space,
     stacked(budgets),
-    first_best=best_first(found.entries()),
+    first_best=best_first(trials),
     num_classes=classes,
     table=inputs.latency_table(config),
   )
   genotypes = np.asarray(result.genotypes[:, 0])
-  scores = predictor.predict(found.model, genotypes).score
+  scores = predictor.predict(model, genotypes).score
   return [
     {"genotype": genotype.tolist(), "predicted": float(score)}
     for genotype, score in zip(genotypes, scores, strict=True)
@@ -118,7 +123,10 @@ def _best(
 
 
 def scaled(
-  config: Any, evolved: Sequence[Chosen], space: SearchSpace, classes: int
+  config: NarsConfig,
+  evolved: Sequence[Chosen],
+  space: SearchSpace,
+  classes: int,
 ) -> list[Chosen]:
   """Members for the budgets of `config.budgets.scaled`, in MACs.
 
@@ -164,119 +172,89 @@ def scaled(
   return made
 
 
-def best_first(trials: Sequence[dict[str, Any]]) -> np.ndarray:
-  """Genotypes of the trials that did not fail, the most accurate first.
-
-  Args:
-    trials: entries of `result.json`.
-
-  Returns:
-    `i32[n, D]`.
-  """
-  good = [t for t in trials if t["label"] is not None]
-  good.sort(key=lambda t: -t["label"])
-  return np.asarray([t["genotype"] for t in good], np.int32)
-
-
-def member_names(space: SearchSpace, budgets: Sequence[Budget]) -> list[str]:
-  """A name for each of different budgets, with digits that tell them apart."""
-  names: list[str] = []
-  for digits in (3, 6, 17):
-    names = [member_name(space, budget, digits) for budget in budgets]
-    if len(set(names)) == len(names):
-      break
-  return names
-
-
-def member_name(space: SearchSpace, budget: Budget, digits: int = 3) -> str:
-  """`small-800k`; `small-800k-90kp-5ms-20ke` where all costs are limited."""
-  parts = [space.name]
-  for name, (_, limit) in budget.items():
-    if math.isfinite(limit):
-      parts.append(_short(limit, digits) + COST_KINDS[name].suffix)
-  return "-".join(parts)
-
-
-def _short(number: float, digits: int = 3) -> str:
-  for size, letter in ((1e9, "g"), (1e6, "m"), (1e3, "k")):
-    if number >= size:
-      return f"{number / size:.{digits}g}{letter}"
-  return f"{number:.{max(digits, 6)}g}"
-
-
 def train(
-  config: Any,
+  config: NarsConfig,
   work: WorkDir,
   dataset: Dataset,
   chosen: Sequence[Chosen],
   teacher: Teacher | None,
   progress: Progress,
-) -> list[dict[str, Any]]:
+) -> tuple[FamilyMember, ...]:
   """Trains on all that is not the test set.
 
   The given teacher teaches all of them. Without one the largest member, which
   is trained first, teaches the others. With `config.head` of `nbdt` they come
   with their trees.
   """
-  everything = loop.place(dataset.train)
+  images = loop.place(dataset.train)
   by_size = sorted(
     chosen, key=lambda c: costs.count(c.architecture).macs, reverse=True
   )
-  entries = {}
-  for member in by_size:
-    settings = inputs.settings(config, dataset, member.architecture.resolution)
+  members = {}
+  for choice in by_size:
+    settings = inputs.settings(config, dataset, choice.architecture.resolution)
 
-    def one(
+    def fit(
       name: str,
       recipe: Recipe,
       settings: Settings,
-      member: Chosen = member,
+      *,
+      supervised: Supervised | None = None,
+      start_from: Any = None,
+      choice: Chosen = choice,
       teacher: Teacher | None = teacher,
-      **more: Any,
-    ) -> tuple[dict[str, Any], Teacher]:
+    ) -> tuple[Member, Teacher]:
       return train_network(
         work.path,
         name,
-        member.architecture,
+        choice.architecture,
         recipe,
         settings,
         dataset,
-        everything,
+        images,
         None,
         teacher=teacher,
         seed=config.seed,
         checkpoint_every=config.training.checkpoint_every,
         progress=progress,
-        **more,
+        supervised=supervised,
+        start_from=start_from,
       )
 
-    with work.phase(f"train {member.name}"):
+    with work.phase(f"train {choice.name}"):
       if tree_settings.has_trees(config):
-        entry, trained = tree_training.train_member(
+        member, network = tree_training.train_member(
           config.tree,
           config.seed,
           work.path,
           dataset,
-          member.name,
-          member.recipe,
+          choice.name,
+          choice.recipe,
           settings,
-          one,
+          fit,
         )
       else:
-        entry, trained = one(member.name, member.recipe, settings)
-    teacher = teacher or trained
-    genotype = member.genotype
-    further = inputs.further_costs(
-      config, member.budget, member.architecture, dataset.num_classes
-    )
-    entries[member.name] = entry | {
-      **further,
-      "budget": inputs.as_json(member.budget),
-      "predicted": member.predicted,
-      "genotype": None if genotype is None else genotype.tolist(),
-      "scaled_from": member.scaled_from,
-    }
-  return [entries[c.name] for c in sorted(chosen, key=_limit)]
+        member, network = fit(choice.name, choice.recipe, settings)
+    teacher = teacher or network
+    members[choice.name] = _of_family(config, member, choice, dataset)
+  return tuple(members[c.name] for c in sorted(chosen, key=_limit))
+
+
+def _of_family(
+  config: NarsConfig, member: Member, choice: Chosen, dataset: Dataset
+) -> FamilyMember:
+  """A trained network with what the search knew of it."""
+  genotype = choice.genotype
+  searched = {
+    "budget": inputs.as_json(choice.budget),
+    "predicted": choice.predicted,
+    "genotype": None if genotype is None else tuple(genotype.tolist()),
+    "scaled_from": choice.scaled_from,
+  }
+  further = inputs.further_costs(
+    config, choice.budget, choice.architecture, dataset.num_classes
+  )
+  return FamilyMember(**vars(member) | further | searched)
 
 
 def _limit(member: Chosen) -> tuple[float, ...]:

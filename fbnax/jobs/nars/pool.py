@@ -11,12 +11,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from fbnax.base.cost_kinds import ALWAYS, COST_KINDS
 from fbnax.costs.table import Context
+from fbnax.jobs.nars.config import NarsConfig
 from fbnax.jobs.runtime import inputs
 from fbnax.search.budgets import Budget, further, paid
 from fbnax.spaces import SearchSpace
@@ -138,7 +138,10 @@ def draw(
 
 
 def draw_for(
-  config: Any, space: SearchSpace, num_classes: int, budgets: Sequence[Budget]
+  config: NarsConfig,
+  space: SearchSpace,
+  num_classes: int,
+  budgets: Sequence[Budget],
 ) -> Pool:
   """The pool of a search with that config, and what its budgets limit."""
   context = Context(num_classes, inputs.latency_table(config))

@@ -48,7 +48,7 @@ def _trainer(config_json: str, directory: str, version: str) -> Any:
   from ml_collections import config_dict
 
   from fbnax.jobs.nars import evaluating
-  from fbnax.jobs.runtime import inputs
+  from fbnax.jobs.runtime import configs, inputs
 
   if version != __version__:
     raise ValueError(
@@ -57,8 +57,7 @@ def _trainer(config_json: str, directory: str, version: str) -> Any:
     )
   if os.path.isdir(directory):
     os.chdir(directory)
-  # Frozen, lists are tuples, as they are in the driver's config.
-  config = config_dict.FrozenConfigDict(json.loads(config_json))
+  config = configs.typed(config_dict.ConfigDict(json.loads(config_json)))
   dataset = inputs.dataset(config)
   train, validation = inputs.hold_out(config, dataset)
   space = inputs.space(config, dataset.channels)

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 
-from fbnax.report.schema import Result
+from fbnax.report.schema import Member, Numbers, Result
+
+
+@dataclasses.dataclass(frozen=True)
+class FamilyMember(Member):
+  """A member of the family, with what the search knew of it.
+
+  One that was scaled from another is no point of the space: it has neither a
+  genotype nor a prediction.
+  """
+
+  budget: dict[str, Numbers | None] = dataclasses.field(default_factory=dict)
+  predicted: float | None = None
+  genotype: tuple[int, ...] | None = None
+  scaled_from: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class NarsResult(Result):
   """A search and the family that came of it."""
+
+  members: tuple[FamilyMember, ...] = ()

@@ -6,13 +6,14 @@ Symbols: `n` points of a pool, `D` decisions, `P` candidates of a population.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from fbnax import costs
 from fbnax.data import Dataset
 from fbnax.jobs.nars import evaluating
+from fbnax.jobs.nars.config import NarsConfig
 from fbnax.search.evaluators import Candidate
 from fbnax.search.evaluators.grouping import ProgramGroup
 from fbnax.spaces import SearchSpace
@@ -33,7 +34,7 @@ class Load(NamedTuple):
 
 
 def of_rounds(
-  config: Any,
+  config: NarsConfig,
   space: SearchSpace,
   drawn: np.ndarray,
   dataset: Dataset,

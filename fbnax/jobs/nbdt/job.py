@@ -93,7 +93,7 @@ def run(
     )
   if config.tree.loss != "none":
     with work.phase("tree training"):
-      entry, _, tree = tree_training.train(
+      member, _, tree = tree_training.train(
         config.tree,
         lambda: first,
         names,
@@ -104,13 +104,13 @@ def run(
         task.settings,
         plain,
       )
-      members.append(entry)
+      members.append(member)
     networks[TREE] = model_files.load(work.path / "members" / TREE)
   result = NbdtResult(
     dataset=task.facts,
     network=json.loads(task.network.to_json()),
     hierarchy=analyses.described(config.tree.hierarchy, tree),
-    members=tuple(AnyMember(**entry) for entry in members),
+    members=tuple(AnyMember(**vars(member)) for member in members),
     class_names=names,
     superclass_names=() if task.unseen is None else task.unseen.superclasses,
   )
@@ -187,7 +187,7 @@ def _task(config: NbdtConfig, work: WorkDir, progress: Progress) -> TreeTask:
   dataset, unseen = hold_classes_out(config.unseen, whole)
   tree_settings.check_file(config.tree, dataset.class_names)
   train, validation = inputs.hold_out(config, dataset)
-  facts = schema.Dataset(**inputs.facts(dataset, train, validation))
+  facts = inputs.facts(dataset, train, validation)
   network, settings = _network(config, dataset)
   placed = loop.place(train)
   fit = tree_training.fitting(

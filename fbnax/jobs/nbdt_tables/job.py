@@ -58,7 +58,7 @@ def run(
   with work.phase("data"):
     dataset = tree_settings.dataset(config)
     nothing = dataset.train.take(np.arange(0))
-    facts = schema.Dataset(**inputs.facts(dataset, dataset.train, nothing))
+    facts = inputs.facts(dataset, dataset.train, nothing)
     network = dataclasses.replace(
       at_resolution(read_network(config.architecture), config.resolution),
       input_channels=dataset.channels,
@@ -150,7 +150,7 @@ def _trained(
   assert images is not None
   names = images.dataset.class_names
   tree = table_cells.tree_section(task.config, cell)
-  entry, _, hierarchy = tree_training.train(
+  member, _, hierarchy = tree_training.train(
     tree,
     functools.partial(_hierarchy, task, cell, tree, seed, images),
     names,
@@ -188,7 +188,7 @@ def _trained(
     seed=seed,
     network=name,
     classes=len(names),
-    seconds=entry["seconds"],
+    seconds=member.seconds,
     agree=measured.agree,
     network_log_loss=measured.network_log_loss,
     tree_log_loss=measured.tree_log_loss,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ml_collections.config_dict import ConfigDict
+
 from fbnax.base import limits
 
 _LARGEST_WHOLE = 2**31 - 1
@@ -58,7 +60,7 @@ _MOST = {
 _LEAST = {"checkpoint_every": 1}
 
 
-def check(config: Any, where: str = "config") -> None:
+def check(config: ConfigDict, where: str = "config") -> None:
   """Looks at every value of a config and of the configs in it.
 
   Raises:

@@ -209,10 +209,10 @@ def typed(filled: config_dict.ConfigDict) -> Any:
 
 
 def as_dict(settings: Any) -> dict[str, Any]:
-  """The keys and values of a job's dataclass, sections as dicts."""
+  """The keys and values of a job's dataclass by name, sections as dicts."""
   return {
     name: as_dict(value) if dataclasses.is_dataclass(value) else value
-    for name, value in vars(settings).items()
+    for name, value in sorted(vars(settings).items())
   }
 
 

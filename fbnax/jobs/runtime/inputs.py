@@ -22,7 +22,8 @@ from fbnax.costs.table import Context, cost
 from fbnax.data import Dataset
 from fbnax.jobs.runtime import configs, devices, networks, parts
 from fbnax.jobs.runtime.config_values import all_numbers
-from fbnax.jobs.runtime.sections import SourceKeys, TrainingKeys
+from fbnax.jobs.runtime.sections import BudgetKeys, SourceKeys, TrainingKeys
+from fbnax.report import schema
 from fbnax.search import budgets as budgets_lib
 from fbnax.search import prices
 from fbnax.search.budgets import Budget
@@ -77,6 +78,14 @@ class TrainingConfig(Protocol):
   @property
   def training(self) -> TrainingKeys:
     """All but what a recipe says."""
+
+
+class BudgetConfig(Protocol):
+  """A config that limits what networks may cost."""
+
+  @property
+  def budgets(self) -> BudgetKeys:
+    """The limits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +239,9 @@ def space_of_file(name: str, fix: str) -> SearchSpace | None:
   return None
 
 
-def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
+def budgets(
+  config: BudgetConfig, space: SearchSpace, classes: int
+) -> list[Budget]:
   """One budget per member of the family, the smallest first.
 
   Raises:
@@ -242,9 +253,9 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
     network = space.architecture(np.zeros(len(space.decisions), int))
     macs = float(costs.count(network, classes).macs)
     return [Budget(macs=(macs, macs))]
-  given = config.budgets
+  keys = config.budgets
   listed = {
-    name: all_numbers(f"config.budgets.{name}", given[name])
+    name: all_numbers(f"config.budgets.{name}", getattr(keys, name))
     for name in COST_KINDS
   }
   listed = {name: values for name, values in listed.items() if values}
@@ -258,12 +269,8 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
       + " and ".join(f"{len(v)} {name}" for name, v in listed.items())
       + "; legal: as many of each, or none"
     )
-  if not 0 <= given.floor < 1:
-    raise ValueError(
-      f"config.budgets.floor is {given.floor!r}; legal: from 0, below 1"
-    )
   # The floor belongs to the first limit; the others are ceilings alone.
-  floors = dict.fromkeys(listed, 0.0) | {next(iter(listed)): given.floor}
+  floors = dict.fromkeys(listed, 0.0) | {next(iter(listed)): keys.floor}
   found = [
     Budget(
       **{
@@ -277,7 +284,7 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
   if "macs" in listed:
     # Said now and not after the search; `members.scaled` needs it.
     low, high = found[0].macs[0], found[-1].macs[1]
-    scaled = all_numbers("config.budgets.scaled", given.get("scaled", ()))
+    scaled = all_numbers("config.budgets.scaled", getattr(keys, "scaled", ()))
     inside = [v for v in scaled if low <= v <= high]
     if inside:
       raise ValueError(
@@ -296,7 +303,7 @@ def budgets(config: Any, space: SearchSpace, classes: int) -> list[Budget]:
   return found
 
 
-def latency_table(config: Any) -> LatencyTable | None:
+def latency_table(config: BudgetConfig) -> LatencyTable | None:
   """The table that `config.budgets.table` names, None where there is none.
 
   Raises:
@@ -305,11 +312,11 @@ def latency_table(config: Any) -> LatencyTable | None:
   """
   path = config.budgets.table
   tabled = [name for name in COST_KINDS if cost(name).needs_table]
-  limited = [name for name in tabled if config.budgets[name]]
+  limited = [name for name in tabled if getattr(config.budgets, name)]
   if bool(path) != bool(limited):
     name = (limited or tabled)[0]
     raise ValueError(
-      f"config.budgets.{name} is {tuple(config.budgets[name])!r} and "
+      f"config.budgets.{name} is {getattr(config.budgets, name)!r} and "
       f"config.budgets.table {path!r}; legal: both or none"
     )
   return _table(path) if path else None
@@ -334,7 +341,7 @@ def as_json(budget: Budget) -> dict[str, Any]:
 
 
 def further_costs(
-  config: Any, budget: Budget, architecture: Architecture, classes: int
+  config: BudgetConfig, budget: Budget, architecture: Architecture, classes: int
 ) -> dict[str, float]:
   """What a network costs beside MACs and parameters, as its budget limits."""
   context = Context(classes, latency_table(config))
@@ -368,25 +375,28 @@ def settings(
       "flip": dataset.flip,
       "crop_padding": dataset.crop_padding,
       "precision": precision.chosen(getattr(given, "precision", "float32")),
-      "mesh": devices.mesh(config, batch_name, batch),
+      "mesh": devices.mesh(getattr(config, "mesh", None), batch_name, batch),
       **changes,
     }
   )
 
 
-def given_normalization(
-  config: TrainingConfig, dataset: Dataset
-) -> dict[str, Any]:
-  """`mean` and `std` that the config gives, for weights trained with them.
+def normalization_of_weights(
+  dataset: Dataset, **channels: tuple[float, ...]
+) -> dict[str, tuple[float, ...]]:
+  """`mean` and `std` that a config gives, for weights trained with them.
 
   Images of one channel take the mean over the channels.
 
+  Args:
+    dataset: for its channels.
+    **channels: `mean` and `std` of the config, each of which may be empty.
+
   Raises:
-    ValueError: they are not of as many channels, or std is not above 0.
+    ValueError: they are not of as many channels.
   """
-  found = {}
-  for name in ("mean", "std"):
-    values = tuple(map(float, getattr(config, name, ())))
+  changes = {}
+  for name, values in channels.items():
     if values and dataset.channels == 1:
       values = (sum(values) / len(values),)
     if values and len(values) != dataset.channels:
@@ -395,10 +405,8 @@ def given_normalization(
         f" of {dataset.channels} channels"
       )
     if values:
-      found[name] = values
-  if min(found.get("std", (1.0,))) <= 0:
-    raise ValueError(f"config.std is {found['std']}; legal: above 0")
-  return found
+      changes[name] = tuple(map(float, values))
+  return changes
 
 
 @functools.lru_cache(maxsize=4)
@@ -420,7 +428,7 @@ def normalization(
 
 def facts(
   dataset: Dataset, train: data.AnySplit, validation: data.AnySplit
-) -> dict[str, Any]:
+) -> schema.Dataset:
   """What the result says of the data; prints what a reader should know first.
 
   Args:
@@ -434,20 +442,20 @@ def facts(
     print(f"{dataset.source}: {shared} images appear in two splits")
   for line in absences(dataset, validation):
     print(line)
-  return {
-    "name": dataset.name,
-    "source": dataset.source,
-    "num_classes": dataset.num_classes,
-    "class_names": list(dataset.class_names),
-    "image_shape": list(dataset.image_shape) if in_memory else None,
-    "channels": dataset.channels,
-    "train": len(train),
-    "validation": len(validation),
-    "test": len(dataset.test),
-    "shared_images": shared,
-    "untested": absent(dataset, dataset.test),
-    "unvalidated": absent(dataset, validation),
-  }
+  return schema.Dataset(
+    name=dataset.name,
+    source=dataset.source,
+    num_classes=dataset.num_classes,
+    class_names=tuple(dataset.class_names),
+    image_shape=tuple(dataset.image_shape) if in_memory else None,
+    channels=dataset.channels,
+    train=len(train),
+    validation=len(validation),
+    test=len(dataset.test),
+    shared_images=shared,
+    untested=tuple(absent(dataset, dataset.test)),
+    unvalidated=tuple(absent(dataset, validation)),
+  )
 
 
 def absences(

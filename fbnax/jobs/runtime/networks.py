@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import jax
 
@@ -14,6 +14,7 @@ from fbnax import spaces
 from fbnax.base.text import read as read_text
 from fbnax.data import Dataset
 from fbnax.jobs.runtime import classes, configs, parts, pretrained
+from fbnax.jobs.runtime.sections import RecipeKeys
 from fbnax.jobs.runtime.training import Teacher
 from fbnax.models import load_weights
 from fbnax.spaces import Architecture, Recipe, ResNet, resnet, zoo
@@ -25,6 +26,18 @@ from fbnax.training import model_files
 AnyNetwork = Architecture | ResNet
 Network = TypeVar("Network", bound=AnyNetwork)
 Read = TypeVar("Read")
+
+
+class RecipeConfig(Protocol):
+  """A config that says how one network is trained."""
+
+  @property
+  def recipe_file(self) -> str:
+    """A JSON file with the recipe; empty for the one below."""
+
+  @property
+  def recipe(self) -> RecipeKeys:
+    """The recipe."""
 
 
 def at_resolution(network: Network, resolution: int) -> Network:
@@ -85,7 +98,7 @@ def read_architecture(name: str) -> Architecture:
   return zoo.get(name)
 
 
-def read_recipe(config: Any) -> Recipe:
+def read_recipe(config: RecipeConfig) -> Recipe:
   """The recipe of `config.recipe_file`, or else of `config.recipe`."""
   if config.recipe_file:
     return read_recipe_file(config.recipe_file)
@@ -131,31 +144,30 @@ def read_teacher(text: str, key: str, dataset: Dataset) -> Teacher | None:
 
 
 def read_weights(
-  config: Any, architecture: Architecture, dataset: Dataset
+  text: str, architecture: Architecture, dataset: Dataset, seed: int
 ) -> Any:
-  """Variables of `config.weights`; None where configs have no such key.
+  """Variables of `config.weights`.
 
   Args:
-    config: of the job; those of `train` itself have no such key.
+    text: a file, or as `pretrained.weights_file` has it.
     architecture: of the network.
     dataset: the head is new where its number of classes is not the file's.
+    seed: of a new head.
 
   Raises:
     ValueError: as `pretrained.weights_file` and `fbnax.models.load_weights`, or
-      `weights` is there and empty.
+      the text is empty.
   """
-  if "weights" not in config:
-    return None
-  if not config.weights:
+  if not text:
     raise ValueError(
       "config.weights is empty; give a file of timm's networks, of the official"
       " models or of EfficientNets, 'lite0', or hf:OWNER/NAME@REVISION"
     )
   return load_weights(
-    pretrained.weights_file(config.weights),
+    pretrained.weights_file(text),
     architecture,
     dataset.num_classes,
-    key=jax.random.key(config.seed),
+    key=jax.random.key(seed),
   )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
@@ -25,6 +25,7 @@ from ml_collections.config_dict import ConfigDict
 
 from fbnax import data
 from fbnax.data import Dataset
+from fbnax.jobs.runtime import configs
 from fbnax.jobs.runtime.user_code import call, is_part, load, told, wrong
 from fbnax.search.evaluators import Candidate, Evaluator, Outcome
 from fbnax.spaces import SearchSpace
@@ -43,6 +44,14 @@ __all__ = [
   "space",
   "teacher",
 ]
+
+
+class EvaluatorConfig(Protocol):
+  """A config that names an evaluator."""
+
+  @property
+  def evaluator(self) -> str:
+    """The function."""
 
 
 class TeacherPart(NamedTuple):
@@ -109,7 +118,7 @@ def dataset(
 
 
 def evaluator(
-  config: Any,
+  config: EvaluatorConfig,
   space: SearchSpace,
   num_classes: int,
   key: str = "config.evaluator",
@@ -120,7 +129,8 @@ def evaluator(
   become plain ones.
 
   Args:
-    config: of the run; its `evaluator` names the function.
+    config: of the run, which the function gets as a ConfigDict; its
+      `evaluator` names the function.
     space: the space.
     num_classes: outputs.
     key: for messages.
@@ -133,7 +143,7 @@ def evaluator(
   made = call(
     load(config.evaluator, key),
     named,
-    config=config,
+    config=configs.config(config),
     space=space,
     num_classes=num_classes,
   )
@@ -216,7 +226,7 @@ def teacher(
   return TeacherPart(module, variables, resolution, mean, std)
 
 
-def of_run(config: Any, found: Mapping[str, Any], run: str) -> ConfigDict:
+def of_run(config: object, found: Mapping[str, Any], run: str) -> ConfigDict:
   """The config of a finished run, for a job that goes on from it.
 
   Args:
@@ -240,12 +250,9 @@ def of_run(config: Any, found: Mapping[str, Any], run: str) -> ConfigDict:
   return run_config
 
 
-def _value(config: Any, key: str) -> str:
+def _value(config: object, key: str) -> str:
   for name in key.split("."):
-    if hasattr(config, "get"):
-      config = config.get(name, {})
-    else:
-      config = getattr(config, name, {})
+    config = getattr(config, name, None)
   return config if isinstance(config, str) else ""
 
 

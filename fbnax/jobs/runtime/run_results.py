@@ -15,6 +15,7 @@ from typing import Any
 from fbnax.base import limits
 from fbnax.base.json_values import field, shown
 from fbnax.jobs.runtime.workdir import RESULT, read_run
+from fbnax.report.schema import TrialRow
 from fbnax.spaces import Architecture, Recipe, SearchSpace
 from fbnax.training.recipes import Settings
 
@@ -62,6 +63,18 @@ def read(path: str | Path, job: str) -> dict[str, Any]:
       field(result, f"config.{key}", kind, where)
   _CHECKS[job](result, where)
   return result
+
+
+def trials(result: dict[str, Any]) -> tuple[TrialRow, ...]:
+  """What a search learned from: genotypes and labels of its trials.
+
+  Args:
+    result: what `read` gave of a run of `nars`.
+  """
+  return tuple(
+    TrialRow(genotype=tuple(trial["genotype"]), label=trial["label"])
+    for trial in result["trials"]
+  )
 
 
 def check_genotypes(

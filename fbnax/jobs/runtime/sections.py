@@ -322,6 +322,8 @@ class BudgetKeys(LimitKeys):
     0.9,
     "least share of its budget that a member uses, of the first that is given",
     "share",
+    least=0,
+    below=1,
   )
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -22,6 +22,7 @@ from fbnax.data import Dataset
 from fbnax.jobs.runtime import classes
 from fbnax.models import initialize
 from fbnax.models.building import build
+from fbnax.report import schema
 from fbnax.spaces import Architecture, Recipe, ResNet
 from fbnax.training import checkpoints, loop, metrics, model_files, step
 from fbnax.training.checkpoint_files import DamagedError
@@ -103,7 +104,7 @@ def train_network(
   progress: Progress,
   supervised: Supervised | None = None,
   start_from: Any = None,
-) -> tuple[dict[str, Any], Teacher]:
+) -> tuple[schema.Member, Teacher]:
   """Trains a network, or goes on; saves it; measures it on the test set once.
 
   Args:
@@ -123,7 +124,7 @@ def train_network(
     start_from: variables to start from, random ones by default.
 
   Returns:
-    The network's entry in `result.json`, and itself as a teacher.
+    What `result.json` says of the network, and itself as a teacher.
 
   Raises:
     DivergedError: there is no network; `name` and the epoch are named. The
@@ -133,7 +134,7 @@ def train_network(
   module = build(architecture, dataset.num_classes)
   model_dir = directory / "members" / name
   if (saved := _finished(model_dir, architecture, recipe, dataset)) is not None:
-    return saved.card["entry"], Teacher(
+    return _member(saved.card["entry"], architecture), Teacher(
       name, module, saved.variables, architecture.resolution
     )
   start = time.monotonic()
@@ -155,8 +156,8 @@ def train_network(
     progress.phase(f"train {name}", epochs, resumed) as advance,
   ):
 
-    def on_epoch(epoch: int, trained: Any, found: Any) -> None:
-      values = _measured(trained, found)
+    def on_epoch(epoch: int, learned: Any, validated: Any) -> None:
+      values = _measured(learned, validated)
       writer.write(epoch, **values)
       advance(1, **values)
 
@@ -191,25 +192,35 @@ def train_network(
     if not np.isfinite(found.loss):
       raise loop.DivergedError("diverged: the test log-loss is not finite")
   counted = costs.count(architecture, dataset.num_classes)
-  entry = {
-    "name": name,
-    "macs": counted.macs,
-    "params": counted.params,
-    "architecture": json.loads(architecture.to_json()),
-    "recipe": json.loads(recipe.to_json()),
-    "teacher": None if teacher is None else teacher.name,
-    "epochs": epochs,
-    "history": _history(fitted.curves, epochs),
-    "test_accuracy": float(found.accuracy),
-    "test_log_loss": float(found.loss),
-    "checkpoint": f"members/{name}",
-    "seconds": time.monotonic() - start,
-  }
-  _save(model_dir, architecture, variables, settings, dataset, entry)
+  trained = schema.Member(
+    name=name,
+    macs=counted.macs,
+    params=counted.params,
+    architecture=cast(Architecture, architecture),
+    recipe=json.loads(recipe.to_json()),
+    teacher=None if teacher is None else teacher.name,
+    epochs=epochs,
+    history=_history(fitted.curves, epochs),
+    test_accuracy=float(found.accuracy),
+    test_log_loss=float(found.loss),
+    checkpoint=f"members/{name}",
+    seconds=time.monotonic() - start,
+  )
+  _save(model_dir, architecture, variables, settings, dataset, trained)
   # This network's programs are of no more use, and each holds thousands of
   # memory mappings, of which Linux gives a process 65,530.
   jax.clear_caches()
-  return entry, Teacher(name, module, variables, architecture.resolution)
+  return trained, Teacher(name, module, variables, architecture.resolution)
+
+
+def _member(
+  entry: dict[str, Any], architecture: Architecture | ResNet
+) -> schema.Member:
+  """What a card says of a network of this architecture."""
+  history = tuple(schema.Epoch(**epoch) for epoch in entry["history"])
+  # A residual network's is shown in no report.
+  typed = {"architecture": architecture, "history": history}
+  return schema.Member(**entry | typed)
 
 
 def _first_variables(
@@ -236,16 +247,12 @@ def _measured(trained: Any, validated: Any) -> dict[str, float]:
   return values
 
 
-def _history(curves: Any, epochs: int) -> list[dict[str, Any]]:
+def _history(curves: Any, epochs: int) -> tuple[schema.Epoch, ...]:
   """What the report shows of each epoch."""
-  return [
-    {
-      "epoch": i + 1,
-      "train_loss": curves.train_loss[i],
-      "validation_accuracy": curves.accuracy[i],
-    }
+  return tuple(
+    schema.Epoch(i + 1, curves.train_loss[i], curves.accuracy[i])
     for i in range(epochs)
-  ]
+  )
 
 
 def _save(
@@ -254,9 +261,10 @@ def _save(
   variables: Any,
   settings: Settings,
   dataset: Dataset,
-  entry: dict[str, Any],
+  member: schema.Member,
 ) -> None:
   """Leaves the model, with what its user must know of its data."""
+  entry = json_values.plain(schema.as_json(member))
   model_files.save(
     model_dir,
     architecture,
@@ -266,11 +274,11 @@ def _save(
     # A stream's images are cropped as is usual; others are used whole.
     crop_ratio=1.0 if isinstance(dataset.test, data.Split) else 0.875,
     bits=dataset.bits,
-    recipe=entry["recipe"],
+    recipe=member.recipe,
     licence=dataset.licence,
     **({"numbered_classes": True} if dataset.numbered else {}),
     entry=entry,
-    entry_sha256=records.digest(_ENTRY, json_values.plain(entry)),
+    entry_sha256=records.digest(_ENTRY, entry),
   )
 
 

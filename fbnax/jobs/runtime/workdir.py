@@ -188,7 +188,7 @@ class WorkDir:
 
 
 def open_workdir(
-  path: str | Path, config: Any, ignore: Sequence[str] = ()
+  path: str | Path, config: Mapping[str, Any], ignore: Sequence[str] = ()
 ) -> WorkDir:
   """Makes the work directory, or opens it to go on.
 

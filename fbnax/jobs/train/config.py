@@ -49,6 +49,7 @@ class FinetuneConfig(TrainConfig):
   std: tuple[float, ...] = key(
     (0.229, 0.224, 0.225),
     "deviation of each channel, where white is 1; none for the data set's own",
+    above=0,
   )
   recipe: sections.RecipeKeys = section(
     sections.RecipeKeys, learning_rate=0.02, dropout=0.2, mixup=0.0

@@ -9,4 +9,4 @@ from fbnax.report.schema import Result
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult(Result):
-  """One network that was trained."""
+  """One network that was trained; the parts of a search are not there."""

@@ -25,6 +25,7 @@ from fbnax.jobs.runtime.sections import TreeKeys
 from fbnax.jobs.runtime.training import Supervised, Teacher, train_network
 from fbnax.jobs.runtime.trees import explaining, measuring, settings
 from fbnax.models.classifier import final_weights
+from fbnax.report.schema import Member, MemberTree
 from fbnax.spaces import Recipe
 from fbnax.training import loop, model_files, outputs
 from fbnax.training.model_files import SavedModel
@@ -35,8 +36,8 @@ TREE = "tree.json"  # Facts of a member's tree.
 
 
 # Trains a network of a name with a recipe, settings and further arguments of
-# `train_network`; returns its entry in `result.json`, and itself.
-Fit = Callable[..., tuple[dict[str, Any], Teacher]]
+# `train_network`; returns what `result.json` says of it, and itself.
+Fit = Callable[..., tuple[Member, Teacher]]
 PlainNetwork = Teacher | SavedModel
 
 
@@ -84,12 +85,12 @@ class TreeNetwork(NamedTuple):
   """A network that was trained to decide by a tree.
 
   Attributes:
-    entry: of the network in `result.json`.
+    member: what `result.json` says of the network.
     network: itself.
     hierarchy: that it was trained with at last.
   """
 
-  entry: dict[str, Any]
+  member: Member
   network: Teacher
   hierarchy: nbdt.Hierarchy
 
@@ -173,11 +174,11 @@ def train(
     supervised = Supervised(settings.supervision(tree), nbdt.given(first))
   else:
     supervised = renewed(tree, class_names, directory, updates)
-  entry, network = fit(
+  member, network = fit(
     name, recipe, training, supervised=supervised, start_from=start
   )
   last = kept(made_at(directory, updates[-1])) if updates else first
-  return TreeNetwork(entry, network, last)
+  return TreeNetwork(member, network, last)
 
 
 def renewed(
@@ -218,7 +219,7 @@ def train_member(
   recipe: Recipe,
   training: Settings,
   fit: Fit,
-) -> tuple[dict[str, Any], Teacher]:
+) -> tuple[Member, Teacher]:
   """Trains a member of a family plainly, then with its tree; draws the tree.
 
   Args:
@@ -232,12 +233,12 @@ def train_member(
     fit: does the training.
 
   Returns:
-    The entry of the network with the tree, which has the facts of its tree
-    under `tree`, and itself as a teacher.
+    What `result.json` says of the network with the tree, and itself as a
+    teacher.
   """
   names = dataset.class_names
   settings.check_file(tree, names)
-  plain_entry, plain = fit(f"{name}-plain", recipe, training)
+  plain_member, plain = fit(f"{name}-plain", recipe, training)
   made = directory / "hierarchies" / name
   first = first_hierarchy(
     made / "before.json", tree, names, seed, lambda: plain
@@ -246,9 +247,10 @@ def train_member(
     tree, lambda: first, names, made, fit, name, recipe, training, plain
   )
   facts = _facts(dataset, directory / "members" / name, trained.hierarchy)
-  of_tree = {"plain_accuracy": plain_entry["test_accuracy"], **facts}
-  of_tree["kind"] = tree.hierarchy
-  return trained.entry | {"tree": of_tree}, trained.network
+  of_tree = MemberTree(
+    kind=tree.hierarchy, plain_accuracy=plain_member.test_accuracy, **facts
+  )
+  return dataclasses.replace(trained.member, tree=of_tree), trained.network
 
 
 def _facts(
