@@ -26,6 +26,6 @@ class ExportConfig:
     "", "of the data, for the model card; none for what the source said"
   )
   budget_ms: float = key(
-    0.0, "shown beside the measured latency; 0 for none", "ms"
+    0.0, "shown beside the measured latency; 0 for none", "ms", least=0
   )
-  repeats: int = key(100, "measurements of the latency")
+  repeats: int = key(100, "measurements of the latency", least=1)

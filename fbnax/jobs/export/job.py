@@ -8,8 +8,9 @@ StableHLO one is timed.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,18 +19,37 @@ from fbnax import __version__, costs
 from fbnax.base import files, json_values
 from fbnax.jobs.export import onnx_files
 from fbnax.jobs.export import programs as exporting
-from fbnax.jobs.runtime.workdir import WorkDir, open_workdir
+from fbnax.jobs.export.config import ExportConfig
+from fbnax.jobs.export.result import (
+  ExportedProgram,
+  ExportLatency,
+  ExportResult,
+)
+from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.models import folded, save_weights, timing
+from fbnax.report.schema import as_json
 from fbnax.spaces import Architecture
 from fbnax.training import model_files
+from fbnax.training.progress import Progress
 
-SCHEMA_VERSION = 1
 _BATCHES = (1, 7)
 _TOLERANCE = {"stablehlo": 1e-3, "onnx": 1e-3}  # Of the largest logit.
 
 
-def run(config: Any, workdir: str) -> None:
-  """Writes the programs of `config.model`; compares and times them."""
+class Reference(NamedTuple):
+  """What programs are compared with.
+
+  Attributes:
+    images: `[B, H, W, C]`, as programs take them.
+    logits: of the network, by batch.
+  """
+
+  images: np.ndarray
+  logits: Mapping[int, np.ndarray]
+
+
+def prepare(config: ExportConfig) -> None:
+  """Raises a ValueError where no model is named, or a package is lacking."""
   if not config.model:
     raise ValueError("config.model is empty; give a model's directory")
   if config.onnx and (name := onnx_files.missing()):
@@ -37,136 +57,162 @@ def run(config: Any, workdir: str) -> None:
       f"config.onnx needs the package {name}: pip install 'fbnax[onnx]', or"
       " --config.onnx=False"
     )
-  if config.budget_ms < 0:
-    raise ValueError(
-      f"config.budget_ms is {config.budget_ms!r}; legal: 0 for none, or more"
+
+
+def run(
+  config: ExportConfig, work: WorkDir, progress: Progress
+) -> ExportResult:
+  """Writes the programs of `config.model`; compares and times them."""
+  del progress
+  saved = model_files.load(config.model)
+  side = saved.card["preprocessing"]["resolution"]
+  shape = (side, side, saved.module.architecture.input_channels)
+  result = _programs(config, saved, shape, work)
+  weights = _weights(saved, work.path)
+  card = _card(config, saved, shape, result, weights)
+  files.write_atomically(
+    work.path / model_files.CARD,
+    json_values.to_json(json_values.plain(card, "card"), indent=2) + "\n",
+  )
+  return result
+
+
+def lines(result: ExportResult, folder: Path) -> Iterator[str]:
+  """What is printed at the end."""
+  for name, program in result.programs.items():
+    yield (
+      f"{folder / program.file}: {program.bytes:,} bytes, logits of"
+      f" {name} within {program.difference:.1e} of the network's"
     )
-  with open_workdir(workdir, config.to_dict()) as work:
-    if work.is_done():
-      return
-    saved = model_files.load(config.model)
-    side = saved.card["preprocessing"]["resolution"]
-    shape = (side, side, saved.module.architecture.input_channels)
-    dtype = np.uint8 if config.normalize else np.float32
-    found = _programs(config, saved, shape, dtype, work)
-    card = _card(config, saved, shape, dtype, found)
-    files.write_atomically(
-      work.path / model_files.CARD,
-      json_values.to_json(json_values.plain(card, "card"), indent=2) + "\n",
-    )
-    work.write_result(
-      {
-        "schema_version": SCHEMA_VERSION,
-        "fbnax_version": __version__,
-        "job": "export",
-        "config": config.to_dict(),
-        "programs": found["programs"],
-        "latency": found["latency"],
-        "times": work.spent(),
-      }
-    )
-  for name, program in found["programs"].items():
-    print(
-      f"{work.path / program['file']}: {program['bytes']:,} bytes, logits of"
-      f" {name} within {program['difference']:.1e} of the network's"
-    )
-  latency = found["latency"]
-  budget = latency["budget_ms"]
-  print(
-    f"{latency['ms']:.2f} ms for one image on {latency['device']}"
+  latency = result.latency
+  budget = latency.budget_ms
+  yield (
+    f"{latency.ms:.2f} ms for one image on {latency.device}"
     + ("" if budget is None else f"; the budget is {budget:g} ms")
   )
 
 
 def _programs(
-  config: Any,
+  config: ExportConfig,
   saved: model_files.SavedModel,
   shape: tuple[int, int, int],
-  dtype: Any,
   work: WorkDir,
-) -> dict[str, Any]:
+) -> ExportResult:
   """Makes each program, says how it compares and what it takes; writes all.
 
   They are written when all are made, so that one that cannot be made leaves
   nothing.
   """
-  network = saved.module.architecture
-  given = saved.card["preprocessing"]
-  mean, std = np.asarray(given["mean"]), np.asarray(given["std"])
-  steps = folded.fold(network, saved.variables)
+  dtype = _dtype(config)
+  steps = folded.fold(saved.module.architecture, saved.variables)
   if config.normalize:
-    steps = exporting.normalizing(steps, given["mean"], given["std"])
+    pixels = saved.card["preprocessing"]
+    steps = exporting.normalizing(steps, pixels["mean"], pixels["std"])
+  reference = _reference(config, saved, shape)
+  programs: dict[str, ExportedProgram] = {}
+  contents: dict[str, str | bytes] = {}
+  with work.phase("stablehlo"):
+    content = exporting.stablehlo(steps, shape, dtype, config.platforms)
+    # Made on every backend: it says whether the program can be read.
+    call = exporting.run_stablehlo(content)
+    if jax.default_backend() not in _backends(config):
+      call = jax.jit(exporting.function(steps))
+    contents["model.stablehlo"] = content
+    programs["stablehlo"] = _compared(
+      "stablehlo", "model.stablehlo", content, call, reference
+    )
+    contents["load.py"] = exporting.loader(shape, dtype)
+  if config.onnx:
+    with work.phase("onnx"):
+      model = onnx_files.convert(steps, shape, dtype)
+      contents["model.onnx"] = model
+      programs["onnx"] = _compared(
+        "onnx",
+        "model.onnx",
+        model,
+        lambda images: onnx_files.run(model, images),
+        reference,
+      )
+  with work.phase("latency"):
+    entry = timing.measure_function(
+      call, reference.images[:1], timing.Settings(repeats=config.repeats)
+    )
+  for file, text in contents.items():
+    files.write_atomically(work.path / file, text)
+  return ExportResult(
+    programs=programs,
+    latency=ExportLatency(
+      device=timing.device(),
+      ms=entry.ms,
+      spread=entry.spread,
+      budget_ms=config.budget_ms or None,
+    ),
+  )
+
+
+def _dtype(config: ExportConfig) -> Any:
+  """Of a program's images."""
+  return np.uint8 if config.normalize else np.float32
+
+
+def _reference(
+  config: ExportConfig,
+  saved: model_files.SavedModel,
+  shape: tuple[int, int, int],
+) -> Reference:
+  """The network's logits of random images.
+
+  Raises:
+    ValueError: they are not finite.
+  """
+  preprocessing = saved.card["preprocessing"]
+  mean, std = (np.asarray(preprocessing[name]) for name in ("mean", "std"))
   apply = jax.jit(lambda x: saved.module.apply(saved.variables, x, train=False))
   pixels = np.random.default_rng(0).integers(
     0, 256, (max(_BATCHES), *shape), np.uint8
   )
   normal = ((pixels / 255.0 - mean) / std).astype(np.float32)
-  images = pixels if config.normalize else normal
-  wanted = {n: np.asarray(apply(normal[:n])) for n in _BATCHES}
-  if not all(np.isfinite(logits).all() for logits in wanted.values()):
+  logits = {n: np.asarray(apply(normal[:n])) for n in _BATCHES}
+  if not all(np.isfinite(values).all() for values in logits.values()):
     raise ValueError(
       f"{config.model} gives logits that are not finite on random images;"
       " legal: a model that can be used"
     )
-  programs: dict[str, Any] = {}
-  contents: dict[str, str | bytes] = {}
+  return Reference(pixels if config.normalize else normal, logits)
 
-  def add(kind: str, file: str, content: bytes, call: Any) -> None:
-    differences = [
-      float(np.abs(np.asarray(call(images[:n])) - wanted[n]).max())
-      for n in _BATCHES
-    ]
-    scale = max(float(np.abs(w).max()) for w in wanted.values())
-    if not max(differences) <= _TOLERANCE[kind] * max(scale, 1.0):
-      raise RuntimeError(
-        f"{file}: logits differ from the network's by {max(differences)}"
-      )
-    contents[file] = content
-    programs[kind] = {
-      "file": file,
-      "bytes": len(content),
-      "difference": max(differences),
-      "largest_logit": scale,
-    }
 
-  with work.phase("stablehlo"):
-    program = exporting.stablehlo(steps, shape, dtype, config.platforms)
-    here = exporting.run_stablehlo(program)
-    call = here if jax.default_backend() in _backends(config) else None
-    if call is None:
-      call = jax.jit(exporting.function(steps))
-    add("stablehlo", "model.stablehlo", program, call)
-    contents["load.py"] = exporting.loader(shape, dtype)
-  if config.onnx:
-    with work.phase("onnx"):
-      model = onnx_files.convert(steps, shape, dtype)
-      add("onnx", "model.onnx", model, lambda x: onnx_files.run(model, x))
-  with work.phase("latency"):
-    entry = timing.measure_function(
-      call, images[:1], timing.Settings(repeats=config.repeats)
+def _compared(
+  kind: str,
+  file: str,
+  content: bytes,
+  call: Callable[[Any], Any],
+  reference: Reference,
+) -> ExportedProgram:
+  """A program, which gives the network's logits.
+
+  Raises:
+    RuntimeError: it gives others.
+  """
+  difference = max(
+    float(np.abs(np.asarray(call(reference.images[:n])) - logits).max())
+    for n, logits in reference.logits.items()
+  )
+  scale = max(float(np.abs(v).max()) for v in reference.logits.values())
+  if not difference <= _TOLERANCE[kind] * max(scale, 1.0):
+    raise RuntimeError(
+      f"{file}: logits differ from the network's by {difference}"
     )
-  latency = {
-    "device": timing.device(),
-    "ms": entry.ms,
-    "spread": entry.spread,
-    "batch_size": 1,
-    "budget_ms": config.budget_ms or None,
-  }
-  for file, content in contents.items():
-    files.write_atomically(work.path / file, content)
-  weights = _weights(saved, network, work.path)
-  return {"programs": programs, "weights": weights, "latency": latency}
+  return ExportedProgram(file, len(content), difference, scale)
 
 
-def _backends(config: Any) -> set[str]:
+def _backends(config: ExportConfig) -> set[str]:
   """What `jax.default_backend` says on each platform."""
   return {{"cuda": "gpu"}.get(p, p) for p in config.platforms}
 
 
-def _weights(
-  saved: model_files.SavedModel, network: Any, directory: Path
-) -> str | None:
+def _weights(saved: model_files.SavedModel, directory: Path) -> str | None:
   """Writes the weights under timm's names; None where it has no such net."""
+  network = saved.module.architecture
   if not isinstance(network, Architecture):
     return None
   try:
@@ -178,11 +224,11 @@ def _weights(
 
 
 def _card(
-  config: Any,
+  config: ExportConfig,
   saved: model_files.SavedModel,
   shape: tuple[int, int, int],
-  dtype: Any,
-  found: dict[str, Any],
+  result: ExportResult,
+  weights: str | None,
 ) -> dict[str, Any]:
   """The model card of what was exported."""
   card = saved.card
@@ -200,13 +246,13 @@ def _card(
     "licence": config.licence or card.get("licence", ""),
     "input": {
       "shape": ["batch", *shape],
-      "dtype": np.dtype(dtype).name,
+      "dtype": np.dtype(_dtype(config)).name,
       "normalized": not config.normalize,
     },
-    "programs": found["programs"],
-    "weights": found["weights"],
+    "programs": as_json(result.programs),
+    "weights": weights,
     "platforms": list(config.platforms),
-    "latency": found["latency"],
+    "latency": as_json(result.latency),
     "fbnax_version": __version__,
   }
 
@@ -220,6 +266,7 @@ def _budget(model: str) -> Any:
     members = list(result.get("members", []))
   except (OSError, ValueError, IndexError, AttributeError, TypeError):
     return None
-  known = [m for m in members if isinstance(m, dict)]
-  named = [m for m in known if m.get("name") == directory.name]
-  return named[0].get("budget") if named else None
+  for member in members:
+    if isinstance(member, dict) and member.get("name") == directory.name:
+      return member.get("budget")
+  return None
