@@ -7,12 +7,15 @@ from typing import Any
 from fbnax import costs
 from fbnax.base import limits
 from fbnax.models.network import Network
-from fbnax.models.resnet import ResNet
+from fbnax.models.resnet import ResidualNetwork
 from fbnax.spaces import resnet
 from fbnax.spaces.architecture import Architecture
 
 # A line for each kind of network; its module takes it and a number of classes.
-MODULES: dict[type, Any] = {Architecture: Network, resnet.ResNet: ResNet}
+MODULES: dict[type, Any] = {
+  Architecture: Network,
+  resnet.ResNet: ResidualNetwork,
+}
 
 
 def build(architecture: Architecture | resnet.ResNet, num_classes: int) -> Any:

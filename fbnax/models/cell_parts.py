@@ -47,7 +47,7 @@ class ReluConvNorm(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """`f32[B, H, W, C]` to `f32[B, H', W', features]`."""
-    x = Conv(
+    x = CellConv(
       self.features,
       kernel=self.kernel,
       stride=self.stride,
@@ -57,7 +57,7 @@ class ReluConvNorm(nn.Module):
     return Norm(self.affine, name="norm")(x, train=train)
 
 
-class Conv(nn.Module):
+class CellConv(nn.Module):
   """A convolution that keeps the map's size, up to the stride."""
 
   features: int
@@ -134,7 +134,7 @@ class Reduction(nn.Module):
     h = ReluConvNorm(self.width, kernel=3, name="conv2")(h, train=train)
     batch, height, width, channels = x.shape
     quarters = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
-    return h + Conv(self.width, name="shortcut")(quarters.mean((2, 4)))
+    return h + CellConv(self.width, name="shortcut")(quarters.mean((2, 4)))
 
 
 def average3x3(x: jax.Array) -> jax.Array:

@@ -27,7 +27,7 @@ from fbnax.spaces.architecture import Architecture, Block
 from fbnax.spaces.resnet import ResNet
 
 
-class Step(NamedTuple):
+class FoldedStep(NamedTuple):
   """One operation.
 
   Attributes:
@@ -49,13 +49,13 @@ class _Builder:
   """Appends steps; methods return the place of their result."""
 
   def __init__(self, variables: Any) -> None:
-    self.steps: list[Step] = []
+    self.steps: list[FoldedStep] = []
     self.variables = variables
 
   def add(
     self, op: str, *inputs: int, arrays: Any = None, **numbers: Any
   ) -> int:
-    self.steps.append(Step(op, inputs, arrays or {}, numbers))
+    self.steps.append(FoldedStep(op, inputs, arrays or {}, numbers))
     return len(self.steps)
 
   def params(self, *path: str) -> Any:
@@ -119,7 +119,9 @@ class _Builder:
     return self.add("linear", x, arrays=arrays)
 
 
-def fold(network: Architecture | ResNet, variables: Any) -> tuple[Step, ...]:
+def fold(
+  network: Architecture | ResNet, variables: Any
+) -> tuple[FoldedStep, ...]:
   """The steps of a network in inference, from images to logits.
 
   Args:
@@ -249,7 +251,7 @@ def _resnet(build: _Builder, table: ResNet) -> None:
   build.classifier(build.add("mean", x), "classifier")
 
 
-def run(steps: tuple[Step, ...], images: jax.Array) -> jax.Array:
+def run(steps: tuple[FoldedStep, ...], images: jax.Array) -> jax.Array:
   """Logits of images.
 
   Args:
@@ -266,7 +268,7 @@ def run(steps: tuple[Step, ...], images: jax.Array) -> jax.Array:
   return values[-1]
 
 
-def _conv(step: Step, x: jax.Array) -> jax.Array:
+def _conv(step: FoldedStep, x: jax.Array) -> jax.Array:
   kernel, bias = map(jnp.asarray, (step.arrays["kernel"], step.arrays["bias"]))
   stride, padding = step.numbers["stride"], step.numbers["padding"]
   groups = step.numbers["groups"]
@@ -289,7 +291,7 @@ def _conv(step: Step, x: jax.Array) -> jax.Array:
   return y + bias
 
 
-def _linear(step: Step, x: jax.Array) -> jax.Array:
+def _linear(step: FoldedStep, x: jax.Array) -> jax.Array:
   flat = x.reshape(x.shape[0], -1)
   return flat @ step.arrays["kernel"] + step.arrays["bias"]
 

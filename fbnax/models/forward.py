@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax.models.blocks import TrunkBlock
-from fbnax.models.head import Head
+from fbnax.models.head import NetworkHead
 from fbnax.models.layers import ConvNorm
 from fbnax.models.reading import read_field, read_prefix
 from fbnax.models.searched import SearchedBlock
@@ -124,7 +124,7 @@ def forward(
     maps[stride] = x
   if features:
     return {s: m for s, m in maps.items() if s >= 4}
-  return Head(
+  return NetworkHead(
     table=table, c_in=widths, num_classes=module.num_classes, name="head"
   )(
     x,

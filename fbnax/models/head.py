@@ -30,7 +30,7 @@ def once(
   return function(x, None)
 
 
-class Head(nn.Module):
+class NetworkHead(nn.Module):
   """The end of a network; see `fbnax.spaces.Head`."""
 
   table: Architecture

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from fbnax.models.blocks import TrunkBlock
-from fbnax.models.head import Head as HeadModule
+from fbnax.models.head import NetworkHead as HeadModule
 from fbnax.models.layers import ConvNorm
 from fbnax.models.network import Supernet
 from fbnax.models.reading import resize_channels

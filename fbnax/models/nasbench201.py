@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from fbnax.models import cell_loop
 from fbnax.models.cell_parts import (
   KERNELS,
-  Conv,
+  CellConv,
   Norm,
   Reduction,
   ReluConvNorm,
@@ -227,7 +227,7 @@ def _forward(
 ) -> jax.Array:
   """Builds and runs the layers inside a module's compact call."""
   width = network.channels
-  x = Conv(width, kernel=3, name="stem_conv")(images)
+  x = CellConv(width, kernel=3, name="stem_conv")(images)
   x = Norm(name="stem_norm")(x, train=train)
   for index in range(STAGES):
     if index:

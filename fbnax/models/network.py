@@ -245,7 +245,7 @@ def _middle(leaf: Any, shape: tuple[int, ...]) -> Any:
 
 def _chosen_alternatives(
   space: SearchSpace, genotype: jax.Array
-) -> dict[str, stacks.Member]:
+) -> dict[str, stacks.StackMember]:
   """By its module's name, where each layer of open type has its weights."""
   indices = {
     d.name: int(i) for d, i in zip(space.decisions, genotype, strict=True)

@@ -28,10 +28,10 @@ from fbnax.costs.latency_keys import (
   space_keys,
 )
 from fbnax.models.blocks import TrunkBlock
-from fbnax.models.head import Head
+from fbnax.models.head import NetworkHead
 from fbnax.models.layers import ConvNorm
 from fbnax.models.network import Network
-from fbnax.models.timing import Settings, device, measure, overhead
+from fbnax.models.timing import TimingSettings, device, measure, overhead
 from fbnax.spaces import architecture, tables
 from fbnax.spaces.architecture import Architecture
 from fbnax.spaces.follow import Follow
@@ -94,7 +94,7 @@ def wanted(space: SearchSpace, widths: int) -> dict[Key, Part]:
   return found
 
 
-def begin(settings: Settings, widths: int) -> LatencyTable:
+def begin(settings: TimingSettings, widths: int) -> LatencyTable:
   """A table of this device without entries; its constant is measured."""
   return LatencyTable(
     {},
@@ -108,7 +108,7 @@ def begin(settings: Settings, widths: int) -> LatencyTable:
 
 
 def profile(
-  space: SearchSpace, settings: Settings | None = None, widths: int = 2
+  space: SearchSpace, settings: TimingSettings | None = None, widths: int = 2
 ) -> LatencyTable:
   """Measures the table of a space on this device.
 
@@ -120,7 +120,7 @@ def profile(
   Raises:
     ValueError: as `wanted`.
   """
-  settings = settings or Settings()
+  settings = settings or TimingSettings()
   rules = made_of_blocks(space.table)
   table = begin(settings, widths)
   entries = {
@@ -131,7 +131,7 @@ def profile(
 
 
 def measure_part(
-  table: Architecture, part: Part, settings: Settings, overhead: float
+  table: Architecture, part: Part, settings: TimingSettings, overhead: float
 ) -> Entry:
   """What a part takes besides the overhead of a call.
 
@@ -147,7 +147,7 @@ def measure_part(
 
 
 def measure_network(
-  network: Architecture, settings: Settings, overhead: float
+  network: Architecture, settings: TimingSettings, overhead: float
 ) -> Entry:
   """What a whole network takes, with the overhead of one call."""
   side = network.resolution
@@ -176,7 +176,7 @@ def _module(
     return module, {"train": False}
   if isinstance(item, architecture.Head):
     closed = dataclasses.replace(table, head=item)
-    module = Head(table=closed, c_in=part.c_in, num_classes=num_classes)
+    module = NetworkHead(table=closed, c_in=part.c_in, num_classes=num_classes)
     return module, {
       "read": None,
       "train": False,

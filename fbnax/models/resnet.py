@@ -24,7 +24,7 @@ from fbnax.ops import conv
 from fbnax.spaces import resnet
 
 
-class ResNet(nn.Module):
+class ResidualNetwork(nn.Module):
   """The network of a `fbnax.spaces.resnet.ResNet`.
 
   Attributes:
@@ -65,9 +65,11 @@ class ResNet(nn.Module):
     if train and not (_is_zero(dropout) and _is_zero(stochastic_depth)):
       key = self.make_rng("dropout")
     if pre:
-      x = Conv(table.stem, 3, name="stem")(images)
+      x = ResidualConv(table.stem, 3, name="stem")(images)
     else:
-      x = nn.relu(ConvNorm(table.stem, 3, name="stem")(images, train=train))
+      x = nn.relu(
+        ResidualConvNorm(table.stem, 3, name="stem")(images, train=train)
+      )
     place, count = 0, sum(table.blocks)
     maps, scale = {}, 1
     stages = zip(table.blocks, table.widths, strict=True)
@@ -76,7 +78,9 @@ class ResNet(nn.Module):
         place += 1
         stride = 2 if stage and not index else 1
         scale *= stride
-        block = Block(width, stride, pre, name=f"stage{stage}_block{index}")
+        block = ResidualBlock(
+          width, stride, pre, name=f"stage{stage}_block{index}"
+        )
         block_key = None if key is None else jax.random.fold_in(key, place)
         x = block(
           x, train=train, rate=stochastic_depth * place / count, key=block_key
@@ -96,7 +100,7 @@ class ResNet(nn.Module):
     )(x)
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
   """Two 3x3 convolutions beside a shortcut.
 
   Attributes:
@@ -127,24 +131,30 @@ class Block(nn.Module):
       x = nn.relu(BatchNorm(name="norm0")(x, train=train))
       if changes:
         # Published so: a new shape is made of what is normalised already.
-        shortcut = Conv(self.features, 1, self.stride, name="shortcut")(x)
-      x = Conv(self.features, 3, self.stride, name="conv0")(x)
+        shortcut = ResidualConv(self.features, 1, self.stride, name="shortcut")(
+          x
+        )
+      x = ResidualConv(self.features, 3, self.stride, name="conv0")(x)
       x = nn.relu(BatchNorm(name="norm1")(x, train=train))
-      x = Conv(self.features, 3, name="conv1")(x)
+      x = ResidualConv(self.features, 3, name="conv1")(x)
     else:
       if changes:
-        shortcut = ConvNorm(self.features, 1, self.stride, name="shortcut")(
-          x, train=train
-        )
-      x = ConvNorm(self.features, 3, self.stride, name="conv0")(x, train=train)
-      x = ConvNorm(self.features, 3, name="conv1")(nn.relu(x), train=train)
+        shortcut = ResidualConvNorm(
+          self.features, 1, self.stride, name="shortcut"
+        )(x, train=train)
+      x = ResidualConvNorm(self.features, 3, self.stride, name="conv0")(
+        x, train=train
+      )
+      x = ResidualConvNorm(self.features, 3, name="conv1")(
+        nn.relu(x), train=train
+      )
     if key is not None:
       x = layers.drop_path(x, rate, jax.random.uniform(key, (x.shape[0],)))
     x = x + shortcut
     return x if self.preactivation else nn.relu(x)
 
 
-class ConvNorm(nn.Module):
+class ResidualConvNorm(nn.Module):
   """A convolution and BN.
 
   Attributes:
@@ -160,11 +170,11 @@ class ConvNorm(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """`f32[B, H, W, C]` to `f32[B, H', W', features]`."""
-    x = Conv(self.features, self.kernel, self.stride, name="conv")(x)
+    x = ResidualConv(self.features, self.kernel, self.stride, name="conv")(x)
     return BatchNorm(name="norm")(x, train=train)
 
 
-class Conv(nn.Module):
+class ResidualConv(nn.Module):
   """A convolution without bias, padded by half its side.
 
   Weights are normal with variance 2 / (taps x output channels).

@@ -120,7 +120,7 @@ def stacks_of(block: Block) -> tuple[Stack, ...]:
   return tuple(stacks)
 
 
-class Member(NamedTuple):
+class StackMember(NamedTuple):
   """One alternative in its stack.
 
   Attributes:
@@ -151,11 +151,11 @@ class Member(NamedTuple):
     return leaf[place]
 
 
-def member(block: Block, index: int) -> Member | None:
+def member(block: Block, index: int) -> StackMember | None:
   """Where the alternative `index` of a slot is; None for a skip."""
   for stack in stacks_of(block):
     if index in stack.places:
-      return Member(stack, stack.places.index(index))
+      return StackMember(stack, stack.places.index(index))
   return None
 
 

@@ -34,7 +34,7 @@ _FEWEST = 5
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class TimingSettings:
   """How one measures.
 
   Attributes:
@@ -69,7 +69,7 @@ def device() -> str:
   return f"{found.platform.upper()}, {found.device_kind}"
 
 
-def overhead(settings: Settings) -> Entry:
+def overhead(settings: TimingSettings) -> Entry:
   """What a call takes that computes next to nothing."""
   images = np.zeros((settings.batch_size, 1, 1, 1), np.float32)
   return _summary(_times(lambda x: x + 1.0, images, settings))
@@ -79,7 +79,7 @@ def measure(
   module: nn.Module,
   arguments: Mapping[str, Any],
   shape: tuple[int, ...],
-  settings: Settings,
+  settings: TimingSettings,
   overhead: float,
 ) -> Entry:
   """What a module takes besides the overhead of a call.
@@ -107,7 +107,7 @@ def measure(
 def measure_function(
   function: Callable[[jax.Array], jax.Array],
   images: np.ndarray,
-  settings: Settings,
+  settings: TimingSettings,
 ) -> Entry:
   """What a call of a function takes, its overhead included."""
   return _summary(_times(function, images, settings))
@@ -158,7 +158,7 @@ def _filled(shapes: Any) -> Any:
 def _times(
   function: Callable[[jax.Array], jax.Array],
   images: np.ndarray,
-  settings: Settings,
+  settings: TimingSettings,
 ) -> np.ndarray:
   """What each call of a compiled function takes, ms, `f64[repeats]`."""
   compiled = jax.jit(function)

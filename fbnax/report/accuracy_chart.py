@@ -8,7 +8,7 @@ from typing import Any
 from fbnax.report import chart
 from fbnax.report.labels import place
 from fbnax.report.markup import interval, percent, plural, short
-from fbnax.report.schema import Member, Result, TrialRow
+from fbnax.report.schema import MemberRow, Result, TrialRow
 
 
 def measured(trials: Sequence[TrialRow]) -> list[TrialRow]:
@@ -35,7 +35,7 @@ def front(trials: Sequence[TrialRow]) -> list[TrialRow]:
   return best
 
 
-def tested(result: Result) -> list[Member]:
+def tested(result: Result) -> list[MemberRow]:
   """The members that have an accuracy and a cost to draw."""
   return [
     m
@@ -125,7 +125,7 @@ def _scatter_trials(
 
 
 def _scatter_family(
-  axes: Any, members: Sequence[Member], divisor: float, images: int | None
+  axes: Any, members: Sequence[MemberRow], divisor: float, images: int | None
 ) -> None:
   if not members:
     return

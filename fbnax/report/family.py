@@ -15,7 +15,7 @@ from fbnax.report.markup import (
   significant,
   whole,
 )
-from fbnax.report.schema import Member, Numbers, Result
+from fbnax.report.schema import MemberRow, Numbers, Result
 
 LIKELIHOOD = (
   " A likelihood is the geometric mean of the probabilities that the right "
@@ -61,7 +61,7 @@ def family_table(result: Result) -> str:
   return _filled(columns) + _table_note(result)
 
 
-def _costs(members: Sequence[Member], kind: CostKind) -> list[str]:
+def _costs(members: Sequence[MemberRow], kind: CostKind) -> list[str]:
   """A cost of each member, with its share of the member's budget."""
   costs = [getattr(m, kind.name) for m in members]
   scale = markup.unit(costs)
@@ -135,14 +135,14 @@ def _share(cost: float | None, limits: Numbers | None) -> str:
   )
 
 
-def _network(member: Member) -> str:
+def _network(member: MemberRow) -> str:
   if member.architecture is None:
     return ""
   blocks = plural(len(member.architecture.blocks), "block")
   return blocks + _under(f"at {member.architecture.resolution} pixels")
 
 
-def _training(member: Member) -> str:
+def _training(member: MemberRow) -> str:
   """Optimizer and epochs; below, who taught it and how long it took."""
   words = []
   if member.recipe.get("optimizer") is not None:

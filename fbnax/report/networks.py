@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fbnax.report import drawing, markup
 from fbnax.report.markup import escape, figure, percent
-from fbnax.report.schema import Member, Result
+from fbnax.report.schema import MemberRow, Result
 from fbnax.report.shapes import steps
 from fbnax.spaces.activations import NONLINEARITIES
 from fbnax.spaces.kinds import KINDS
@@ -43,7 +43,7 @@ def networks(result: Result) -> str:
   )
 
 
-def _block_table(member: Member) -> str:
+def _block_table(member: MemberRow) -> str:
   assert member.architecture is not None
   rows = []
   for step in steps(member.architecture):

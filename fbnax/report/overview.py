@@ -13,7 +13,7 @@ from fbnax.report.markup import (
   significant,
   whole,
 )
-from fbnax.report.schema import Dataset, Member, Numbers, Result
+from fbnax.report.schema import DatasetFacts, MemberRow, Numbers, Result
 
 _SHOWN_NAMES = 10
 JOBS = {"nars": "architectures and their training recipes, searched together"}
@@ -37,7 +37,7 @@ def overview(result: Result) -> str:
   return "".join(parts)
 
 
-def absences(data: Dataset) -> str:
+def absences(data: DatasetFacts) -> str:
   """Which classes a split has no image of, after its numbers, as HTML."""
   words = ""
   for split, names in (
@@ -171,7 +171,7 @@ def _size(size: float) -> str:
   return f"{mantissa}×10<sup>{int(exponent)}</sup>"
 
 
-def _limits(member: Member) -> list[str]:
+def _limits(member: MemberRow) -> list[str]:
   """The member's budget in words, one entry for each limited cost."""
   words = []
   for kind in COST_KINDS.values():

@@ -7,7 +7,7 @@ from typing import Any
 
 from fbnax.report import markup
 from fbnax.report.markup import escape
-from fbnax.report.schema import Choice, Member, Result
+from fbnax.report.schema import Choice, MemberRow, Result
 
 _NAMES = {
   "ema": "weight averaging (EMA)",
@@ -53,7 +53,7 @@ def _numbers(choice: Choice | None) -> list[float]:
 
 
 def _cell(
-  member: Member, field: str, choice: Choice | None, factor: float
+  member: MemberRow, field: str, choice: Choice | None, factor: float
 ) -> str:
   value: Any = member.recipe.get(field)
   text = escape(markup.plain(value))

@@ -81,7 +81,7 @@ def _is_left_out(field: dataclasses.Field[Any], item: Any) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset:
+class DatasetFacts:
   """The data: its splits in images; `shared_images` are in two of them.
 
   `untested` and `unvalidated` are classes without images in these splits.
@@ -230,7 +230,7 @@ class MemberTree:
 
 @dataclasses.dataclass(frozen=True)
 @cost_kinds.fields(cost_kinds.FURTHER, "float | None", lambda _: left_out())
-class Member:
+class MemberRow:
   """One trained network; what is of a search is there where one designed it.
 
   Every other cost is a field too. `budget` has the lower and the upper limit
@@ -290,13 +290,13 @@ class Result(JobResult):
   `signal` is what the predictor learned: accuracies, or likelihoods.
   """
 
-  dataset: Dataset = dataclasses.field(default_factory=Dataset)
+  dataset: DatasetFacts = dataclasses.field(default_factory=DatasetFacts)
   space: Space = left_out(Space)
   predictor: PredictorChecks = left_out(PredictorChecks)
   early_stop: EarlyStopping = left_out(EarlyStopping)
   signal: str | None = left_out()
   trials: tuple[TrialRow, ...] = left_out(tuple)
-  members: tuple[Member, ...] = ()
+  members: tuple[MemberRow, ...] = ()
 
   def check(self) -> None:
     """Raises a ValueError where parts do not fit each other."""

@@ -19,7 +19,7 @@ from fbnax.jobs.nars import job as nars
 from fbnax.jobs.nars import members, pool
 from fbnax.jobs.runtime import families, inputs
 from fbnax.jobs.runtime.shell import run_job
-from fbnax.report.schema import Member
+from fbnax.report.schema import MemberRow
 from fbnax.search.budgets import Budget
 from fbnax.search.prices import Price, feasible
 from fbnax.search.trials import open_store
@@ -237,7 +237,7 @@ def test_a_search_of_architectures_alone_with_a_scaled_member(
   def train_network(directory, name, architecture, recipe, *_, **rest):
     trained.append((name, architecture, recipe, rest["teacher"]))
     macs, params = costs.count(architecture, 10)
-    return Member(
+    return MemberRow(
       name=name,
       macs=macs,
       params=params,

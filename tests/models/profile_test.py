@@ -12,10 +12,10 @@ from fbnax.costs import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import Key, Part, keys, parts, slots, space_keys
 from fbnax.models import Network, profile, timing
-from fbnax.models.timing import Settings
+from fbnax.models.timing import TimingSettings
 
 SPACE = spaces.get("small_dnas")
-QUICK = Settings(repeats=2, warmup=0, loops=2)
+QUICK = TimingSettings(repeats=2, warmup=0, loops=2)
 
 
 def test_every_value_where_none_is_left_out():
@@ -185,7 +185,7 @@ def test_times_follow_the_work():
   for channels in (16, 128):
     block = spaces.Block(channels=channels, stage=1, expansion=6.0)
     part = Part(block, channels, 32)
-    settings = Settings(repeats=5, loops=2)
+    settings = TimingSettings(repeats=5, loops=2)
     times.append(profile.measure_part(table, part, settings, 0.0).ms)
   assert times[1] > 2 * times[0]
   assert costs.latency_keys.key_of(table, part).c_mid == 768

@@ -8,7 +8,7 @@ import pytest
 
 from fbnax import spaces
 from fbnax.models import Network, timing
-from fbnax.models.timing import Settings
+from fbnax.models.timing import TimingSettings
 
 
 @pytest.mark.parametrize("times", (1, 5))
@@ -64,7 +64,7 @@ class Products(nn.Module):
 
 
 def test_more_work_takes_more_time():
-  settings = Settings(repeats=5, loops=4)
+  settings = TimingSettings(repeats=5, loops=4)
   shape = (8, 1, 1, 128)
   few, many = (
     timing.measure(Products(count), {"train": False}, shape, settings, 0.0)
@@ -77,7 +77,7 @@ def test_more_work_takes_more_time():
 
 def test_what_takes_long_is_called_less_often(monkeypatch):
   monkeypatch.setattr(timing, "_SECONDS", 0.0)
-  settings = Settings(repeats=30, loops=1)
+  settings = TimingSettings(repeats=30, loops=1)
   assert timing.overhead(settings).repeats == timing._FEWEST
 
 
@@ -117,4 +117,4 @@ def test_the_device_has_a_name():
 )
 def test_settings_that_measure_nothing(changes, message):
   with pytest.raises(ValueError, match=message):
-    Settings(**changes)
+    TimingSettings(**changes)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import dataclasses
 
 from fbnax.report.schema import (
-  Dataset,
+  DatasetFacts,
   JobResult,
-  Member,
+  MemberRow,
   Numbers,
   Space,
   check_share,
@@ -22,7 +22,7 @@ from fbnax.spaces import Architecture
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchedImages(Dataset):
+class SearchedImages(DatasetFacts):
   """The data; `train` is for the weights, `validation` for theta."""
 
   search_classes: int | None = None
@@ -86,7 +86,7 @@ class Skips:
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained(Member):
+class Trained(MemberRow):
   """A network trained from scratch; `network` is its name without the seed."""
 
   network: str = ""

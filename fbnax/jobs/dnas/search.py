@@ -76,7 +76,7 @@ class DnasEnd(NamedTuple):
 
 def space(config: DnasConfig, channels: int, recipe: Recipe) -> SearchSpace:
   """The space; where it has decisions about the recipe, without them."""
-  choice = inputs.SpaceChoice(config.space, config.fix)
+  choice = inputs.NamedSpace(config.space, config.fix)
   whole = inputs.space(choice, channels)
   if any(whole.is_recipe(d) for d in whole.decisions):
     return whole.with_recipe(recipe)

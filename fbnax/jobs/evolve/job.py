@@ -40,7 +40,7 @@ def run(
   finished = run_results.read(config.run, "nars")
   trials = run_results.trials(finished)
   classes = finished["dataset"]["num_classes"]
-  choice = inputs.SpaceChoice.of_run(finished["config"])
+  choice = inputs.NamedSpace.of_run(finished["config"])
   parts.of_run(config, dataclasses.asdict(choice), config.run)
   space = inputs.space(choice, finished["dataset"]["channels"])
   run_results.check_genotypes(finished, "trials", space, config.run)

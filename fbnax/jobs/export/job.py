@@ -135,7 +135,7 @@ def _programs(
       )
   with work.phase("latency"):
     entry = timing.measure_function(
-      call, reference.images[:1], timing.Settings(repeats=config.repeats)
+      call, reference.images[:1], timing.TimingSettings(repeats=config.repeats)
     )
   for file, text in contents.items():
     files.write_atomically(work.path / file, text)

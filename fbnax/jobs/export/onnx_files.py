@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fbnax.models.folded import Step
+from fbnax.models.folded import FoldedStep
 from fbnax.spaces.activations import NONLINEARITIES, Nonlinearity
 
 OPSET = 18
@@ -29,7 +29,7 @@ def missing() -> str:
 
 
 def convert(
-  steps: tuple[Step, ...], shape: tuple[int, int, int], dtype: Any
+  steps: tuple[FoldedStep, ...], shape: tuple[int, int, int], dtype: Any
 ) -> bytes:
   """The serialised ONNX model: `images` `[B, H, W, C]` to `logits` `[B, K]`.
 
@@ -95,7 +95,9 @@ def run(model: bytes, images: np.ndarray) -> np.ndarray:
   return np.asarray(session.run(["logits"], {"images": images})[0])
 
 
-def _conv(s: Step, x: list[str], out: str, node: Any, constant: Any) -> str:
+def _conv(
+  s: FoldedStep, x: list[str], out: str, node: Any, constant: Any
+) -> str:
   padding, stride = s.numbers["padding"], s.numbers["stride"]
   # ONNX has the rule, too, for images of whatever size.
   pads: dict[str, Any] = {"pads": [padding] * 4}
@@ -119,13 +121,17 @@ def _conv(s: Step, x: list[str], out: str, node: Any, constant: Any) -> str:
   )
 
 
-def _linear(s: Step, x: list[str], out: str, node: Any, constant: Any) -> str:
+def _linear(
+  s: FoldedStep, x: list[str], out: str, node: Any, constant: Any
+) -> str:
   flat = node("Flatten", x, f"{out}.flat")
   weights = [constant(f"{out}.{n}", s.arrays[n]) for n in ("kernel", "bias")]
   return str(node("Gemm", [flat, *weights], out))
 
 
-def _scale(s: Step, x: list[str], out: str, node: Any, constant: Any) -> str:
+def _scale(
+  s: FoldedStep, x: list[str], out: str, node: Any, constant: Any
+) -> str:
   scale, offset = (
     constant(f"{out}.{n}", s.arrays[n].reshape(1, -1, 1, 1))
     for n in ("scale", "offset")
@@ -134,7 +140,9 @@ def _scale(s: Step, x: list[str], out: str, node: Any, constant: Any) -> str:
   return str(node("Add", [scaled, offset], out))
 
 
-def _shuffle(s: Step, x: list[str], out: str, node: Any, constant: Any) -> str:
+def _shuffle(
+  s: FoldedStep, x: list[str], out: str, node: Any, constant: Any
+) -> str:
   groups = s.numbers["groups"]
   channels = s.numbers["channels"]
   split = constant(
@@ -153,7 +161,9 @@ def _plain(op: str, **attributes: Any) -> Any:
 def _pointwise(entry: Nonlinearity) -> Any:
   """The row of an activation or a gate."""
 
-  def row(_: Step, x: list[str], out: str, node: Any, constant: Any) -> str:
+  def row(
+    _: FoldedStep, x: list[str], out: str, node: Any, constant: Any
+  ) -> str:
     limits = [
       constant(f"{out}.constant{i}", np.float32(value))
       for i, value in enumerate(entry.constants)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax.models import folded
-from fbnax.models.folded import Step
+from fbnax.models.folded import FoldedStep
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -45,8 +45,8 @@ print(np.asarray(logits).argmax(-1).tolist())
 
 
 def normalizing(
-  steps: tuple[Step, ...], mean: Sequence[float], std: Sequence[float]
-) -> tuple[Step, ...]:
+  steps: tuple[FoldedStep, ...], mean: Sequence[float], std: Sequence[float]
+) -> tuple[FoldedStep, ...]:
   """The steps behind one that normalises pixels from 0 to 255.
 
   Args:
@@ -63,18 +63,18 @@ def normalizing(
   moved = [
     step._replace(inputs=tuple(i + 1 for i in step.inputs)) for step in steps
   ]
-  return (Step("scale", (0,), arrays, {}), *moved)
+  return (FoldedStep("scale", (0,), arrays, {}), *moved)
 
 
 def function(
-  steps: tuple[Step, ...],
+  steps: tuple[FoldedStep, ...],
 ) -> Callable[[jax.Array], jax.Array]:
   """The program as a function of images, of integers or not."""
   return lambda images: folded.run(steps, images.astype(jnp.float32))
 
 
 def stablehlo(
-  steps: tuple[Step, ...],
+  steps: tuple[FoldedStep, ...],
   shape: tuple[int, int, int],
   dtype: Any,
   platforms: Sequence[str] = PLATFORMS,

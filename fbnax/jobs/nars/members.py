@@ -25,7 +25,7 @@ from fbnax.jobs.runtime.training import Supervised, Teacher, train_network
 from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.jobs.runtime.trees import training as tree_training
 from fbnax.jobs.runtime.workdir import WorkDir
-from fbnax.report.schema import Member, TrialRow
+from fbnax.report.schema import MemberRow, TrialRow
 from fbnax.search import evolution
 from fbnax.search.budgets import Budget, stacked
 from fbnax.search.nars import predictor
@@ -203,7 +203,7 @@ def train(
       start_from: Any = None,
       choice: Chosen = choice,
       teacher: Teacher | None = teacher,
-    ) -> tuple[Member, Teacher]:
+    ) -> tuple[MemberRow, Teacher]:
       return train_network(
         work.path,
         name,
@@ -241,7 +241,7 @@ def train(
 
 
 def _of_family(
-  config: NarsConfig, member: Member, choice: Chosen, dataset: Dataset
+  config: NarsConfig, member: MemberRow, choice: Chosen, dataset: Dataset
 ) -> FamilyMember:
   """A trained network with what the search knew of it."""
   genotype = choice.genotype

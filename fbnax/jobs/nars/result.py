@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from fbnax.report.schema import Member, Numbers, Result
+from fbnax.report.schema import MemberRow, Numbers, Result
 
 
 @dataclasses.dataclass(frozen=True)
-class FamilyMember(Member):
+class FamilyMember(MemberRow):
   """A member of the family, with what the search knew of it.
 
   One that was scaled from another is no point of the space: it has neither a

@@ -173,7 +173,7 @@ class TreeTask:
 
   work: WorkDir
   dataset: Dataset
-  facts: schema.Dataset
+  facts: schema.DatasetFacts
   unseen: HeldOut | None
   train: loop.Feed
   fit: tree_training.Fit

@@ -11,9 +11,9 @@ import re
 from typing import Any
 
 from fbnax.report.schema import (
-  Dataset,
+  DatasetFacts,
   JobResult,
-  Member,
+  MemberRow,
   Numbers,
   left_out,
 )
@@ -118,7 +118,7 @@ class TreeAnalyses:
 
 
 @dataclasses.dataclass(frozen=True)
-class AnyMember(Member):
+class AnyMember(MemberRow):
   """A trained network, whose architecture is not drawn."""
 
   architecture: Any = None
@@ -128,7 +128,7 @@ class AnyMember(Member):
 class NbdtResult(TreeAnalyses, JobResult):
   """Everything the report of a tree is made of."""
 
-  dataset: Dataset = dataclasses.field(default_factory=Dataset)
+  dataset: DatasetFacts = dataclasses.field(default_factory=DatasetFacts)
   network: dict[str, Any] = dataclasses.field(default_factory=dict)
   hierarchy: Tree = dataclasses.field(default_factory=Tree)
   accuracies: dict[str, TreeAccuracies] = dataclasses.field(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from fbnax.report.schema import Dataset, JobResult, Numbers
+from fbnax.report.schema import DatasetFacts, JobResult, Numbers
 from fbnax.report.tree_schema import UnseenClasses
 
 
@@ -118,7 +118,7 @@ class TablesSummary:
 class TablesResult(JobResult):
   """Everything the report of the tables is made of."""
 
-  dataset: Dataset = dataclasses.field(default_factory=Dataset)
+  dataset: DatasetFacts = dataclasses.field(default_factory=DatasetFacts)
   network: dict[str, Any] = dataclasses.field(default_factory=dict)
   cases: tuple[TrainedCell, ...] = ()
   summary: TablesSummary = dataclasses.field(default_factory=TablesSummary)

@@ -31,7 +31,7 @@ from fbnax.jobs.profile.result import (
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.models import profile as profiler
-from fbnax.models.timing import Settings, device
+from fbnax.models.timing import TimingSettings, device
 from fbnax.report.reading import parse
 from fbnax.report.schema import Rows, as_json
 from fbnax.spaces import SearchSpace
@@ -55,7 +55,7 @@ def run(
     raise ValueError(
       f"config.widths is {config.widths!r}; legal: 0 for all, or at least 2"
     )
-  settings = Settings(
+  settings = TimingSettings(
     batch_size=config.batch_size,
     warmup=config.warmup,
     repeats=config.repeats,
@@ -63,7 +63,7 @@ def run(
     num_classes=config.num_classes,
   )
   space = inputs.space(
-    inputs.SpaceChoice(config.space, config.fix), config.input_channels
+    inputs.NamedSpace(config.space, config.fix), config.input_channels
   )
   made_of_blocks(space.table)
   with work.phase("parts"):
@@ -163,7 +163,7 @@ def _kind(key: Key) -> str:
 def _parts(
   widths: int,
   space: SearchSpace,
-  settings: Settings,
+  settings: TimingSettings,
   work: WorkDir,
   progress: Progress,
 ) -> LatencyTable:
@@ -225,7 +225,7 @@ def _parts(
 def _networks(
   config: ProfileConfig,
   space: SearchSpace,
-  settings: Settings,
+  settings: TimingSettings,
   table: LatencyTable,
   work: WorkDir,
   progress: Progress,

@@ -89,7 +89,7 @@ class BudgetConfig(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class SpaceChoice:
+class NamedSpace:
   """A `SpaceConfig` by itself."""
 
   space: str
@@ -99,7 +99,7 @@ class SpaceChoice:
   recipe_file: str = ""
 
   @classmethod
-  def of_run(cls, config: Mapping[str, Any]) -> SpaceChoice:
+  def of_run(cls, config: Mapping[str, Any]) -> NamedSpace:
     """That of the config of a finished run, which may lack some keys."""
     names = [field.name for field in dataclasses.fields(cls)]
     return cls(**{name: config[name] for name in names if name in config})
@@ -231,7 +231,7 @@ def space_of_file(name: str, fix: str) -> SearchSpace | None:
     ValueError: as `space`, or a space that is not named is to be cut.
   """
   if name:
-    return space(SpaceChoice(name, fix), 3)
+    return space(NamedSpace(name, fix), 3)
   if fix:
     raise ValueError(
       f"config.fix is {fix!r} and config.space is empty; legal: both"
@@ -428,7 +428,7 @@ def normalization(
 
 def facts(
   dataset: Dataset, train: data.AnySplit, validation: data.AnySplit
-) -> schema.Dataset:
+) -> schema.DatasetFacts:
   """What the result says of the data; prints what a reader should know first.
 
   Args:
@@ -442,7 +442,7 @@ def facts(
     print(f"{dataset.source}: {shared} images appear in two splits")
   for line in absences(dataset, validation):
     print(line)
-  return schema.Dataset(
+  return schema.DatasetFacts(
     name=dataset.name,
     source=dataset.source,
     num_classes=dataset.num_classes,

@@ -132,7 +132,7 @@ def read(
 
 def _space(finished: dict[str, Any], named: str, where: str) -> SearchSpace:
   """The space of the run's genotypes."""
-  config = inputs.SpaceChoice.of_run(finished["config"])
+  config = inputs.NamedSpace.of_run(finished["config"])
   if parts.is_part(config.space) and config.space != named:
     raise ValueError(
       f"{where} has config.space={config.space!r}: code of its user's, which "

@@ -104,7 +104,7 @@ def train_network(
   progress: Progress,
   supervised: Supervised | None = None,
   start_from: Any = None,
-) -> tuple[schema.Member, Teacher]:
+) -> tuple[schema.MemberRow, Teacher]:
   """Trains a network, or goes on; saves it; measures it on the test set once.
 
   Args:
@@ -192,7 +192,7 @@ def train_network(
     if not np.isfinite(found.loss):
       raise loop.DivergedError("diverged: the test log-loss is not finite")
   counted = costs.count(architecture, dataset.num_classes)
-  trained = schema.Member(
+  trained = schema.MemberRow(
     name=name,
     macs=counted.macs,
     params=counted.params,
@@ -215,12 +215,12 @@ def train_network(
 
 def _member(
   entry: dict[str, Any], architecture: Architecture | ResNet
-) -> schema.Member:
+) -> schema.MemberRow:
   """What a card says of a network of this architecture."""
   history = tuple(schema.Epoch(**epoch) for epoch in entry["history"])
   # A residual network's is shown in no report.
   typed = {"architecture": architecture, "history": history}
-  return schema.Member(**entry | typed)
+  return schema.MemberRow(**entry | typed)
 
 
 def _first_variables(
@@ -261,7 +261,7 @@ def _save(
   variables: Any,
   settings: Settings,
   dataset: Dataset,
-  member: schema.Member,
+  member: schema.MemberRow,
 ) -> None:
   """Leaves the model, with what its user must know of its data."""
   entry = json_values.plain(schema.as_json(member))

@@ -54,7 +54,7 @@ def networks(config: ZeroCostConfig, dataset: Dataset) -> Networks:
   Raises:
     ValueError: a value is not legal, or the space has several resolutions.
   """
-  choice = inputs.SpaceChoice(config.space, config.fix)
+  choice = inputs.NamedSpace(config.space, config.fix)
   space = inputs.space_of_networks(choice, dataset.channels)
   side = config.resolution
   if side < 0 or 0 < side < 8:

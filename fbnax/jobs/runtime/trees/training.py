@@ -25,7 +25,7 @@ from fbnax.jobs.runtime.sections import TreeKeys
 from fbnax.jobs.runtime.training import Supervised, Teacher, train_network
 from fbnax.jobs.runtime.trees import explaining, measuring, settings
 from fbnax.models.classifier import final_weights
-from fbnax.report.schema import Member, MemberTree
+from fbnax.report.schema import MemberRow, MemberTree
 from fbnax.spaces import Recipe
 from fbnax.training import loop, model_files, outputs
 from fbnax.training.model_files import SavedModel
@@ -37,7 +37,7 @@ TREE = "tree.json"  # Facts of a member's tree.
 
 # Trains a network of a name with a recipe, settings and further arguments of
 # `train_network`; returns what `result.json` says of it, and itself.
-Fit = Callable[..., tuple[Member, Teacher]]
+Fit = Callable[..., tuple[MemberRow, Teacher]]
 PlainNetwork = Teacher | SavedModel
 
 
@@ -90,7 +90,7 @@ class TreeNetwork(NamedTuple):
     hierarchy: that it was trained with at last.
   """
 
-  member: Member
+  member: MemberRow
   network: Teacher
   hierarchy: nbdt.Hierarchy
 
@@ -219,7 +219,7 @@ def train_member(
   recipe: Recipe,
   training: Settings,
   fit: Fit,
-) -> tuple[Member, Teacher]:
+) -> tuple[MemberRow, Teacher]:
   """Trains a member of a family plainly, then with its tree; draws the tree.
 
   Args:
