@@ -15,7 +15,6 @@ from fbnax.base import records
 from fbnax.jobs.nars import job as nars
 from fbnax.jobs.runtime import workdir
 from fbnax.jobs.runtime.shell import run_job
-from fbnax.jobs.train import job as train
 from fbnax.search import trials
 from tests.jobs.autobuild_test import config_of
 
@@ -447,8 +446,8 @@ def test_a_section_that_lacks_keys_binds_no_work_directory(tmp_path):
   config = config_of("train", **{"architecture": "fbnetv3_a"})
   with config.unlocked():
     config.data = {"name": "npz"}
-  with pytest.raises(AttributeError):
-    train.run(config, str(tmp_path))
+  with pytest.raises(ValueError, match="path=None; legal"):
+    run_job(config, tmp_path)
   assert _names(tmp_path) == ["lock"]
 
 
@@ -472,5 +471,5 @@ def test_a_search_that_fails_before_its_first_trial_binds_none(
 
   monkeypatch.setattr(nars.nars, "search", fail)
   with pytest.raises(RuntimeError, match="out of memory"):
-    nars.run(config, str(tmp_path))
+    run_job(config, tmp_path)
   assert _names(tmp_path) == ["lock"]
