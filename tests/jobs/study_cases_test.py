@@ -162,7 +162,7 @@ def test_stages_take_the_best_trial_of_the_band(nars_runs, study_config):
 def test_stages_say_where_no_trial_lies(nars_runs, study_config):
   config = study_config("stages", nars_runs[:1])
   run = study_runs.read(config, nars_runs[0])
-  untold = [trial._replace(label=None) for trial in run.trials[:6]]
+  untold = [dataclasses.replace(trial, label=None) for trial in run.trials[:6]]
   run = dataclasses.replace(run, trials=(*untold, *run.trials[6:]))
   found = study_cases.stages(config, [run])
   assert {c.group for c in found.cases} == {"small-200k"}

@@ -237,11 +237,11 @@ def _labelled(config: PredictorsConfig) -> LabelledRows:
       "legal: a run that searched architectures"
     )
   run_results.check_genotypes(finished, "trials", space, config.run)
-  trials = [t for t in finished["trials"] if t["label"] is not None]
+  trials = [t for t in run_results.trials(finished) if t.label is not None]
   return LabelledRows(
     space,
-    np.asarray([t["genotype"] for t in trials], np.int32),
-    100 * np.asarray([t["label"] for t in trials]),
+    np.asarray([t.genotype for t in trials], np.int32),
+    100 * np.asarray([t.label for t in trials]),
     finished["dataset"]["num_classes"],
   )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from fbnax.jobs.runtime import configs, inputs, parts, run_results
 from fbnax.jobs.runtime.sections import SearchDataKeys, TrainingKeys
 from fbnax.jobs.study.config import StudyConfig
 from fbnax.jobs.study.result import StudiedRun
+from fbnax.report.schema import TrialRow
 from fbnax.search import budgets as budgets_lib
 from fbnax.search.budgets import Budget
 from fbnax.spaces import Architecture, Recipe, SearchSpace
@@ -56,13 +57,6 @@ class FinishedMember:
   is_scaled: bool = False
 
 
-class FinishedTrial(NamedTuple):
-  """A trial of a finished run: its genotype, and its accuracy as trained."""
-
-  genotype: tuple[int, ...]
-  label: float | None
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
   """A finished run of the job `nars`.
@@ -85,7 +79,7 @@ class Run:
   facts: StudiedRun
   classes: int
   space: SearchSpace
-  trials: tuple[FinishedTrial, ...]
+  trials: tuple[TrialRow, ...]
   members: tuple[FinishedMember, ...]
   family: tuple[FinishedMember, ...]
 
@@ -139,9 +133,7 @@ def read(config: StudyConfig, path: str) -> Run:
     ),
     data["num_classes"],
     space,
-    tuple(
-      FinishedTrial(tuple(t["genotype"]), t["label"]) for t in result["trials"]
-    ),
+    run_results.trials(result),
     tuple(members),
     tuple(family),
   )
