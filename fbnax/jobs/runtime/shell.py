@@ -42,15 +42,15 @@ def run_job(config: config_dict.ConfigDict, workdir: str | Path) -> None:
     module.prepare(settings)
   ignored = getattr(module, "IGNORED", ())
   with open_workdir(workdir, configs.as_dict(settings), ignored) as work:
-    if _is_done(module, settings, work):
-      _write_report(job, work.path)
-      return
-    with open_progress() as progress:
-      result = module.run(settings, work, progress)
-    work.write_result(_document(settings, result, work))
-    page = _write_report(job, work.path, again=True)
-    for line in getattr(module, "lines", _no_lines)(result, work.path):
-      print(line)
+    is_done = _is_done(module, settings, work)
+    if not is_done:
+      with open_progress() as progress:
+        result = module.run(settings, work, progress)
+      work.write_result(_document(settings, result, work))
+    page = _write_report(job, work.path, again=not is_done)
+    if not is_done:
+      for line in getattr(module, "lines", _no_lines)(result, work.path):
+        print(line)
     if page is not None:
       print(f"report: {page}")
 
