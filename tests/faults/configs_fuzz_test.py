@@ -33,8 +33,8 @@ from fbnax.base.flat import flat
 from fbnax.costs.latency import LatencyTable
 from fbnax.costs.latency_json import Entry
 from fbnax.costs.latency_keys import space_keys
-from fbnax.jobs import JOBS
 from fbnax.jobs.runtime import config_values
+from fbnax.jobs.runtime.shell import run_job
 from fbnax.search.benchmarks import tables
 from tests.configs_test import FILES, ROOT, load
 from tests.faults.cases import SEED, check
@@ -244,7 +244,6 @@ class Job:
     self.keys = flat(self.config.to_dict())
     del self.keys["job"]
     self.reached = 0
-    self.run = importlib.import_module(JOBS[self.config.job]).run
     module, name = ENDS[self.config.job]
     monkeypatch.setattr(importlib.import_module(module), name, self._end)
     # A predictor of the run is not what is looked at.
@@ -273,7 +272,7 @@ class Job:
     shutil.rmtree(workdir, ignore_errors=True)
     try:
       with contextlib.redirect_stdout(io.StringIO()):
-        self.run(_parsed(arguments), str(workdir))
+        run_job(_parsed(arguments), workdir)
     except ReachedError:
       self.reached += 1
 
