@@ -39,9 +39,9 @@ class Job:
   def module(self) -> Any:
     """The module `job`: `run(config, work, progress)`, which gives the result.
 
-    It may have `prepare(config)`, called before the work directory opens;
-    `is_done(config, work)` where a finished run may go on; `lines(result,
-    folder)`, which are printed at the end; and `IGNORED`, keys that a restart
+    `lines(result, folder)` are printed at the end. It may have
+    `prepare(config)`, called before the work directory opens; `is_done(config,
+    work)` where a finished run may go on; and `IGNORED`, keys that a restart
     may change.
     """
     return self._module("job")

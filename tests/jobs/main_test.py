@@ -37,6 +37,9 @@ class Collected:
 
 IGNORED = ("behaviour",)
 
+def lines(result, folder):
+  return [f"{result.epochs} epochs"]
+
 def run(config, work, progress):
   if config.behaviour == "lacking":
     config.lacking

@@ -8,14 +8,13 @@ one that was killed between its result and its report is made up for.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from pathlib import Path
 from typing import Any
 
 from ml_collections import config_dict
 
 from fbnax import __version__
-from fbnax.jobs import JOBS, Job
+from fbnax.jobs import JOBS
 from fbnax.jobs.runtime import configs
 from fbnax.jobs.runtime.workdir import REPORT, WorkDir, open_workdir
 from fbnax.training.progress import open_progress
@@ -35,9 +34,6 @@ def run_job(config: config_dict.ConfigDict, workdir: str | Path) -> None:
   settings = configs.typed(config)
   job = JOBS[settings.job]
   module = job.module
-  if "workdir" in inspect.signature(module.run).parameters:
-    module.run(config, str(workdir))
-    return
   if hasattr(module, "prepare"):
     module.prepare(settings)
   ignored = getattr(module, "IGNORED", ())
@@ -47,12 +43,12 @@ def run_job(config: config_dict.ConfigDict, workdir: str | Path) -> None:
       with open_progress() as progress:
         result = module.run(settings, work, progress)
       work.write_result(_document(settings, result, work))
-    page = _write_report(job, work.path, again=not is_done)
-    if not is_done:
-      for line in getattr(module, "lines", _no_lines)(result, work.path):
+      for line in module.lines(result, work.path):
         print(line)
-    if page is not None:
-      print(f"report: {page}")
+    if job.has_page and not (is_done and (work.path / REPORT).exists()):
+      from fbnax import report  # Slow, and rarely wanted of what has ended.
+
+      print(f"report: {report.write(work.path)}")
 
 
 def _is_done(module: Any, settings: Any, work: WorkDir) -> bool:
@@ -75,17 +71,3 @@ def _document(settings: Any, result: Any, work: WorkDir) -> dict[str, Any]:
   )
   del found["times"]
   return {**found, "times": work.spent()}
-
-
-def _write_report(job: Job, path: Path, again: bool = False) -> Path | None:
-  """Writes the report, of a job that has one, where it is wanted."""
-  if not job.has_page or (not again and (path / REPORT).exists()):
-    return None
-  from fbnax import report  # Slow, and rarely wanted of a run that has ended.
-
-  return report.write(path)
-
-
-def _no_lines(result: Any, folder: Path) -> tuple[str, ...]:
-  del result, folder
-  return ()
