@@ -142,7 +142,7 @@ def test_runs_and_goes_on(place):
   code, out, err = run(place, "--config=config.py")
   assert (code, err) == (0, "")
   cache = f"/cache/xla/{compiling.cores()}"
-  assert out == f"trial: starts in runs/trial\ncache {cache}\n"
+  assert out == f"trial: starts in runs/trial\ncache {cache}\n3 epochs\n"
   assert (place / "runs/trial/result.json").exists()
   code, out, err = run(place, "--config=config.py")
   assert (code, err) == (0, "")
