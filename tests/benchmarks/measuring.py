@@ -31,8 +31,7 @@ from typing import Any
 
 from fbnax.base.files import write_atomically
 from fbnax.base.json_values import to_json
-from fbnax.jobs.runtime import heap
-from fbnax.jobs.runtime.compiling import cores
+from fbnax.jobs.runtime.compiling import cores, keep_memory
 
 SCHEMA = 1
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scikit-learn", "torch", "pymoo")
@@ -240,7 +239,7 @@ def main(
     parts: all parts that may be asked for by name; `given.parts` are those that
       were, or all.
   """
-  heap.keep()  # As jobs do; for peers in the same process too.
+  keep_memory()  # As jobs do; for peers in the same process too.
   title, _, description = doc.partition("\n")
   parser = argparse.ArgumentParser(
     description=description,

@@ -50,7 +50,7 @@ WITHOUT = ("finetune.py",)
 # Where a job would begin to take long: the module, and the function in it.
 ENDS = {
   "autobuild": ("fbnax.search.autobuild.graph_fit", "fit"),
-  "benchmark": ("fbnax.jobs.benchmark.job", "_read"),
+  "benchmark": ("fbnax.jobs.benchmark.job", "_searches"),
   "dnas": ("fbnax.jobs.dnas.search", "run"),
   "eval": ("fbnax.training.loop", "measure"),
   "evolve": ("fbnax.search.evolution", "evolve"),

@@ -1,7 +1,7 @@
 import pytest
 from ml_collections import config_dict
 
-from fbnax.jobs.runtime import config_values
+from fbnax.jobs.runtime import config_values, configs
 from tests.configs_test import FILES, load, variants
 
 
@@ -53,11 +53,19 @@ def test_numbers_of_a_list():
     ("batch_size", 10**9, "legal: whole numbers up to 1,048,576"),
     ("memory_options", (1, 10**9), "is 1000000000; .* up to 1,000"),
     ("randaugment_operations", 10**5, "legal: whole numbers up to 100"),
-    ("checkpoint_every", 0, "checkpoint_every is 0; legal: at least 1"),
-    ("checkpoint_every", -3, "checkpoint_every is -3; legal: at least 1"),
   ],
 )
 def test_sizes_are_told_before_they_fill_the_memory(key, value, words):
   config = config_dict.create(search=config_dict.create(**{key: value}))
   with pytest.raises(ValueError, match=words):
     config_values.check(config)
+
+
+@pytest.mark.parametrize("epochs", [0, -3])
+@pytest.mark.parametrize("job", ["train", "nars", "nbdt"])
+def test_what_is_divided_by_is_told_before_a_job_begins(job, epochs):
+  config = load(f"{job}.py").get_config()
+  config.training.checkpoint_every = epochs
+  words = f"checkpoint_every is {epochs}; legal: at least 1"
+  with pytest.raises(ValueError, match=words):
+    configs.typed(config)

@@ -148,7 +148,7 @@ class MemberTrainingKeys(sections.TrainingKeys):
     "",
     "a model's directory or a part of your own; none for the largest member",
   )
-  checkpoint_every: int = key(10, "between checkpoints", "epochs")
+  checkpoint_every: int = key(10, "between checkpoints", "epochs", least=1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What XLA's compiler gets: a cache in the user's directory, and deep stacks.
+"""What a process gives XLA: a cache of programs, deep stacks, kept memory.
 
 XLA hands the kernels of a program to a pool of threads, and where the queue of
 these is full it compiles the next one at once, inside of the one it is at: a
@@ -6,6 +6,12 @@ program of thousands of kernels nests hundreds of them, at 0.13 MB each, in a
 stack of often 8 MB. Single paths through the 22 layers of FBNet's space are
 such a program, and ended in a segmentation fault on one core. A deeper stack
 helps there, but not always; with two cores it was not seen.
+
+XLA for CPUs allocates what a program computes with anew in each run, a hundred
+megabytes for a training step of a small network. glibc takes blocks of that
+size from the system and gives them back, so that each run has the system clear
+every page again, which took a quarter of the step's time. Kept in the process
+they are cleared once: what one step frees, the next one takes.
 """
 
 from __future__ import annotations
@@ -13,10 +19,13 @@ from __future__ import annotations
 import ctypes
 import os
 
-from fbnax.jobs.runtime import heap
-
 STACK = 512 * 2**20  # Bytes; of the address space, until they are used.
 _ATTRIBUTES = 256  # More bytes than any `pthread_attr_t` has.
+# Of mallopt, in malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+# Bytes; larger blocks are not kept. Before 2.35 glibc takes the second at most.
+_LARGEST = (2**31 - 1, 2**25)
+_NEVER = 2**31 - 1
 
 
 def prepare() -> None:
@@ -29,7 +38,7 @@ def prepare() -> None:
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
   deepen()
-  heap.keep()
+  keep_memory()
 
 
 def cores() -> int:
@@ -66,3 +75,23 @@ def deepen(size: int = STACK) -> bool:
   ) or set_default(attributes)
   library.pthread_attr_destroy(attributes)
   return not failed
+
+
+def keep_memory() -> bool:
+  """Keeps in the process what it frees.
+
+  To be called before there are threads. Only glibc can do it.
+
+  Returns:
+    Whether it was done.
+  """
+  try:
+    set_option = ctypes.CDLL(None).mallopt
+  except (AttributeError, OSError, TypeError):
+    return False
+  # First, since the others without it would make things worse.
+  if not any(set_option(_MMAP_THRESHOLD, most) == 1 for most in _LARGEST):
+    return False
+  # One arena, since those of threads cannot hold blocks of this size.
+  options = ((_ARENA_MAX, 1), (_TRIM_THRESHOLD, _NEVER))
+  return all([set_option(*option) == 1 for option in options])

@@ -56,16 +56,14 @@ _MOST = {
   "warmup": _MANY,
   "widths": 1_000,
 }
-# What is divided by, long after the job has begun.
-_LEAST = {"checkpoint_every": 1}
 
 
 def check(config: ConfigDict, where: str = "config") -> None:
   """Looks at every value of a config and of the configs in it.
 
   Raises:
-    ValueError: a number is not finite, or too large or too small to be meant,
-      or a list holds other than numbers or strings, or both; the key is named.
+    ValueError: a number is not finite, or too large to be meant, or a list
+      holds other than numbers or strings, or both; the key is named.
   """
   for key, value in config.items():
     name = f"{where}.{key}"
@@ -98,9 +96,6 @@ def _check_whole(name: str, key: str, value: Any) -> None:
   most = _MOST.get(key, _LARGEST_WHOLE)
   if isinstance(value, int) and abs(value) > most:
     raise ValueError(f"{name} is {value}; legal: whole numbers up to {most:,}")
-  least = _LEAST.get(key, value)
-  if isinstance(value, int) and value < least:
-    raise ValueError(f"{name} is {value}; legal: at least {least}")
 
 
 def _check_list(name: str, values: list[Any] | tuple[Any, ...]) -> None:

@@ -156,7 +156,7 @@ class TrainingKeys:
   distillation: float = key(
     0.8, "of the teacher's distribution in the loss", "share"
   )
-  checkpoint_every: int = key(5, "between checkpoints", "epochs")
+  checkpoint_every: int = key(5, "between checkpoints", "epochs", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +175,7 @@ class TreeTrainingKeys(TrainingKeys):
   )
   warmup_epochs: float = key(0.0, "of linear growth", "epochs")
   label_smoothing: float = key(0.0, "of the labels, spread evenly", "share")
-  checkpoint_every: int = key(7, "between checkpoints", "epochs")
+  checkpoint_every: int = key(7, "between checkpoints", "epochs", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
