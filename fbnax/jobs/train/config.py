@@ -32,8 +32,8 @@ class FinetuneConfig(TrainConfig):
 
   weights: str = key(
     "",
-    "file of timm's networks, of the official models or of EfficientNets"
-    " (safetensors, or of torch.save); lite0 (extra lite0); or"
+    "safetensors file, or file of torch.save, of timm's networks, of the"
+    " official models or of EfficientNets; lite0 (extra lite0); or"
     " hf:OWNER/NAME@REVISION (extra hub)",
   )
   architecture: str = key(

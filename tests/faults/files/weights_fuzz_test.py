@@ -1,10 +1,11 @@
 """Weights of other programs: the numbers of the file in their places, or why.
 
 State dicts of a tiny network under prefixes of many wrappers, in all types of
-numbers, in one file or in parts, with arrays that are missing, too many,
-misshapen or not finite, and files that are cut or flipped; and last layers of
-classifiers from elsewhere, as the job `nbdt` takes them. What fits is read to
-the last bit; a network never gets a number that is in no file.
+numbers, in one file, in parts or as torch.save writes them, with arrays that
+are missing, too many, misshapen or not finite, and files that are cut or
+flipped; and last layers of classifiers from elsewhere, as the job `nbdt` takes
+them. What fits is read to the last bit; a network never gets a number that is
+in no file.
 
 The command of the long version: `encodings_fuzz_test.py` beside this file.
 """
@@ -34,7 +35,7 @@ from tests.faults.cases import (
   is_told_in_lines,
   share,
 )
-from tests.models import weights_test
+from tests.models import torch_saves, weights_test
 
 LIMIT = 5.0  # CPU-seconds of a case.
 CLASSES = 7
@@ -245,7 +246,11 @@ def stored_as(random, arrays, notes):
   """The bytes of files, which is read, and whether it must be or must not."""
   content = safetensors(arrays, random.choice((None, {"format": "pt"})))
   name = "weights.safetensors"
-  kind = random.choice(("whole",) * 8 + ("cut", "flip", "more", "parts", "not"))
+  kind = random.choice(
+    ("whole",) * 8 + ("torch",) * 4 + ("cut", "flip", "more", "parts", "not")
+  )
+  if kind == "torch":
+    return stored_by_torch(random, arrays, notes)
   if kind == "whole":
     return {name: content}, name, True, False
   notes.append(kind)
@@ -282,6 +287,46 @@ def stored_as(random, arrays, notes):
   return files, random.choice((index, called[0])), False, lost
 
 
+def stored_by_torch(random, arrays, notes):
+  """As `stored_as`, of what torch.save writes."""
+  value = torch_saves.state(arrays)
+  for _ in range(random.choice((0, 0, 1, 1, 2))):
+    wrapper = random.choice(("state_dict", "model", "model_state_dict"))
+    value = {"epoch": 3, wrapper: value, "optimizer": {0: [1.5, None]}}
+  name = random.choice(("w.pth", "w.pt", "w.bin", "w.safetensors"))
+  protocol = random.choice((2, 2, 2, 3, 4, 5))
+  form = random.choice(("zip", "legacy"))
+  kind = random.choice(("whole",) * 4 + ("cut", "flip", "more", "acting"))
+  notes += ["torch", form, kind]
+  must_refuse = kind == "cut" or (kind == "more" and form == "legacy")
+  if form == "zip":
+    order = random.choice(("little", "little", "big"))
+    members = torch_saves.members(value, protocol, order)
+    pickled = members["data.pkl"]
+  else:
+    content = torch_saves.save_legacy(value, protocol)
+    pickled, _ = torch_saves.pickled(value, protocol, is_legacy=True)
+  spoiled = pickled
+  if kind == "flip":
+    spoiled = mutations.flipped(random, pickled)
+  if kind == "acting":
+    ends = (0, 2, len(pickled) - 1)
+    at = random.choice((*ends, random.randrange(len(pickled))))
+    must_refuse = at in ends
+    # A call without arguments, wherever it comes to stand.
+    call = random.choice((b"cos\ngetcwd\n)R0", b"(ios\ngetcwd\n0"))
+    spoiled = pickled[:at] + call + pickled[at:]
+  if form == "zip":
+    content = torch_saves.zipped({**members, "data.pkl": spoiled})
+  else:
+    content = content.replace(pickled, spoiled)
+  if kind == "cut":
+    content = content[: random.randrange(len(content))]
+  if kind == "more" and form == "legacy":
+    content += b"\0"
+  return {name: content}, name, kind == "whole", must_refuse
+
+
 def lay(folder, files):
   """Writes the files into the emptied folder; None is a folder."""
   shutil.rmtree(folder, ignore_errors=True)
@@ -309,6 +354,8 @@ def read(folder, drawn):
   finally:
     assert not (folder / MARKER).exists()
   assert not drawn.must_refuse, "what does not fit is read"
+  if {"flip", "acting"} & set(drawn.notes) and "torch" in drawn.notes:
+    return  # Of strides that are others nobody can tell.
   layout = drawn.notes[0]
   back = weights.state_dict(NETWORK, found, layout)
   head = HEADS[layout]
