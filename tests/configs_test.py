@@ -189,5 +189,5 @@ def test_what_is_not_legal_is_named(limited, key, value, message):
 def test_the_more_special_keys_are_known_too():
   config = load("finetune.py").get_config()
   lines = "\n".join(configs.explain(config))
-  assert "--config.weights=\n    file of timm's networks" in lines
+  assert "--config.weights=\n    safetensors file" in lines
   assert "--config.resolution=0 [px]" in lines

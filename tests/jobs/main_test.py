@@ -201,11 +201,13 @@ def test_what_the_user_got_wrong_is_told_without_a_traceback(
   ],
 )
 def test_a_config_file_with_a_fault_is_told_in_a_line(tmp_path, text, message):
-  (tmp_path / "mine.py").write_text(text)
+  # A file of the same name is loaded into the module that is there already.
+  name = f"{tmp_path.name}.py"
+  (tmp_path / name).write_text(text)
   parser = config_flags.DEFINE_config_file(
     "config", None, "", flag_values=(values := flags.FlagValues())
   )
-  name = "mine.py:small" if "(name)" in text or "(a, b)" in text else "mine.py"
+  name += ":small" if "(name)" in text or "(a, b)" in text else ""
   with pytest.raises(ValueError, match=message) as caught, told_config():
     values(["main", f"--config={tmp_path / name}"])
     parser.value.job  # noqa: B018
