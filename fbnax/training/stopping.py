@@ -5,13 +5,13 @@ back until a step is done, save, and then stop; elsewhere what is done since the
 last checkpoint is lost, as it is for those who ask twice.
 
 Python raises it wherever the program is, and where that is a destructor or a
-callback of the garbage collector (JAX has one) it is printed and forgotten. So
-it is raised again until something handles it, which cleaning up does: that is
-not disturbed.
+callback of the garbage collector it is printed and forgotten. So it is raised
+again until something handles it, which cleaning up does: that is not disturbed.
 
-While modules are imported it is held back until that is done: JAX and other
-libraries of C++ end in a segmentation fault where Python raises in the middle
-of their import. Who asks twice then ends the process at once.
+While modules are imported, or JAX's callback runs, it is held back until that
+is done: JAX and other libraries of C++ end in a segmentation fault where Python
+raises in the middle of their import. Who asks twice then ends the process at
+once.
 
 Of several processes, all are to stop after the same step, or the others would
 wait for the first: in such loops they ask each other. Elsewhere the one that is
@@ -32,6 +32,7 @@ _AGAIN = 2.0  # Seconds.
 _SOON = 0.05  # Seconds between looks whether imports are done.
 _TOGETHER = 10  # Steps between those after which processes ask each other.
 _IMPORTS = "<frozen importlib._bootstrap>"  # The file of frames that import.
+_COLLECTS = "_xla_gc_callback"  # JAX's function that the collector calls.
 _STOPPED = 128  # Exit codes from here on are of signals, as shells have them.
 
 # What a handler of signals can be asked and can tell, of which a process has
@@ -167,19 +168,19 @@ def _stop(number: int, frame: FrameType | None) -> None:
   if _held and _code is None:
     _code = code
     return
-  importing = _is_importing(frame)
-  if importing and _code is not None:
+  delicate = _is_delicate(frame)
+  if delicate and _code is not None:
     os._exit(code)
 
   def again(_: int, frame: FrameType | None) -> None:
-    if _is_importing(frame) or (_held and _code is not None):
+    if _is_delicate(frame) or (_held and _code is not None):
       return
     if not _is_handled(sys.exc_info()[1]):
       signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
       raise KeyboardInterrupt(code)
 
   signal.signal(signal.SIGALRM, again)
-  if importing:
+  if delicate:
     _code = code
     signal.setitimer(signal.ITIMER_REAL, _SOON, _SOON)
     return
@@ -187,10 +188,11 @@ def _stop(number: int, frame: FrameType | None) -> None:
   raise KeyboardInterrupt(code)
 
 
-def _is_importing(frame: FrameType | None) -> bool:
-  """Whether an import is what a frame runs, or what runs the frame."""
+def _is_delicate(frame: FrameType | None) -> bool:
+  """Whether an import, or JAX's callback, runs a frame or is what it runs."""
   while frame is not None:
-    if frame.f_code.co_filename == _IMPORTS:
+    code = frame.f_code
+    if code.co_filename == _IMPORTS or code.co_name == _COLLECTS:
       return True
     frame = frame.f_back
   return False

@@ -1,5 +1,6 @@
 """Being told to stop: in imports, and where processes ask each other."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -139,3 +140,15 @@ def test_what_is_told_while_they_ask_is_told_the_next_time(others):
   with pytest.raises(KeyboardInterrupt) as stop, stopping.held() as asked:
     assert [asked(10), asked(20)] == [False, True]
   assert stop.value.args == (TERMINATED,)
+
+
+def test_a_signal_waits_for_the_callback_of_jax():
+  # Python prints what is raised in it, and forgets it.
+  assert not stopping._is_delicate(sys._getframe())
+
+  def _xla_gc_callback():
+    return stopping._is_delicate(sys._getframe())
+
+  assert _xla_gc_callback()
+  # JAX's is still called so.
+  assert any(c.__name__ == "_xla_gc_callback" for c in gc.callbacks)
