@@ -26,10 +26,9 @@ from ml_collections import config_dict
 
 from fbnax import nbdt, report
 from fbnax.base import files
-from fbnax.jobs.nars import search_charts
 from fbnax.jobs.runtime import inputs
 from fbnax.models import classifier
-from fbnax.report import chart, markup
+from fbnax.report import accuracy_chart, chart, markup
 from fbnax.training import augment, model_files
 
 WIDTH, MARGIN, TITLE, GAP = 1060.0, 24.0, 30.0, 22.0
@@ -44,7 +43,7 @@ def picture(run: Path) -> str:
     [
       (
         "Networks and recipes that were tried, and the family that was chosen",
-        search_charts.accuracy_macs(result) or "",
+        accuracy_chart.accuracy_macs(result) or "",
       ),
       (
         f"A member, block by block: {markup.count(member.macs)} MACs, "

@@ -190,14 +190,14 @@ def best(logits, boxes, score=0.05, same=0.5):
   shares = 1 / (1 + np.exp(-logits.reshape(-1, len(SHAPES))))
   boxes = boxes.reshape(-1, 4)
   kinds, scores = shares.argmax(1), shares.max(1)
-  kept = []
+  kept: list[int] = []
   for i in np.argsort(-scores):
     if scores[i] < score:
       break
     if not any(
       kinds[i] == kinds[k] and overlap(boxes[i], boxes[k]) > same for k in kept
     ):
-      kept.append(i)
+      kept.append(int(i))
   return kinds[kept], scores[kept], boxes[kept]
 
 
@@ -208,7 +208,7 @@ def average_precision(detections, boxes, classes, kind, at=0.5):
     free = set(np.flatnonzero(classes[scene] == kind))
     for i in np.flatnonzero(kinds == kind):
       near = {p: overlap(found[i], boxes[scene, p]) for p in free}
-      match = max(near, key=near.get, default=None)
+      match = max(near, key=lambda p: near[p], default=None)
       right = match is not None and near[match] >= at
       free -= {match} if right else set()
       rows.append((scores[i], right))

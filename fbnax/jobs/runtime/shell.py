@@ -17,6 +17,7 @@ from fbnax import __version__
 from fbnax.jobs import JOBS
 from fbnax.jobs.runtime import configs
 from fbnax.jobs.runtime.workdir import REPORT, WorkDir, open_workdir
+from fbnax.report.schema import as_json
 from fbnax.training.progress import open_progress
 
 
@@ -59,9 +60,7 @@ def _is_done(module: Any, settings: Any, work: WorkDir) -> bool:
 
 def _document(settings: Any, result: Any, work: WorkDir) -> dict[str, Any]:
   """What `result.json` holds: who made it, what was found, how long it took."""
-  from fbnax.report.schema import as_json
-
-  found = as_json(
+  document = as_json(
     dataclasses.replace(
       result,
       fbnax_version=__version__,
@@ -69,5 +68,5 @@ def _document(settings: Any, result: Any, work: WorkDir) -> dict[str, Any]:
       config=configs.as_dict(settings),
     )
   )
-  del found["times"]
-  return {**found, "times": work.spent()}
+  del document["times"]
+  return {**document, "times": work.spent()}
