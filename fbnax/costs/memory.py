@@ -41,25 +41,32 @@ def peak_memory(architecture: Architecture) -> int:
     ValueError: the network is not made of blocks.
   """
   return max(
-    part_memory(key, _may_add(slot))
+    part_memory(key, **_said(slot))
     for slot in slots(architecture)
     for _, key in joint_keys(slot)
     if key is not None
   )
 
 
-def _may_add(slot: Slot) -> bool:
-  """Whether a part has a residual where its shape lets it."""
-  return getattr(slot.item, "residual", None) is not False
+def _said(slot: Slot) -> dict[str, bool]:
+  """What a part says for itself and its key does not say."""
+  expand = getattr(slot.item, "expand", None)
+  return {
+    "may_add": getattr(slot.item, "residual", None) is not False,
+    "always_expands": slot.table.expand_at_one if expand is None else expand,
+  }
 
 
-def part_memory(key: Key, may_add: bool = True) -> int:
+def part_memory(
+  key: Key, may_add: bool = True, always_expands: bool = False
+) -> int:
   """Most elements that are held while a part is computed.
 
   Args:
     key: of the part.
-    may_add: whether it has a residual where stride and channels let it, which
-      the key does not say.
+    may_add: whether it has a residual where stride and channels let it.
+    always_expands: whether there is an expanding convolution also where it
+      changes nothing in width.
   """
   after = out_size(key.size, key.kernel, key.stride, None)
   before, result = key.size**2 * key.c_in, after**2 * key.c_out
@@ -73,7 +80,8 @@ def part_memory(key: Key, may_add: bool = True) -> int:
   widths = {"in": key.c_in, "mid": key.c_mid, "out": key.c_out}
   side, held, peak, beside = key.size, before, before, 0
   for layer in KINDS[key.op].layers:
-    absent = (layer.when == "expands" and key.c_mid == key.c_in) or (
+    keeps_width = key.c_mid == key.c_in and not always_expands
+    absent = (layer.when == "expands" and keeps_width) or (
       layer.when == "reshapes" and key.is_identity
     )
     if absent or layer.op == "squeeze_excite":
@@ -161,7 +169,7 @@ def _tables(
     places = tuple(position[name] for name in slot.decisions)
     values = np.asarray(
       [
-        0 if key is None else part_memory(key, _may_add(slot))
+        0 if key is None else part_memory(key, **_said(slot))
         for _, key in joint_keys(slot)
       ],
       np.float64,

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -35,6 +37,18 @@ def network(*blocks):
 def test_the_peak_by_hand(block, wanted):
   head = 4 * 4 // block.stride**2 * (block.channels + 8)
   assert costs.peak_memory(network(block)) == max(wanted, head)
+
+
+def test_what_a_block_says_of_its_expansion():
+  """At an expansion of 1 too, it is there or not as the block says."""
+  plain = network(Block(24, 1), Block(24, 1, stride=2))
+  said = [dataclasses.replace(b, expand=True) for b in plain.blocks]
+  expanded = dataclasses.replace(plain, blocks=tuple(said))
+  held = 4 * 4 * 24
+  assert costs.peak_memory(plain) == held + held // 4
+  assert costs.peak_memory(expanded) == 2 * held
+  rule = dataclasses.replace(plain, expand_at_one=True)
+  assert costs.peak_memory(rule) == 2 * held
 
 
 @pytest.mark.parametrize("name", ["mobilenetv3", "fbnet_cifar", "small"])
