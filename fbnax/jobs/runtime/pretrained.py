@@ -1,17 +1,22 @@
-"""Files of pretrained weights that a config names, wherever they are.
+"""Pretrained weights that a config names: their files, and what they are of.
 
 * A path.
 * `lite0`: EfficientNet-Lite0, trained on ImageNet, of a package that pip
   installs. A file of that name is `./lite0`.
 * `hf:OWNER/NAME@REVISION`: a repository of a hub, through huggingface-hub,
   which keeps what it has fetched once.
+
+What is known of weights by their name (`facts`) takes the place of a config's
+defaults, so that a user names the weights and nothing else.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 from fbnax.base.names import escaped
 
@@ -23,6 +28,66 @@ _REPOSITORY = re.compile(
 )
 # What repositories of timm's networks have, the first that is there.
 _FILES = ("model.safetensors", "pytorch_model.bin")
+_Config = TypeVar("_Config")
+
+
+class WeightFacts(NamedTuple):
+  """What weights are of, by the names that configs have for it.
+
+  Attributes:
+    architecture: name of the zoo.
+    mean: of each channel of the images that they have seen, white being 1.
+    std: deviation of each, likewise.
+  """
+
+  architecture: str
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+
+
+_FACTS = {
+  # Its images are (x - 127) / 128, x from 0 to 255.
+  LITE0: WeightFacts(
+    "timm_tf_efficientnet_lite0", (127 / 255,) * 3, (128 / 255,) * 3
+  ),
+}
+
+
+def facts(text: str) -> WeightFacts | None:
+  """What is known of the weights that a config names; None for nothing.
+
+  Args:
+    text: as `weights_file` takes it.
+  """
+  return _FACTS.get(text)
+
+
+def completed(config: _Config) -> tuple[_Config, str]:
+  """The config of a network that starts from weights, with their facts.
+
+  Args:
+    config: a dataclass with `weights`, and of the fields of `WeightFacts` those
+      that are keys of it.
+
+  Returns:
+    The config, in which the facts stand where it had its defaults, and a line
+    that says so; "" where nothing was put in.
+  """
+  settings: Any = config
+  known = facts(settings.weights)
+  if known is None:
+    return config, ""
+  defaults = {f.name: f.default for f in dataclasses.fields(settings)}
+  changes = {
+    name: value
+    for name, value in known._asdict().items()
+    if name in defaults and getattr(settings, name) == defaults[name]
+  }
+  if not changes:
+    return config, ""
+  words = ", ".join(f"{name} {_short(v)}" for name, v in changes.items())
+  line = f"config.weights={settings.weights} is of {words}"
+  return dataclasses.replace(settings, **changes), line
 
 
 def weights_file(text: str, key: str = "config.weights") -> Path:
@@ -99,3 +164,10 @@ def _of_hub(text: str, key: str) -> Path:
       problem = f"it cannot be fetched: {type(error).__name__}: {escaped(line)}"
     raise ValueError(f"{where}: {problem}")
   raise ValueError(f"{where}: it has neither {' nor '.join(_FILES)}")
+
+
+def _short(value: Any) -> str:
+  """A name, or a number of each channel."""
+  if isinstance(value, str):
+    return value
+  return "(" + ", ".join(f"{v:.4g}" for v in value) + ")"

@@ -39,16 +39,18 @@ class FinetuneConfig(TrainConfig):
   architecture: str = key(
     "timm_fbnetc_100",
     "that the weights are of: name of the zoo, JSON file, or a model's"
-    " directory",
+    " directory; with weights lite0 theirs, not the default",
   )
   resolution: int = key(0, sections.RESOLUTION, "px")
   mean: tuple[float, ...] = key(
     (0.485, 0.456, 0.406),
-    "of each channel, where white is 1; none for the data set's own",
+    "of each channel, where white is 1; none for the data set's own; with"
+    " weights lite0 theirs, not the default",
   )
   std: tuple[float, ...] = key(
     (0.229, 0.224, 0.225),
-    "deviation of each channel, where white is 1; none for the data set's own",
+    "deviation of each channel, where white is 1; none for the data set's own;"
+    " with weights lite0 theirs, not the default",
     above=0,
   )
   recipe: sections.RecipeKeys = section(

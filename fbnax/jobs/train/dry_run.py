@@ -6,12 +6,22 @@ import dataclasses
 from collections.abc import Iterator
 
 from fbnax import costs
-from fbnax.jobs.runtime import dry_run, estimates, inputs, networks
-from fbnax.jobs.train.config import TrainConfig
+from fbnax.jobs.runtime import (
+  dry_run,
+  estimates,
+  inputs,
+  networks,
+  pretrained,
+)
+from fbnax.jobs.train.config import FinetuneConfig, TrainConfig
 
 
 def estimate(config: TrainConfig) -> Iterator[str]:
   """What is printed, line by line; a step is measured."""
+  if isinstance(config, FinetuneConfig):
+    config, line = pretrained.completed(config)
+    if line:
+      yield line
   images = dry_run.SplitDataset.of(config)
   yield from images.lines()
   dataset, train = images.dataset, images.train

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fbnax.jobs.runtime import inputs, networks
+from fbnax.jobs.runtime import inputs, networks, pretrained
 from fbnax.jobs.runtime.training import train_network
 from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.jobs.train.config import FinetuneConfig, TrainConfig
@@ -18,6 +18,10 @@ from fbnax.training.progress import Progress
 
 def run(config: TrainConfig, work: WorkDir, progress: Progress) -> TrainResult:
   """Trains `config.architecture` with `config.recipe`."""
+  if isinstance(config, FinetuneConfig):
+    config, line = pretrained.completed(config)
+    if line:
+      print(line)
   with work.phase("data"):
     dataset = inputs.dataset(config)
     train, validation = inputs.hold_out(config, dataset)
