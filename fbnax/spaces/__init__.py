@@ -22,6 +22,7 @@ from fbnax.spaces import (
   zoo,
 )
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
+from fbnax.spaces.around import Surroundings, around
 from fbnax.spaces.cell import CellNetwork
 from fbnax.spaces.exchange import json_object
 from fbnax.spaces.recipe import Recipe
@@ -95,6 +96,8 @@ __all__ = [
   "ResNet",
   "SearchSpace",
   "Stem",
+  "Surroundings",
+  "around",
   "follow",
   "from_json",
   "get",
