@@ -21,6 +21,14 @@ safetensors files or of those of `torch.save`, in which nothing is run:
   variables = models.load_weights(path, architecture, 10)  # a new head
   models.compare_weights(path, architecture).lines()  # what does not fit
   models.save_weights("out.safetensors", architecture, variables)
+
+A network is a supernet of all that is smaller than itself, once its channels
+are sorted by importance (`fbnax.models.sorting`):
+
+  space = spaces.around(architecture, resolutions=(96, 128))
+  scores = sorting.channel_importance("norm", architecture, variables)
+  variables = sorting.sort_channels(architecture, variables, scores)
+  models.extract(space, genotype, variables)  # for its own Network
 """
 
 from fbnax.models.graph_predictor import GraphPredictor

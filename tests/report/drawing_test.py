@@ -67,6 +67,24 @@ def test_sampled_networks_are_drawn(name):
     check(space.architecture(genotype))
 
 
+@pytest.mark.parametrize(
+  "name", ("timm_tf_efficientnet_lite0", "timm_mobilenetv3_small_100")
+)
+def test_networks_around_another_are_drawn(name):
+  space = spaces.around(spaces.zoo.get(name), resolutions=(96,))
+  for genotype in (
+    [0] * len(space.decisions),
+    *np.asarray(space.sample(jax.random.key(1), 3)),
+  ):
+    check(space.architecture(genotype))
+  # A stem as wide as the first block adds nothing where the network's does not.
+  around_lite0 = spaces.around(spaces.zoo.get("timm_tf_efficientnet_lite0"))
+  narrow = around_lite0.fix(**{"stem.channels": 16, "stage1.channels": 16})
+  first = steps(narrow.architecture([0] * len(narrow.decisions)))[0]
+  assert first.channels_in == first.block.channels
+  assert not first.residual
+
+
 def test_words_widths_never_overlap():
   svg = check(spaces.zoo.get("fbnetv3_g"))
   texts = [
