@@ -220,20 +220,35 @@ class Surroundings:
 
 
 def explicit(architecture: Architecture) -> Architecture:
-  """The same network, whose blocks say whether they add and expand."""
+  """The same network, whose blocks say whether they add and expand.
+
+  Raises:
+    ValueError: a block without an expanding convolution squeezes to a width
+      that depends on an expansion other than 1, which it cannot say.
+  """
   blocks = []
   before = architecture.stem.channels
-  for block in architecture.blocks:
+  for name, block in blocks_of(architecture).items():
+    expands = kinds.expands(architecture, block)(before, block.expansion)
     said: dict[str, Any] = {
       "residual": bool(kinds.adds_input(block)(before, block.channels)),
-      "expand": bool(
-        kinds.expands(architecture, block)(before, block.expansion)
-      ),
+      "expand": bool(expands),
     }
     said = {f: v for f, v in said.items() if kinds.means(block.op, f)}
     if said.get("expand") is False:
-      said["expansion"] = 1  # Of a block whose middle has its input's width.
-    blocks.append(dataclasses.replace(block, **said))
+      said["expansion"] = 1  # Its middle has the width of its input.
+    plain = dataclasses.replace(block, **said)
+    if block.squeeze_excite and not _passes(block):
+      squeezed = [
+        kinds.squeeze_channels(architecture, b)(before, b.expansion)
+        for b in (block, plain)
+      ]
+      if squeezed[0] != squeezed[1]:
+        raise ValueError(
+          f"{name}.expansion is {block.expansion}; legal: 1 in a block that"
+          " squeezes and does not expand"
+        )
+    blocks.append(plain)
     before = block.channels
   return dataclasses.replace(architecture, blocks=tuple(blocks))
 

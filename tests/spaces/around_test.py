@@ -7,6 +7,8 @@ import json
 import jax
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from fbnax import costs, models, spaces
 from fbnax.spaces import (
@@ -189,6 +191,67 @@ def test_the_supernet_has_the_networks_own_shapes():
   assert jax.tree.all(jax.tree.map(lambda a, b: a.shape == b.shape, *shapes))
 
 
+BLOCKS = st.builds(
+  Block,
+  channels=st.sampled_from((8, 12, 16, 24)),
+  stage=st.integers(1, 3),
+  op=st.sampled_from(("inverted_residual", "fused_mbconv")),
+  kernel=st.sampled_from((3, 5, 7)),
+  expansion=st.sampled_from((1.0, 1.03, 1.5, 2.3, 6.0)),
+  stride=st.sampled_from((1, 1, 2)),
+  squeeze_excite=st.booleans(),
+  padding=st.sampled_from((None, None, None, 1)),
+  residual=st.sampled_from((None, False)),
+  squeeze_divisor=st.sampled_from((None, 1)),
+  squeeze_from_input=st.sampled_from((None, True)),
+).filter(lambda block: block.padding is None or block.stride == 2)
+ARCHITECTURES = st.builds(
+  Architecture,
+  resolution=st.just(32),
+  stem=st.builds(Stem, channels=st.sampled_from((8, 16, 24))),
+  blocks=st.lists(BLOCKS, max_size=6).map(
+    lambda blocks: tuple(sorted(blocks, key=lambda b: b.stage))
+  ),
+  head=st.builds(
+    Head,
+    channels=st.sampled_from((16, 40)),
+    expansion=st.sampled_from((0.0, 2.0)),
+  ),
+  divisor=st.sampled_from((1, 8)),
+  expand_at_one=st.booleans(),
+  padding=st.sampled_from(("symmetric", "same")),
+)
+
+
+@given(network=ARCHITECTURES, seed=st.integers(0, 9), depths=st.integers(1, 2))
+@settings(max_examples=60, deadline=None)
+def test_any_network_holds_all_of_its_space(network, seed, depths):
+  """Layer by layer, widths and kernels are at most those of the network."""
+  try:
+    space = around(network, depths=depths)
+  except ValueError:
+    assume(False)
+  whole = explicit(network)
+  assert space.architecture(last(space)) == whole
+  assert costs.layers(whole) == costs.layers(network)
+  rows = {row.name: row for row in costs.layers(network)}
+  rng = np.random.default_rng(seed)
+  member = space.architecture(rng.integers(0, np.asarray(space.choices)))
+  spaces.architecture.validate(member)
+  assert spaces.from_json(member.to_json()) == member
+  present = set(member.block_names)
+  for row in costs.layers(member):
+    widest = rows.pop(row.name)
+    assert row.c_in <= widest.c_in and row.c_out <= widest.c_out
+    assert row.kernel <= widest.kernel and row.op == widest.op
+    assert (row.stride, row.h_out) == (widest.stride, widest.h_out)
+  # What it lacks are whole blocks, of each stage the last.
+  assert not {name.rpartition(".")[0] for name in rows} & present
+  stages = {block.stage for block in network.blocks}
+  counts = [sum(b.stage == s for b in member.blocks) for s in stages]
+  assert all(count >= 1 for count in counts)
+
+
 def test_it_is_rebuilt_from_json():
   options = Surroundings(LITE0, (64, 96), (0.5,), (0.75,), (3,), 2)
   again = Surroundings.from_json(options.to_json())
@@ -247,6 +310,10 @@ def test_networks_without_such_a_space():
   )
   with pytest.raises(ValueError, match=r"squeeze to 10 .* network's does to 9"):
     around(network, widths=(), expansions=(0.6,))
+  odd = dataclasses.replace(squeezed, expansion=1.01)
+  network = dataclasses.replace(network, blocks=(odd,))
+  with pytest.raises(ValueError, match=r"expansion is 1\.01; legal: 1 in a"):
+    around(network)
   padded = network_of(Block(16, 1, kernel=7, padding=0), stem=16)
   with pytest.raises(ValueError, match=r"resolutions has 8: stage1\.block0"):
     around(padded, resolutions=(8, 32))
