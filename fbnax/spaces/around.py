@@ -10,8 +10,8 @@ architecture, so that what serves other spaces serves this one.
 What is decided:
 
 * `resolution`;
-* `<stream>.channels`: the width of each residual stream (`fbnax.spaces
-  .streams`), which all that write it share, and `head.channels`;
+* `<stream>.channels`: the width of each residual stream, which all that write
+  it share (`fbnax.spaces.streams`), and `head.channels`;
 * `stage<s>.expansion`: of all blocks of a stage in proportion; the values are
   those of its largest one;
 * `stage<s>.kernel`: of all blocks of a stage, none above its own; likewise;

@@ -4,7 +4,7 @@ Each reader gets valid documents with something wrong in them (`mutations`). It
 may refuse with an error that the command line would tell in a line
 (`fbnax.jobs.runtime.messages.explain`), and no other. What it takes, it must
 write and read back the same, and a network of it must have a cost. No case may
-take longer than `LIMIT`. The long version, 18,500 files:
+take longer than `LIMIT`. The long version, 20,000 files:
 
     python -m pytest -n 0 -m slow -s tests/faults/fuzz_test.py
 
@@ -12,6 +12,7 @@ prints for each reader the seed, and how many cases were read and refused;
 `FBNAX_FUZZ_SEED=7` draws other ones.
 """
 
+import dataclasses
 import json
 import math
 from functools import partial
@@ -32,7 +33,16 @@ from fbnax.nbdt import Hierarchy
 from fbnax.nbdt.files import class_ids
 from fbnax.report.trees import read_drawing
 from fbnax.search.autobuild import labelled
-from fbnax.spaces import Architecture, Block, Head, Recipe, ResNet, Stem, zoo
+from fbnax.spaces import (
+  Architecture,
+  Block,
+  Head,
+  Recipe,
+  ResNet,
+  Stem,
+  Surroundings,
+  zoo,
+)
 from tests.faults.cases import SEED, TooLongError, check, is_told
 from tests.faults.mutations import (
   csv_document,
@@ -118,6 +128,17 @@ def _read_network(path):
   if isinstance(found, Architecture):
     counted = costs.count(found, 10)
     assert counted.macs > 0 and counted.params > 0
+
+
+def _read_surroundings(path):
+  found = Surroundings.from_json(path.read_bytes().decode("utf-8", "replace"))
+  assert Surroundings.from_json(found.to_json()) == found
+  space = found.space()
+  whole = space.architecture([count - 1 for count in space.choices])
+  least = space.architecture([0] * len(space.choices))
+  largest, smallest = (costs.count(a, 10).params for a in (whole, least))
+  assert 0 < smallest <= largest
+  assert largest == costs.count(found.architecture, 10).params
 
 
 def _read_recipe(path):
@@ -222,6 +243,18 @@ def _files(name, folder):
       _json(ResNet((1, 2), (16, 32), 8)),
     ]
     return partial(json_document, documents=documents), ".json", _read_network
+  if name == "surroundings":
+    blocks = tuple(b for b in NETWORK.blocks if b.groups == 1)
+    network = dataclasses.replace(NETWORK, blocks=blocks)
+    documents = [
+      _json(Surroundings(network, (32, 64), depths=2)),
+      _json(Surroundings(zoo.get("timm_mobilenetv3_small_100"))),
+    ]
+    return (
+      partial(json_document, documents=documents),
+      ".json",
+      _read_surroundings,
+    )
   if name == "recipe":
     documents = [_json(Recipe()), {"optimizer": "sgd"}]
     return partial(json_document, documents=documents), ".json", _read_recipe
@@ -272,6 +305,7 @@ def _check(name, cases, folder):
 # How many files in the default and in the long version; by what one takes.
 CASES = {
   "network": (150, 3500),
+  "surroundings": (60, 1500),
   "recipe": (100, 1500),
   "hierarchy": (100, 2500),
   "table": (150, 2500),
