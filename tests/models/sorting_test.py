@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fbnax import models
+from fbnax import models, ops
 from fbnax.models import sorting
 from fbnax.models.network import extract, narrow
 from fbnax.spaces import Architecture, Block, Head, Stem, around, zoo
@@ -226,6 +226,25 @@ def test_smaller_networks_inherit(case):
     alone,
     extract(space, genotypes[0], case.variables),
   )
+
+
+@pytest.mark.slow
+def test_resolutions_in_one_program(case):
+  """What a search by gradient runs, at one-hot weights (subsampled images)."""
+  space = around(case.network, resolutions=(16, 32))
+  module = models.Supernet(space, CLASSES, subsample=True)
+  masked = jax.jit(lambda x, w: module.apply(case.variables, x, w, train=False))
+  images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("f4")
+  for genotype in space.sample(jax.random.key(1), 3):
+    member = space.architecture(genotype)
+    side = member.resolution
+    found = masked(images, models.one_hot(space, genotype))
+    own = extract(space, genotype, case.variables)
+    network = models.Network(member, CLASSES)
+    wanted = jax.jit(lambda v, x, m=network: m.apply(v, x, train=False))(
+      own, ops.subsample(images, side, side)
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_bad_input_is_told():

@@ -11,6 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fbnax import costs, models, spaces
+from fbnax.costs.latency_json import Entry
+from fbnax.costs.latency_keys import space_keys
 from fbnax.spaces import (
   Architecture,
   Block,
@@ -173,6 +175,19 @@ def test_costs_of_populations_are_those_of_their_networks(name):
   np.testing.assert_allclose(expected.macs, found.macs[0], rtol=1e-5)
   part, inside = hull(space, genotypes[:2])
   assert part.architecture(inside[1]) == space.architecture(genotypes[1])
+
+
+def test_latencies_of_its_networks():
+  space = around(zoo.get("timm_mobilenetv3_small_100"), resolutions=(96, 128))
+  keys = sorted(space_keys(space))
+  times = np.random.default_rng(0).uniform(0.1, 1.0, len(keys))
+  table = costs.LatencyTable(
+    {key: Entry(ms) for key, ms in zip(keys, times, strict=True)}
+  )
+  for genotype in np.asarray(space.sample(jax.random.key(2), 2)):
+    found = table.expected(space, models.one_hot(space, genotype))
+    exact = table.latency(space.architecture(genotype))
+    np.testing.assert_allclose(found, exact, rtol=1e-5)
 
 
 def test_the_supernet_has_the_networks_own_shapes():
