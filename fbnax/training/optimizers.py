@@ -10,6 +10,10 @@ by `optax.clip_by_global_norm` (tested).
 
 Weight decay is the L2 term in the gradient for RMSProp and SGD, decoupled for
 AdamW, and leaves biases and BN alone (Wan 2022, section 4.6).
+
+In fine-tuning all layers but the classifier, the trunk, may stand still in the
+beginning and be slower afterwards. Its moments are averaged all the same, or
+its first steps would be those of moments that start at 0.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
+from fbnax.models import classifier
 from fbnax.training.recipes import REFERENCE_BATCH, RecipeNumbers, Settings
 
 ADAM_SQUARE_DECAY = 0.999
@@ -56,6 +61,7 @@ def update(
   learning_rate: jax.Array,
   recipe: RecipeNumbers,
   settings: Settings,
+  trunk: jax.Array | None = None,
 ) -> tuple[Any, OptimizerState]:
   """One step of the recipe's optimizer.
 
@@ -70,9 +76,14 @@ def update(
     learning_rate: of this step, `f32[]`.
     recipe: which optimizer, and its weight decay.
     settings: momentum, clipping and the like.
+    trunk: factor of the learning rate outside the classifier, `f32[]`; None
+      for one rate.
 
   Returns:
     The new parameters and state.
+
+  Raises:
+    ValueError: there is a factor, and no layer is called `classifier`.
   """
   beta = settings.momentum
   square_decay = jnp.where(
@@ -94,6 +105,8 @@ def update(
     jnp.sqrt(square / (1.0 - square_decay**count)) + ADAM_EPSILON
   )
   direction = jnp.where(recipe.adamw > 0, adam + decay, trace)
+  if trunk is not None:
+    direction = direction * _shares(params, trunk)
   new = p - learning_rate * direction
   return unravel(new), OptimizerState(trace=trace, square=square)
 
@@ -112,6 +125,36 @@ def _decayed(params: Any) -> jax.Array:
     return jnp.zeros_like(leaf)
 
   return ravel_pytree(jax.tree_util.tree_map_with_path(kept, params))[0]
+
+
+def _shares(params: Any, trunk: jax.Array) -> jax.Array:
+  """1 for the classifier and the factor for all others; `f32[n]`."""
+  paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+  if not any(_is_classifier(path) for path in paths):
+    raise ValueError(
+      "training.head_epochs and training.trunk_rate need a network with a layer"
+      f" called {classifier.NAME!r}; legal for this one: 0 and 1"
+    )
+
+  def share(path: Any, leaf: jax.Array) -> jax.Array:
+    factor = 1.0 if _is_classifier(path) else trunk
+    return jnp.broadcast_to(jnp.asarray(factor, leaf.dtype), leaf.shape)
+
+  return ravel_pytree(jax.tree_util.tree_map_with_path(share, params))[0]
+
+
+def _is_classifier(path: Any) -> bool:
+  return any(step.key == classifier.NAME for step in path)
+
+
+def trunk_factor(
+  settings: Settings, step: jax.Array, steps_per_epoch: int
+) -> jax.Array | None:
+  """The factor of the trunk's learning rate in a step, None where it is 1."""
+  if settings.head_epochs == 0 and settings.trunk_rate == 1:
+    return None
+  held = min(round(settings.head_epochs * steps_per_epoch), _LAST_STEP)
+  return jnp.where(step < held, 0.0, settings.trunk_rate)
 
 
 def learning_rate(

@@ -26,6 +26,7 @@ AUGMENTATIONS = ("none", *policies.NAMES)
 PRECISIONS = ("float32", "bfloat16")
 REFERENCE_BATCH = 256
 _LONGEST_WARMUP = 1_000_000  # Epochs.
+_FASTEST_TRUNK = 1000.0  # Times the classifier's learning rate.
 
 
 class RecipeNumbers(NamedTuple):
@@ -87,6 +88,9 @@ class Settings:
       any.
     accumulate: parts that a batch is split into, one after the other; their
       gradients are averaged. See `fbnax.training.gradients`.
+    head_epochs: epochs in the beginning in which the classifier alone moves.
+    trunk_rate: factor of the learning rate of all other layers; 0 leaves them
+      as they are.
     precision: what a network computes in, "float32" or "bfloat16"; see
       `fbnax.training.precision`.
     mesh: the devices that share the work, see `fbnax.training.mesh`; None for
@@ -116,6 +120,8 @@ class Settings:
   erasing: float = 0.0
   clip_norm: float = 0.0
   accumulate: int = 1
+  head_epochs: float = 0.0
+  trunk_rate: float = 1.0
   precision: str = "float32"
   mesh: Mesh | None = None
 
@@ -158,6 +164,14 @@ class Settings:
       ),
       "erasing": (0 <= self.erasing <= 1, "from 0 to 1"),
       "clip_norm": (self.clip_norm >= 0, "at least 0"),
+      "head_epochs": (
+        0 <= self.head_epochs <= _LONGEST_WARMUP,
+        f"from 0 to {_LONGEST_WARMUP:,}",
+      ),
+      "trunk_rate": (
+        0 <= self.trunk_rate <= _FASTEST_TRUNK,
+        f"from 0 to {_FASTEST_TRUNK:g}",
+      ),
       "precision": (
         self.precision in PRECISIONS,
         f"auto, {', '.join(PRECISIONS)}",

@@ -104,29 +104,58 @@ def train_step(
     teacher=teacher,
     progress=progress,
   )
-  params, optimizer = optimizers.update(
+  state = moved(
+    settings,
+    steps_per_epoch,
+    state,
+    member.recipe,
     gradient.params,
+    gradient.batch_stats,
+  )
+  found_now = Metrics(gradient.loss, gradient.accuracy)
+  return mesh.spread(settings.mesh, (state, found_now))
+
+
+def moved(
+  settings: Settings,
+  steps_per_epoch: int,
+  state: TrainState,
+  recipe: RecipeNumbers,
+  gradients: Any,
+  batch_stats: Any,
+) -> TrainState:
+  """The state after a step in which a gradient was taken.
+
+  Args:
+    settings: as in `train_step`.
+    steps_per_epoch: likewise.
+    state: before the step.
+    recipe: the member's.
+    gradients: a tree like the parameters.
+    batch_stats: the running statistics after it.
+  """
+  params, optimizer = optimizers.update(
+    gradients,
     state.optimizer,
     state.variables["params"],
     step=state.step,
     learning_rate=optimizers.learning_rate(
-      member.recipe, settings, state.step, steps_per_epoch
+      recipe, settings, state.step, steps_per_epoch
     ),
-    recipe=member.recipe,
+    recipe=recipe,
     settings=settings,
+    trunk=optimizers.trunk_factor(settings, state.step, steps_per_epoch),
   )
   variables = {
     **state.variables,
     "params": params,
-    "batch_stats": gradient.batch_stats,
+    "batch_stats": batch_stats,
   }
   count = state.step.astype(jnp.float32)
   decay = jnp.minimum(settings.ema_decay, (1.0 + count) / (10.0 + count))
   last, _ = ravel_pytree(variables)
   ema = decay * state.ema + (1.0 - decay) * last
-  state = TrainState(state.step + 1, variables, optimizer, ema)
-  found_now = Metrics(gradient.loss, gradient.accuracy)
-  return mesh.spread(settings.mesh, (state, found_now))
+  return TrainState(state.step + 1, variables, optimizer, ema)
 
 
 def train_epoch(
@@ -157,11 +186,7 @@ def train_epoch(
   count = labels.shape[0]
   steps = steps_per_epoch(count, settings)
   batch = min(settings.batch_size, count)
-  # A constant far above any step keeps the order's key apart from theirs.
-  order_key = jax.random.fold_in(
-    jax.random.fold_in(member.key, 2**31 - 1), state.step
-  )
-  order = jax.random.permutation(order_key, count)[: steps * batch]
+  order = epoch_order(member.key, state.step, count)[: steps * batch]
 
   def body(state: TrainState, rows: jax.Array) -> tuple[TrainState, Metrics]:
     return train_step(
@@ -170,6 +195,13 @@ def train_epoch(
 
   state, metrics = jax.lax.scan(body, state, order.reshape(steps, batch))
   return state, jax.tree.map(jnp.mean, metrics)
+
+
+def epoch_order(key: jax.Array, step: jax.Array, count: int) -> jax.Array:
+  """The order of `N` images in the epoch that begins at a step, `i32[N]`."""
+  # A constant far above any step keeps the order's key apart from theirs.
+  order_key = jax.random.fold_in(jax.random.fold_in(key, 2**31 - 1), step)
+  return jax.random.permutation(order_key, count)
 
 
 def steps_per_epoch(count: int, settings: Settings) -> int:

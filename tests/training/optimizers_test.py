@@ -250,3 +250,77 @@ def test_the_rate_is_scaled_by_the_batch(batch):
   recipe = as_numbers(Recipe(learning_rate=0.026))
   found = optimizers.learning_rate(recipe, settings, jnp.int32(SPE), SPE)
   np.testing.assert_allclose(found, 0.026 * batch / 256 * 0.963, rtol=1e-5)
+
+
+def _classified(rng):
+  tree = _tree(rng)
+  return {"conv": tree["conv"], "head": {"classifier": tree["dense"]}}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_the_trunk_moves_at_its_part_of_the_rate(kind):
+  """And its moments are those of the gradient all the same."""
+  rng = np.random.default_rng(0)
+  params, gradients = _classified(rng), _classified(rng)
+  recipe = as_numbers(Recipe(kind, weight_decay=DECAY))
+  state = optimizers.init(params)
+
+  def moved(trunk):
+    after, moments = optimizers.update(
+      gradients,
+      state,
+      params,
+      step=jnp.int32(0),
+      learning_rate=jnp.float32(RATE),
+      recipe=recipe,
+      settings=_settings(),
+      trunk=trunk,
+    )
+    return jax.tree.map(jnp.subtract, after, params), moments
+
+  (usual, moments), (slow, kept) = moved(None), moved(jnp.float32(0.25))
+  expected = {
+    "conv": jax.tree.map(lambda leaf: leaf / 4, usual["conv"]),
+    "head": usual["head"],
+  }
+  chex.assert_trees_all_close(slow, expected, rtol=1e-4, atol=1e-7)
+  chex.assert_trees_all_equal(moments, kept)
+  still, _ = moved(jnp.float32(0))
+  chex.assert_trees_all_equal(
+    still["conv"], jax.tree.map(jnp.zeros_like, usual["conv"])
+  )
+
+
+@pytest.mark.parametrize(
+  ("changes", "factors"),
+  [
+    ({}, None),
+    ({"trunk_rate": 0.2}, [0.2] * 4),
+    ({"head_epochs": 1.5}, [0, 0, 0, 1]),
+    ({"head_epochs": 1.0, "trunk_rate": 0.5}, [0, 0, 0.5, 0.5]),
+  ],
+)
+def test_the_trunk_s_factor_over_steps(changes, factors):
+  settings = _settings(**changes)
+  found = [
+    optimizers.trunk_factor(settings, jnp.int32(step), 2) for step in range(4)
+  ]
+  if factors is None:
+    assert found == [None] * 4
+  else:
+    np.testing.assert_allclose(found, factors)
+
+
+def test_a_network_without_a_classifier_has_no_trunk():
+  params = _tree(np.random.default_rng(0))
+  with pytest.raises(ValueError, match="a layer called 'classifier'"):
+    optimizers.update(
+      params,
+      optimizers.init(params),
+      params,
+      step=jnp.int32(0),
+      learning_rate=jnp.float32(RATE),
+      recipe=as_numbers(Recipe("sgd")),
+      settings=_settings(),
+      trunk=jnp.float32(0.5),
+    )

@@ -95,6 +95,8 @@ def test_an_illegal_recipe_is_refused(key, value):
     ("erasing", 1.5),
     ("erasing", -0.1),
     ("clip_norm", -1.0),
+    ("head_epochs", -1.0),
+    ("trunk_rate", -0.1),
     ("accumulate", 0),
     ("accumulate", 3),
     ("std", (0.25, 0.0)),
