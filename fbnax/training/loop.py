@@ -1,8 +1,9 @@
 """The training loop of every network: one module, or a population of them.
 
 Small sets live on the device, and an epoch is one compiled scan. Large ones are
-streamed, one batch a call. Either way all that changes is in the `TrainState`
-and in the stream's position, so a checkpoint of the two goes on exactly.
+streamed, one batch a call, and so is any set where a caller takes the steps
+itself. Either way all that changes is in the `TrainState` and in the stream's
+position, so a checkpoint of the two goes on exactly.
 
 A checkpoint has the number of the epochs that are done. One that is made within
 an epoch, when a run on a stream is told to stop, has the number of those before
@@ -16,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +38,7 @@ __all__ = [
   "Examples",
   "Feed",
   "Fitted",
+  "TakeStep",
   "batches",
   "fit",
   "measure",
@@ -106,6 +108,32 @@ class Fitted(NamedTuple):
   finite: np.ndarray
 
 
+class TakeStep(Protocol):
+  """What is done with a batch, in place of `fbnax.training.step.train_step`."""
+
+  def __call__(
+    self,
+    settings: Settings,
+    steps_per_epoch: int,
+    at: int,
+    state: TrainState,
+    member: Member,
+    batch: Examples,
+    teacher: Any,
+  ) -> tuple[TrainState, Metrics]:
+    """The state after a step, and what it tells of the batch.
+
+    Args:
+      settings: as in `fit`; what a stream does to its images is switched off.
+      steps_per_epoch: unit of the learning-rate schedule.
+      at: number of steps before this one.
+      state: before the step; may be used up (donated).
+      member: as in `fit`.
+      batch: as it comes from memory or from the stream.
+      teacher: as in `fit`.
+    """
+
+
 class DivergedError(ValueError):
   """A training whose weights are no numbers any more: it gives no network."""
 
@@ -133,6 +161,7 @@ def fit(
   seed: int = 0,
   checkpointing: Checkpointing | None = None,
   on_epoch: Callable[[int, Metrics, Metrics | None], None] | None = None,
+  take: TakeStep | None = None,
 ) -> Fitted:
   """Trains for a number of epochs, or what is left of them.
 
@@ -151,6 +180,7 @@ def fit(
     checkpointing: where to save states; training goes on from the newest.
     on_epoch: called after each epoch with its number (from 1), and its metrics
       in training and validation.
+    take: takes the steps, of one network; None for the usual ones.
 
   Returns:
     The last state and the curves.
@@ -161,12 +191,8 @@ def fit(
   """
   devices = settings.mesh
   _check_mesh(settings, train, member, stacked)
-  stream = None
   batch_size = min(settings.batch_size, _count(train))
-  if not isinstance(train, Examples):
-    stream = batches(settings, train, batch_size, train=True, seed=seed)
-    # Crops and flips of streamed images are made where they are decoded.
-    settings = dataclasses.replace(settings, flip=False, crop_padding=0)
+  stream, settings = _source(settings, train, batch_size, member, seed, take)
   done = Done([], [])
   if checkpointing is not None:
     state, done = resume(checkpointing, state, stream)
@@ -175,7 +201,7 @@ def fit(
   axes = (mesh.POPULATION,) if stacked else ()
   state, member = mesh.put(devices, (state, member), *axes)
   teacher = mesh.put(devices, teacher)
-  if isinstance(train, Examples):
+  if isinstance(train, Examples) and stream is None:
     train = mesh.put(devices, train)
   if isinstance(validation, Examples):
     validation = mesh.put(devices, validation)
@@ -191,21 +217,23 @@ def fit(
           save(checkpointing, state, done, stream)
           stopping.stop()
         batch = _put(devices, next(stream), batch_size)
-        state, trained = programs.one_step(
-          model, settings, stacked, steps, state, member, batch, teacher
-        )
+        if take is not None:
+          at = (epoch - 1) * steps + taken
+          state, trained = take(
+            settings, steps, at, state, member, batch, teacher
+          )
+        else:
+          state, trained = programs.one_step(
+            model, settings, stacked, steps, state, member, batch, teacher
+          )
         done.steps.append(trained)
       if stream is not None:
         trained = _mean(devices, done.steps)
       measured = None
       if validation is not None:
+        now = result(state, member, stacked)
         measured = measure(
-          model,
-          settings,
-          result(state, member, stacked),
-          member.choice,
-          validation,
-          stacked=stacked,
+          model, settings, now, member.choice, validation, stacked=stacked
         )
       trained = mesh.local(devices, trained)
       done = Done([*done.rows, _row(trained, measured)], [])
@@ -296,6 +324,77 @@ def batches(
     workers=8,
     rows=mesh.rows(settings.mesh, batch_size),
   )
+
+
+class MemoryBatches:
+  """Batches of images in memory, of epoch after epoch, as a stream has them."""
+
+  def __init__(
+    self,
+    images: Examples,
+    batch_size: int,
+    key: jax.Array,
+    rows: range | None,
+  ) -> None:
+    """Begins with the first epoch.
+
+    Args:
+      images: `N` of them.
+      batch_size: images of a batch.
+      key: of the order, which is that of `step.train_epoch`.
+      rows: the part of each batch that this process takes; None for all of it.
+    """
+    self._images, self._batch, self._key = images, batch_size, key
+    self._rows = slice(None) if rows is None else slice(rows.start, rows.stop)
+    self._taken, self._order = 0, np.zeros(0, np.int32)
+
+  def __next__(self) -> Examples:
+    """The next batch."""
+    count = len(self._images.labels)
+    steps = count // self._batch
+    epoch, place = divmod(self._taken, steps)
+    if not place or not len(self._order):
+      order = _epoch_order(self._key, epoch * steps, count)
+      self._order = np.asarray(order)
+    start = place * self._batch
+    rows = self._order[start : start + self._batch][self._rows]
+    self._taken += 1
+    return _rows(self._images, rows)
+
+  def get_state(self) -> dict[str, Any]:
+    """How many batches were taken, as JSON has it."""
+    return {"taken": self._taken}
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    """Goes on after as many batches."""
+    self._taken, self._order = int(state["taken"]), np.zeros(0, np.int32)
+
+
+_epoch_order = jax.jit(step.epoch_order, static_argnums=2)
+
+
+@jax.jit
+def _rows(images: Examples, rows: jax.Array) -> Examples:
+  return Examples(*(leaf[rows] for leaf in images))
+
+
+def _source(
+  settings: Settings,
+  train: Feed,
+  batch_size: int,
+  member: Member,
+  seed: int,
+  take: TakeStep | None,
+) -> tuple[Any, Settings]:
+  """What gives the batches, None for a scan, and what is left for a step."""
+  if not isinstance(train, Examples):
+    stream = batches(settings, train, batch_size, train=True, seed=seed)
+    # Crops and flips of streamed images are made where they are decoded.
+    return stream, dataclasses.replace(settings, flip=False, crop_padding=0)
+  if take is None:
+    return None, settings
+  rows = mesh.rows(settings.mesh, batch_size)
+  return MemoryBatches(train, batch_size, member.key, rows), settings
 
 
 def save(
