@@ -26,7 +26,7 @@ def distillation(
   logits: jax.Array,
   targets: jax.Array,
   teacher_logits: jax.Array,
-  weight: float,
+  weight: float | jax.Array,
 ) -> jax.Array:
   """`weight` of the teacher's cross entropy, the rest of the labels'.
 
