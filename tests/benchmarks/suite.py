@@ -51,6 +51,7 @@ BENCHMARKS = (
   Benchmark("network_step", 14.0),
   Benchmark("supernet_step", 2.0),
   Benchmark("supernet_memory", 2.0),
+  Benchmark("shared", 12.0),
   Benchmark("sampling_step", 3.0),
   Benchmark("population", 12.0),
   Benchmark("ray_workers", 15.0, packages=("ray",)),

@@ -1,0 +1,138 @@
+"""Evaluation by shared weights: nothing is trained."""
+
+import functools
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fbnax.data import Split
+from fbnax.models import Network
+from fbnax.search.evaluators import Candidate, shared
+from fbnax.training import corners, loop, recalibration
+from fbnax.training.model import Model
+from tests.data.streams import streamed
+from tests.training.tiny_shared import SPACE, K, examples, settings, variables
+
+TRAIN, VALIDATION = Split(*examples(24)), Split(*examples(20, seed=1))
+FEEDS = {"in memory": loop.place, "streamed": streamed}
+# The first two have the same network.
+CANDIDATES = (
+  Candidate(4, (1, 1, 1, 2, 1, 1), 7),
+  Candidate(9, (1, 1, 1, 2, 1, 1), 8),
+  Candidate(3, (0, 0, 0, 0, 0, 0), 7),
+  Candidate(5, (0, 1, 0, 1, 1, 1), 7),
+)
+
+
+def _at(resolution):
+  return settings(resolution=resolution)
+
+
+def _evaluator(feed="in memory", tree=None):
+  return shared.by_shared_weights(
+    SPACE,
+    K,
+    tree or variables(),
+    _at,
+    FEEDS[feed](TRAIN),
+    FEEDS[feed](VALIDATION),
+    images=16,
+  )
+
+
+def _outcomes(evaluator, candidates=CANDIDATES, ended=()):
+  parts = list(evaluator(candidates, 5, lambda _: None, ended))
+  assert all(len(part) == 1 for part in parts)
+  return {outcome.id: outcome for (outcome,) in parts}
+
+
+@functools.cache
+def _all():
+  return _outcomes(_evaluator())
+
+
+@pytest.mark.parametrize(
+  ("feed", "candidates"),
+  [("in memory", CANDIDATES[1:]), ("streamed", CANDIDATES[3:])],
+)
+def test_an_outcome_is_that_of_the_network_cut_out(feed, candidates):
+  outcomes = (
+    _all() if feed == "in memory" else _outcomes(_evaluator(feed), candidates)
+  )
+  for candidate in candidates:
+    architecture = SPACE.architecture(candidate.genotype)
+    at = _at(architecture.resolution)
+    train, validation = FEEDS[feed](TRAIN), FEEDS[feed](VALIDATION)
+    tree = recalibration.inherited(
+      SPACE,
+      candidate.genotype,
+      variables(),
+      at,
+      recalibration.sample(at, train, 16),
+    )
+    model = Model(Network(architecture, K))
+    expected = loop.measure(model, at, tree, None, validation)
+    found = outcomes[candidate.id]
+    assert found.error is None and found.seconds > 0
+    np.testing.assert_allclose(found.curve, [expected.accuracy], rtol=1e-6)
+    np.testing.assert_allclose(found.log_loss, expected.loss, rtol=1e-4)
+    assert found.losses == (found.log_loss,)
+
+
+def test_a_genotype_is_measured_once(monkeypatch):
+  measured, program = [], loop.measure
+
+  def measure(*arguments):
+    measured.append(arguments)
+    return program(*arguments)
+
+  monkeypatch.setattr(loop, "measure", measure)
+  evaluator = _evaluator()
+  outcomes = _outcomes(evaluator)
+  assert len(measured) == 3
+  assert outcomes[4]._replace(id=9) == outcomes[9]
+  again = _outcomes(evaluator, (Candidate(11, CANDIDATES[3].genotype, 1),))
+  assert len(measured) == 3
+  assert again[11]._replace(id=5) == outcomes[5]
+
+
+def test_it_goes_on_after_those_that_have_ended():
+  told = []
+  evaluator = _evaluator()
+  parts = list(evaluator(CANDIDATES, 5, told.append, ended=(4, 3)))
+  assert [outcome.id for (outcome,) in parts] == [5, 9]
+  assert told == [5, 5]
+  for (outcome,) in parts:
+    expected = _all()[outcome.id]
+    assert outcome._replace(seconds=0.0) == expected._replace(seconds=0.0)
+
+
+def test_candidates_of_a_box_follow_each_other():
+  boxes = shared.boxes_of(SPACE, K)
+  between = corners.corners(SPACE, K)[1:-1]
+  assert boxes == (*corners.whole(SPACE, K), *between)
+  parts = list(_evaluator()(CANDIDATES, 5, lambda _: None))
+  found = [
+    corners.smallest_holding(boxes, dict(_by_id())[o.id]) for (o,) in parts
+  ]
+  changes = sum(a != b for a, b in itertools.pairwise(found))
+  assert changes == len(set(found)) - 1
+
+
+def _by_id():
+  return [(c.id, c.genotype) for c in CANDIDATES]
+
+
+def test_an_accelerator_has_a_program_for_each_resolution(monkeypatch):
+  monkeypatch.setattr(shared.jax, "default_backend", lambda: "gpu")
+  assert shared.boxes_of(SPACE, K) == corners.whole(SPACE, K)
+
+
+def test_weights_that_are_no_numbers_are_an_error():
+  tree = variables()
+  head = tree["params"]["head"]["classifier"]
+  head["bias"] = jnp.full_like(head["bias"], jnp.nan)
+  (outcome,) = _outcomes(_evaluator(tree=tree), CANDIDATES[:1]).values()
+  assert outcome.error.startswith("diverged: the log-loss")
