@@ -1,12 +1,13 @@
 """One network trained with all its smaller ones: the shared supernet.
 
 A supernet's weights are those of its largest network, and a smaller one has
-their leading parts. In a step the largest network learns from the labels and,
-where there is one, from an outer teacher; the others learn from its detached
-probabilities on the same images, each at its resolution. Their gradients are
-summed, and one step of the optimizer is taken with the sum (the sandwich rule,
-Yu et al. 2020, BigNAS, section 3; `fbnax.training.corners` has other rules).
-Only the largest network is regularised by dropout and drop-path, as there.
+their leading parts. (A layer that only some smaller ones have is there, too.)
+In a step the largest network learns from the labels and, where there is one,
+from an outer teacher; the others learn from its detached probabilities on the
+same images, each at its resolution. Their gradients are summed, and one step of
+the optimizer is taken with the sum (the sandwich rule, Yu et al. 2020, BigNAS,
+section 3; `fbnax.training.corners` has other rules). Only the largest network
+is regularised by dropout and drop-path, as there.
 
 BN takes each network's batch. The running statistics are recorded from the
 largest network's pass alone; those of the others are computed when they are
@@ -24,14 +25,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.models.initial import initialize
 from fbnax.models.network import Network, Supernet, narrow, one_hot
+from fbnax.spaces.follow import smallest
 from fbnax.spaces.space import SearchSpace
 from fbnax.training import augment, corners, loop, losses, mesh, step
 from fbnax.training.corners import Corner
@@ -124,6 +127,23 @@ def largest(space: SearchSpace) -> corners.Genotype:
   return tuple(count - 1 for count in space.choices)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def initial(space: SearchSpace, num_classes: int, key: jax.Array) -> Any:
+  """Random variables of a supernet, drawn for its largest network.
+
+  Args:
+    space: see `corners.check_space`.
+    num_classes: `K`.
+    key: random key.
+  """
+  # Variables do not depend on the resolution, so the smallest will do.
+  side = smallest(int, space.table.resolution)
+  images = jnp.zeros((1, side, side, space.table.input_channels))
+  choice = one_hot(space, jnp.asarray(largest(space), jnp.int32))
+  supernet = Supernet(space, num_classes)
+  return initialize(supernet, key, images, choice, train=False)
+
+
 def fit(
   model: Model,
   space: SearchSpace,
@@ -151,8 +171,9 @@ def fit(
     space: see `corners.corners`.
     sharing: how its networks are trained together.
     settings: as in `loop.fit`, at the largest network's resolution.
-    state: the first state, of the largest network's variables, which are those
-      of `Supernet(space, K)`; its arrays are used up (donated).
+    state: the first state, of the variables of `Supernet(space, K)`; those of
+      the largest network are the same where it lacks no layer. Its arrays are
+      used up (donated).
     member: recipe and key, without choice weights.
     train: images to train on.
     epochs: as in `loop.fit`.
@@ -168,9 +189,11 @@ def fit(
   Raises:
     DivergedError: as in `loop.fit`.
     ValueError: the space cannot be trained so, the model is not its largest
-      network's, or a setting is none of these trainings.
+      network's, the variables are not the supernet's, or a setting is none of
+      these trainings.
   """
   take = step_of(model, space, sharing, settings, seed)
+  _check_variables(space, model.module.num_classes, state.variables)
   return loop.fit(
     model,
     settings,
@@ -374,10 +397,9 @@ def summed(
 ) -> TrainState:
   """The state after a step with the sum of gradients; see `step.moved`.
 
-  Without `batch_stats` the running statistics stay.
+  Statistics that are not in `batch_stats` stay as they are.
   """
-  if batch_stats is None:
-    batch_stats = state.variables["batch_stats"]
+  batch_stats = _updated(state.variables["batch_stats"], batch_stats)
   total = jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *gradients)
   state = step.moved(
     settings, steps_per_epoch, state, member.recipe, total, batch_stats
@@ -385,9 +407,19 @@ def summed(
   return mesh.spread(settings.mesh, state)
 
 
+def _updated(before: Any, after: Any) -> Any:
+  """A tree with what another has of it, in whose place that comes."""
+  if not isinstance(before, Mapping):
+    return after
+  return {
+    name: _updated(value, after[name]) if name in (after or {}) else value
+    for name, value in before.items()
+  }
+
+
 def forget() -> None:
   """Drops the compiled programs; see `fbnax.training.programs.forget`."""
-  compiled: tuple[Any, ...] = (prepared, gradient, summed)
+  compiled: tuple[Any, ...] = (initial, prepared, gradient, summed)
   for program in compiled:
     program.clear_cache()
 
@@ -412,4 +444,24 @@ def _check(model: Model, space: SearchSpace, settings: Settings) -> None:
     if value != legal:
       raise ValueError(
         f"training.{name} is {value}; legal with shared weights: {legal}"
+      )
+
+
+def _check_variables(
+  space: SearchSpace, num_classes: int, variables: Any
+) -> None:
+  """Refuses variables that are not the supernet's."""
+  shapes = jax.eval_shape(
+    functools.partial(initial, space, num_classes), jax.random.key(0)
+  )
+  there = {
+    jax.tree_util.keystr(path): leaf.shape
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables)
+  }
+  for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
+    name = jax.tree_util.keystr(path)
+    if there.get(name) != leaf.shape:
+      raise ValueError(
+        f"variables{name} has shape {there.get(name)}; legal, of the supernet"
+        f" of space {space.name!r}: {leaf.shape}"
       )

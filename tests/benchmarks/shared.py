@@ -132,10 +132,7 @@ def prepare(case: SharedCase, quick: bool) -> Prepared:
   shape = (count, side, side, case.channels)
   images = random.integers(0, 256, shape).astype(np.uint8)
   labels = random.integers(0, CLASSES, count).astype(np.int32)
-  first = jnp.zeros((1, *shape[1:]))
-  variables = jax.jit(
-    lambda key: models.initialize(network, key, first, train=False)
-  )(jax.random.key(SEED))
+  variables = shared.initial(space, CLASSES, jax.random.key(SEED))
   recipe = Recipe("sgd", 0.1, 1e-5, True, 0.1, 0.0, 0.1)
   member = Member(recipes.as_numbers(recipe), None, jax.random.key(SEED))
   batch = loop.Examples(jnp.asarray(images), jnp.asarray(labels))

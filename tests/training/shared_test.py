@@ -1,5 +1,6 @@
 """One network trained with all its smaller ones."""
 
+import dataclasses
 import functools
 import os
 import signal
@@ -14,7 +15,8 @@ from fbnax import data
 from fbnax.data import Split
 from fbnax.models import Network
 from fbnax.models.network import extract
-from fbnax.spaces import Recipe
+from fbnax.spaces import Block, Decision, Recipe, SearchSpace
+from fbnax.spaces.space import follow
 from fbnax.training import (
   augment,
   checkpoints,
@@ -413,3 +415,46 @@ def test_trainings_that_weights_are_not_shared_in_are_refused(
 ):
   with pytest.raises(ValueError, match=words):
     shared.step_of(model, SPACE, Sharing(), settings(**changes), SEED)
+
+
+def test_layers_that_the_largest_lacks_are_the_supernet_s():
+  """A width between rounds up to mid channels, and so it is expanded."""
+  stem = Decision("stem.channels", (4, 6, 8))
+  table = dataclasses.replace(
+    SPACE.table,
+    resolution=6,
+    stem=dataclasses.replace(SPACE.table.stem, channels=follow(stem)),
+    blocks=(Block(channels=8, stage=1),),
+  )
+  space = SearchSpace("rounded", (stem,), table)
+  network = Network(space.architecture(shared.largest(space)), K)
+  tree = shared.initial(space, K, jax.random.key(0))
+  first = jax.eval_shape(
+    lambda: network.init(
+      jax.random.key(0), jnp.zeros((1, 6, 6, 1)), train=False
+    )
+  )
+  assert "expand" in tree["params"]["stage1_block0"]
+  assert "expand" not in first["params"]["stage1_block0"]
+  at = settings(resolution=6)
+  run = functools.partial(
+    shared.fit,
+    Model(network),
+    space,
+    Sharing(share=1.0),
+    at,
+    member=member(),
+    train=loop.place(TRAIN),
+    epochs=1,
+    validation=loop.place(VALIDATION),
+  )
+  fitted = run(step.start(jax.tree.map(jnp.copy, tree)))
+  after = fitted.state.variables
+  for kind, same in (("params", False), ("batch_stats", True)):
+    one, other = (t[kind]["stage1_block0"]["expand"] for t in (tree, after))
+    gaps = jax.tree.map(lambda a, b: np.array_equal(a, b), one, other)
+    assert all(jax.tree.leaves(gaps)) == same, kind
+  assert np.isfinite(fitted.curves).all()
+  lacking = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), first)
+  with pytest.raises(ValueError, match=r"'expand'.* has shape None; legal"):
+    run(step.start(lacking))
