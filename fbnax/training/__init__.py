@@ -6,5 +6,8 @@ augmented on the device (`augment`, `policies`), the gradient of a batch may
 come in parts (`gradients`), and the optimizer is a traced number
 (`optimizers`), as all of a recipe is (`recipes`). So candidates of any
 architecture and recipe share a program (`population`), which a `mesh` of
-devices may share in turn. A trained network is a directory (`model_files`).
+devices may share in turn. A network may be trained with all its smaller ones
+inside (`shared`), in a few boxes of its space (`corners`); one that is cut out
+has BN's statistics computed anew (`recalibration`). A trained network is a
+directory (`model_files`).
 """

@@ -198,8 +198,8 @@ def check_space(space: SearchSpace) -> None:
   """
   if not has_hulls(space):
     raise ValueError(
-      f"space {space.name!r} searches types of blocks, which share no weights;"
-      " legal: a space whose types are fixed"
+      f"space {space.name!r} is not made of blocks, or searches their types,"
+      " which share no weights; legal: a space of blocks of fixed types"
     )
   recipe = [d.name for d in space.decisions if space.is_recipe(d)]
   if recipe:

@@ -141,14 +141,9 @@ def _of_part(
     now = {**variables, "params": lowered(settings, params)}
     logits, batch_stats = model.train_logits(now, member, x, key)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    targets = augment.mix(
-      losses.smooth_labels(labels, logits.shape[-1], settings.label_smoothing),
-      ratio,
+    loss, targets = plain_loss(
+      settings, logits, labels, ratio, taught, settings.distillation
     )
-    if taught is None:
-      loss = losses.cross_entropy(logits, targets)
-    else:
-      loss = losses.distillation(logits, targets, taught, settings.distillation)
     if model.objective is not None:
       share = jnp.asarray(progress, jnp.float32)
       loss = model.objective(loss, logits, targets, share, member.given)
@@ -158,3 +153,33 @@ def _of_part(
     loss_of, has_aux=True
   )(variables["params"])
   return Gradient(params, batch_stats, loss, accuracy)
+
+
+def plain_loss(
+  settings: Settings,
+  logits: jax.Array,
+  labels: jax.Array,
+  ratio: jax.Array,
+  taught: jax.Array | None,
+  weight: float | jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """The loss of a batch that is mixed with itself, without an objective.
+
+  Args:
+    settings: how labels are smoothed.
+    logits: `f32[B, K]`.
+    labels: `i32[B]`.
+    ratio: of mixup, see `augment.mix`.
+    taught: a teacher's logits, `f32[B, K]`, None without a teacher.
+    weight: of the teacher's distribution beside the label's.
+
+  Returns:
+    The loss, `f32[]`, and the labels' distribution, `f32[B, K]`.
+  """
+  targets = augment.mix(
+    losses.smooth_labels(labels, logits.shape[-1], settings.label_smoothing),
+    ratio,
+  )
+  if taught is None:
+    return losses.cross_entropy(logits, targets), targets
+  return losses.distillation(logits, targets, taught, weight), targets

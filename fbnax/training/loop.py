@@ -331,30 +331,31 @@ class MemoryBatches:
 
   def __init__(
     self,
+    settings: Settings,
     images: Examples,
-    batch_size: int,
     key: jax.Array,
-    rows: range | None,
+    rows: range | None = None,
   ) -> None:
     """Begins with the first epoch.
 
     Args:
+      settings: of the training.
       images: `N` of them.
-      batch_size: images of a batch.
       key: of the order, which is that of `step.train_epoch`.
       rows: the part of each batch that this process takes; None for all of it.
     """
-    self._images, self._batch, self._key = images, batch_size, key
+    self._settings, self._images, self._key = settings, images, key
+    self._batch = min(settings.batch_size, _count(images))
     self._rows = slice(None) if rows is None else slice(rows.start, rows.stop)
     self._taken, self._order = 0, np.zeros(0, np.int32)
 
   def __next__(self) -> Examples:
     """The next batch."""
-    count = len(self._images.labels)
-    steps = count // self._batch
+    labels = self._images.labels
+    steps = len(labels) // self._batch
     epoch, place = divmod(self._taken, steps)
     if not place or not len(self._order):
-      order = _epoch_order(self._key, epoch * steps, count)
+      order = _epoch_order(self._settings, self._key, epoch * steps, labels)
       self._order = np.asarray(order)
     start = place * self._batch
     rows = self._order[start : start + self._batch][self._rows]
@@ -370,7 +371,7 @@ class MemoryBatches:
     self._taken, self._order = int(state["taken"]), np.zeros(0, np.int32)
 
 
-_epoch_order = jax.jit(step.epoch_order, static_argnums=2)
+_epoch_order = jax.jit(step.epoch_order, static_argnums=0)
 
 
 @jax.jit
@@ -394,7 +395,7 @@ def _source(
   if take is None:
     return None, settings
   rows = mesh.rows(settings.mesh, batch_size)
-  return MemoryBatches(train, batch_size, member.key, rows), settings
+  return MemoryBatches(settings, train, member.key, rows), settings
 
 
 def save(

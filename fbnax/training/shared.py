@@ -38,6 +38,7 @@ from fbnax.spaces.follow import smallest
 from fbnax.spaces.space import SearchSpace
 from fbnax.training import augment, corners, loop, losses, mesh, step
 from fbnax.training.corners import Corner
+from fbnax.training.gradients import plain_loss
 from fbnax.training.model import Member, Model
 from fbnax.training.precision import lowered
 from fbnax.training.recipes import Settings
@@ -364,10 +365,6 @@ def gradient(
   module = Model(Supernet(box.part, num_classes))
   x = augment.mix(augment.prepare(batch.images, settings), batch.ratio)
   x = lowered(settings, x)
-  targets = augment.mix(
-    losses.smooth_labels(batch.labels, num_classes, settings.label_smoothing),
-    batch.ratio,
-  )
 
   def loss_of(params: Any) -> tuple[jax.Array, Any]:
     now = {**variables, "params": lowered(settings, params)}
@@ -375,7 +372,9 @@ def gradient(
       narrow(box.part, now), member, x, batch.key
     )
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    loss = losses.distillation(logits, targets, taught, weight)
+    loss, _ = plain_loss(
+      settings, logits, batch.labels, batch.ratio, taught, weight
+    )
     return loss, (logits, batch_stats)
 
   (loss, (logits, batch_stats)), gradients = jax.value_and_grad(

@@ -186,7 +186,7 @@ def train_epoch(
   count = labels.shape[0]
   steps = steps_per_epoch(count, settings)
   batch = min(settings.batch_size, count)
-  order = epoch_order(member.key, state.step, count)[: steps * batch]
+  order = epoch_order(settings, member.key, state.step, labels)[: steps * batch]
 
   def body(state: TrainState, rows: jax.Array) -> tuple[TrainState, Metrics]:
     return train_step(
@@ -197,11 +197,23 @@ def train_epoch(
   return state, jax.tree.map(jnp.mean, metrics)
 
 
-def epoch_order(key: jax.Array, step: jax.Array, count: int) -> jax.Array:
-  """The order of `N` images in the epoch that begins at a step, `i32[N]`."""
+def epoch_order(
+  settings: Settings, key: jax.Array, step: jax.Array, labels: jax.Array
+) -> jax.Array:
+  """The order of the images in an epoch.
+
+  Args:
+    settings: of the training.
+    key: of the member.
+    step: with which the epoch begins, `i32[]`.
+    labels: `i32[N]`.
+
+  Returns:
+    `i32[N]`.
+  """
   # A constant far above any step keeps the order's key apart from theirs.
   order_key = jax.random.fold_in(jax.random.fold_in(key, 2**31 - 1), step)
-  return jax.random.permutation(order_key, count)
+  return jax.random.permutation(order_key, labels.shape[0])
 
 
 def steps_per_epoch(count: int, settings: Settings) -> int:

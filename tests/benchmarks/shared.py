@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -118,6 +116,8 @@ class Prepared(NamedTuple):
 def prepare(case: SharedCase, quick: bool) -> Prepared:
   """Random weights and a random batch."""
   space = case.space()
+  if quick:  # The smallest networks of it.
+    space = space.fix(**{d.name: d.values[:2] for d in space.decisions})
   network = models.Network(space.architecture(shared.largest(space)), CLASSES)
   side, count = network.architecture.resolution, 4 if quick else case.batch
   settings = Settings(
@@ -176,9 +176,9 @@ def sandwich(given: Prepared, sharing: shared.Sharing) -> Callable[[int], Any]:
 
 
 def lesson(
-  given: Prepared, box: corners.Corner, genotype: corners.Genotype
+  given: Prepared, box: corners.Corner, *, is_largest: bool = False
 ) -> Callable[[int], Any]:
-  """One network's gradient."""
+  """The gradient of a box's largest network."""
   at = dataclasses.replace(given.settings, resolution=box.resolution)
   state = step.start(jax.tree.map(jnp.asarray, given.variables))
   batch, taught = shared.prepared(
@@ -190,10 +190,10 @@ def lesson(
       CLASSES,
       box,
       at,
-      False,
+      is_largest,
       state.variables,
       given.member,
-      np.asarray(box.inside(genotype), np.int32),
+      np.asarray(box.inside(box.top), np.int32),
       batch,
       taught,
       np.float32(1),
@@ -203,49 +203,49 @@ def lesson(
 
 
 def measure(name: str, quick: bool) -> Iterator[measuring.Row]:
-  """The step, the usual one, and what the step is made of."""
+  """The usual step, what the shared one is made of, and that itself."""
   given, runs = prepare(CASES[name], quick), 2 if quick else RUNS
   side = given.settings.resolution
   what = f"`{name}`, {side} px, batch {given.settings.batch_size}"
-  usual, metrics = measuring.timed(largest_alone(given), runs)
-  step_of_all = sandwich(given, shared.Sharing())
-  start = time.perf_counter()
-  first = step_of_all(0)
-  # Every corner is drawn before it counts.
-  warm = 0 if quick else 20
-  for at in range(1, warm + 1):
-    jax.block_until_ready(step_of_all(at))
-  compiled = time.perf_counter() - start - warm * usual.median
-  alone = largest_alone(given)(0)
-  np.testing.assert_allclose(first.loss, alone.loss, rtol=1e-4)
+  alone = largest_alone(given)
+  usual, _ = measuring.timed(alone, runs)
+  peer = {"peer": "the largest network's step", "peer_value": usual.median}
+  boxes = corners.corners(given.space, CLASSES)
+  compiled = 0.0
+  for box in boxes:
+    part, _ = measuring.timed(
+      lesson(given, box, is_largest=box is boxes[0]), runs
+    )
+    compiled += part.first - part.median
+    yield measuring.seconds(
+      f"a corner's gradient, {box.resolution} px,"
+      f" {100 * box.macs / boxes[0].macs:.0f}% of the MACs, {what}",
+      part,
+      notes=f"compiled in {part.first - part.median:.0f} s",
+      **peer,
+    )
+  if not quick:
+    whole = corners.whole(given.space, CLASSES)
+    masks = corners.smallest_holding(whole, boxes[-1].top)
+    part, _ = measuring.timed(lesson(given, masks), runs)
+    yield measuring.seconds(
+      f"the smallest network's gradient by masks, {what}", part, **peer
+    )
+  first = largest_alone(given)(0)
+  take = sandwich(given, shared.Sharing())
+  timing, (metrics, *_) = measuring.timed(lambda at: (take(at), at), runs)
+  compiled += timing.first - timing.median
+  np.testing.assert_allclose(
+    sandwich(given, shared.Sharing())(0).loss, first.loss, rtol=1e-4
+  )
   assert np.isfinite(metrics.loss)
-  timing, _ = measuring.timed(lambda at: step_of_all(warm + 1 + at), runs)
   yield measuring.seconds(
     f"step of a shared supernet, {what}",
     timing,
-    peer="its largest network's",
-    peer_value=usual.median,
-    notes=f"compiled in about {compiled:.0f} s, the peer's in"
-    f" {usual.first:.0f} s",
+    notes=f"compiled in {compiled:.0f} s, the peer in {usual.first:.0f} s",
     main=True,
+    **peer,
   )
-  boxes = corners.corners(given.space, CLASSES)
-  whole = corners.whole(given.space, CLASSES)
-  for box in boxes[1:2] if quick else boxes:
-    part, _ = measuring.timed(lesson(given, box, box.top), runs)
-    share = 100 * box.macs / boxes[0].macs
-    yield measuring.seconds(
-      f"gradient of a corner, {box.resolution} px, {share:.0f}% of the MACs,"
-      f" {what}",
-      part,
-      peer="the largest network's step",
-      peer_value=usual.median,
-      notes=f"compiled in {part.first - statistics.median(part.wall):.0f} s",
-    )
-  if not quick:
-    masks = corners.smallest_holding(whole, boxes[-1].top)
-    part, _ = measuring.timed(lesson(given, masks, boxes[-1].top), runs)
-    yield measuring.seconds(f"the smallest network by masks, {what}", part)
 
 
 def run(given: Any) -> Iterator[measuring.Row]:

@@ -160,8 +160,8 @@ def test_random_sampling_draws_from_all_and_teaches_none():
   ("space", "words"),
   [
     (spaces.get("small"), "decisions about the recipe, .*learning_rate"),
-    (spaces.get("fbnetv2_f"), "searches types of blocks"),
-    (spaces.get("nasbench201"), "searches types of blocks"),
+    (spaces.get("fbnetv2_f"), "or searches their types"),
+    (spaces.get("nasbench201"), "or searches their types"),
   ],
   ids=lambda value: getattr(value, "name", ""),
 )

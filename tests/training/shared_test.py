@@ -322,13 +322,13 @@ def test_images_in_memory_come_in_the_order_of_an_epoch():
   """That of `step.train_epoch`, by what it shows."""
   images = loop.Examples(jnp.arange(20), jnp.arange(20))
   key = jax.random.key(4)
-  batches = loop.MemoryBatches(images, 8, key, None)
+  batches = loop.MemoryBatches(SETTINGS, images, key)
   shown = np.stack([np.asarray(next(batches).images) for _ in range(4)])
   for epoch in range(2):
-    order = step.epoch_order(key, jnp.int32(epoch * 2), 20)
+    order = step.epoch_order(SETTINGS, key, jnp.int32(epoch * 2), images.labels)
     expected = np.asarray(order)[:16].reshape(2, 8)
     np.testing.assert_array_equal(shown[2 * epoch : 2 * epoch + 2], expected)
-  part = loop.MemoryBatches(images, 8, key, range(4, 8))
+  part = loop.MemoryBatches(SETTINGS, images, key, range(4, 8))
   part.set_state({"taken": 3})
   np.testing.assert_array_equal(next(part).images, shown[3][4:])
   assert part.get_state() == {"taken": 4}

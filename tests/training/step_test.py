@@ -457,3 +457,37 @@ def test_images_with_label_minus_1_do_not_count():
   loss, accuracy = _reference(_variables(), images, labels)
   np.testing.assert_allclose(found.loss, loss, rtol=1e-5)
   np.testing.assert_allclose(found.accuracy, accuracy, rtol=1e-6)
+
+
+class Headed(nn.Module):
+  """A layer and a classifier."""
+
+  @nn.compact
+  def __call__(self, images, *, train):
+    x = nn.Dense(3, name="trunk")(images.reshape(images.shape[0], -1))
+    return nn.Dense(K, name="classifier")(x)
+
+
+def test_the_classifier_alone_is_trained_in_the_first_epochs():
+  model, settings = Model(Headed()), _settings(head_epochs=1.0, trunk_rate=0.5)
+  images, labels = _data()
+
+  def moved(settings, step_number):
+    before = _start(model)._replace(step=jnp.int32(step_number))
+    after, _ = _step(model, settings, 2, before, _member(), images, labels)
+    return jax.tree.map(
+      lambda a, b: np.asarray(a - b),
+      after.variables["params"],
+      before.variables["params"],
+    )
+
+  for number, share in ((1, 0.0), (2, 0.5)):
+    usual, found = moved(SETTINGS, number), moved(settings, number)
+    for name, factor in (("classifier", 1.0), ("trunk", share)):
+      assert np.abs(usual[name]["kernel"]).max() > 1e-3
+      np.testing.assert_allclose(
+        found[name]["kernel"],
+        usual[name]["kernel"] * factor,
+        rtol=1e-3,
+        atol=1e-6,
+      )
