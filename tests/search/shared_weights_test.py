@@ -109,6 +109,18 @@ def test_it_goes_on_after_those_that_have_ended():
     assert outcome._replace(seconds=0.0) == expected._replace(seconds=0.0)
 
 
+def test_programs_are_dropped_where_there_would_be_too_many(monkeypatch):
+  """And outcomes are the same."""
+  dropped = []
+  forget = shared.forget
+  monkeypatch.setattr(shared, "HELD", 1)
+  monkeypatch.setattr(shared, "forget", lambda: dropped.append(forget()))
+  found = _outcomes(_evaluator())
+  assert len(dropped) == 1
+  for i, outcome in found.items():
+    assert outcome._replace(seconds=0.0) == _all()[i]._replace(seconds=0.0)
+
+
 def test_candidates_of_a_box_follow_each_other():
   boxes = shared.boxes_of(SPACE, K)
   between = corners.corners(SPACE, K)[1:-1]

@@ -21,11 +21,20 @@ import numpy as np
 from fbnax.data import Split
 from fbnax.models import Network, Supernet
 from fbnax.models.initial import initialize
-from fbnax.training import loop, mesh, population, programs, recipes, step
+from fbnax.training import (
+  loop,
+  mesh,
+  population,
+  programs,
+  recipes,
+  shared,
+  step,
+)
 from fbnax.training.step import Member, Model
 from tests.data.streams import streamed
 from tests.search import tiny_search
 from tests.training import population_test as small
+from tests.training import tiny_shared
 
 SETTINGS = dataclasses.replace(
   small.SETTINGS, batch_size=16, flip=True, epochs=2
@@ -78,6 +87,21 @@ def candidates(devices):
     epochs=2,
     validation=loop.place(split(1)),
     stacked=True,
+  )
+
+
+def sharing(devices):
+  """The last state and the curves of a network and its smaller ones."""
+  return shared.fit(
+    tiny_shared.MODEL,
+    tiny_shared.SPACE,
+    shared.Sharing(),
+    tiny_shared.settings(mesh=devices),
+    step.start(tiny_shared.variables()),
+    tiny_shared.member(small.RECIPES[0]),
+    loop.place(Split(*tiny_shared.examples(24))),
+    epochs=1,
+    validation=loop.place(Split(*tiny_shared.examples(16, seed=1))),
   )
 
 
@@ -144,6 +168,7 @@ def cases():
     "network": (networks(loop.place, SETTINGS), eight),
     "population": (candidates, square),
     "search": (searched, eight),
+    "shared": (sharing, eight),
     "streamed": (networks(streamed, SETTINGS), eight),
     "accumulated": (networks(loop.place, parts), eight),
     "streamed search": (lambda devices: searched(devices, flows), eight),

@@ -28,6 +28,10 @@ from fbnax.training.corners import Corner
 from fbnax.training.recipes import Settings
 from fbnax.training.step import Model
 
+# Boxes whose programs stay: a program has many memory mappings, of which Linux
+# gives a process 65,530.
+HELD = 6
+
 
 def by_shared_weights(
   space: SearchSpace,
@@ -64,25 +68,25 @@ def by_shared_weights(
   weights = jax.device_get(variables)
   outcomes: dict[corners.Genotype, tuple[float, float, float]] = {}
   samples: dict[int, jax.Array] = {}
-  held: tuple[Corner, Any] | None = None  # Whose programs there are.
+  held: dict[Corner, Any] = {}  # Variables by the boxes with programs.
 
   def measured(genotype: corners.Genotype) -> tuple[float, float, float]:
     """Accuracy, log-loss and seconds."""
-    nonlocal held
     start = time.monotonic()
     box = corners.smallest_holding(boxes, genotype)
     settings = settings_at(box.resolution)
-    if held is None or held[0] != box:
-      if held is not None:
+    if box not in held:
+      if len(held) == HELD:
         forget()
-      held = box, jax.tree.map(jnp.asarray, narrow(box.part, weights))
+        held.clear()
+      held[box] = jax.tree.map(jnp.asarray, narrow(box.part, weights))
     if box.resolution not in samples:
       taken = recalibration.sample(settings, train, images, seed)
       samples[box.resolution] = taken
     module = Supernet(box.part, num_classes)
     choice = one_hot(box.part, jnp.asarray(box.inside(genotype)))
     fitted = recalibration.recalibrated(
-      module, settings, held[1], choice, samples[box.resolution]
+      module, settings, held[box], choice, samples[box.resolution]
     )
     metrics = loop.measure(Model(module), settings, fitted, choice, validation)
     accuracy, log_loss = float(metrics.accuracy), float(metrics.loss)
@@ -121,7 +125,7 @@ def boxes_of(space: SearchSpace, num_classes: int) -> tuple[Corner, ...]:
 
 
 def forget() -> None:
-  """Drops the compiled programs, since each has many memory mappings."""
+  """Drops the compiled programs."""
   programs.forget()
   recalibration.forget()
 
