@@ -227,19 +227,40 @@ def _resolution(space: SearchSpace) -> int | None:
 def _largest_box(
   space: SearchSpace, num_classes: int, place: int, limit: float
 ) -> Corner | None:
-  """The largest box at a resolution within a number of MACs, None if none."""
+  """A large box at a resolution within a number of MACs, None if there is none.
+
+  All decisions grow alike as far as they can; then one after the other, each
+  time that which costs the least, so that as many as possible are open.
+  """
   column = _resolution(space)
   high = np.asarray(space.choices) - 1
-  low = np.zeros_like(high)
+
+  def macs(top: np.ndarray) -> int:
+    return costs.count(space.architecture(top), num_classes).macs
+
   for size in range(_SIZES, -1, -1):
-    # All decisions grow alike; halves are rounded up.
-    top = (2 * size * high + _SIZES) // (2 * _SIZES)
+    top = (2 * size * high + _SIZES) // (2 * _SIZES)  # Halves are rounded up.
     if column is not None:
-      low[column] = top[column] = place
-    macs = costs.count(space.architecture(top), num_classes).macs
-    if macs <= limit:
-      return corner(space, num_classes, low, top)
-  return None
+      top[column] = place
+    if macs(top) <= limit:
+      break
+  else:
+    return None
+  steps = np.eye(len(high), dtype=top.dtype)
+  while True:
+    larger = [
+      top + step
+      for i, step in enumerate(steps)
+      if i != column and top[i] < high[i]
+    ]
+    prices = [macs(candidate) for candidate in larger]
+    if not prices or min(prices) > limit:
+      break
+    top = larger[int(np.argmin(prices))]
+  low = np.zeros_like(high)
+  if column is not None:
+    low[column] = place
+  return corner(space, num_classes, low, top)
 
 
 Strategy = Callable[

@@ -14,7 +14,7 @@ SMALL = spaces.get("small").with_recipe(Recipe())
 
 @pytest.mark.parametrize(
   ("space", "count"),
-  [(SPACE, 4), (SMALL, 5)],
+  [(SPACE, 5), (SMALL, 5)],
   ids=lambda s: getattr(s, "name", s),
 )
 def test_the_ends_are_the_largest_and_the_smallest_network(space, count):
@@ -49,15 +49,25 @@ def test_boxes_between_are_within_the_share_and_at_several_resolutions(share):
   )
 
 
-def test_boxes_of_one_resolution_lie_in_each_other():
-  space = SMALL.fix(resolution=16)
-  largest, *between, smallest = corners.corners(space, K)
+def test_boxes_of_one_resolution_halve_the_share():
+  largest, *between, _ = corners.corners(SMALL.fix(resolution=16), K)
   assert len(between) == 3
   for i, box in enumerate(between):
     assert box.macs <= 0.5 ** (i + 1) * largest.macs
-    assert all(box.holds(b.top) and box.holds(b.low) for b in between[i:])
-  assert not between[0].holds(largest.top)
-  assert between[-1].holds(smallest.top)
+    assert box.low == (0,) * len(box.low)
+
+
+def test_nothing_more_fits_into_a_box():
+  largest, *between, _ = corners.corners(SMALL, K)
+  assert 0.4 * largest.macs < between[0].macs
+  for box in between[:1]:
+    for i, (choice, count) in enumerate(
+      zip(box.top, SMALL.choices, strict=True)
+    ):
+      if i and choice + 1 < count:
+        more = np.asarray(box.top) + np.eye(len(box.top), dtype=int)[i]
+        macs = costs.count(SMALL.architecture(more), K).macs
+        assert macs > 0.5 * largest.macs
 
 
 def test_the_part_of_a_box_has_its_networks():

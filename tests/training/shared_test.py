@@ -28,7 +28,6 @@ from fbnax.training import (
   stopping,
 )
 from fbnax.training.model import Model
-from fbnax.training.shared import Sharing
 from tests.data.streams import streamed
 from tests.training.tiny_shared import (
   LARGEST,
@@ -47,12 +46,14 @@ SEED, STEPS = 3, 2
 SETTINGS = settings()
 TRAIN, VALIDATION = Split(*examples(20)), Split(*examples(12, seed=1))
 FEEDS = {"in memory": loop.place, "streamed": streamed}
+_sharing = functools.partial(shared.Sharing, middle=2)  # Fewer programs.
+SHARING = _sharing()
 # The largest network and no others.
-ALONE = Sharing("progressive", subnets=0)
+ALONE = _sharing("progressive", subnets=0)
 
 
 def _step(
-  sharing=Sharing(),  # noqa: B008 - frozen.
+  sharing=SHARING,
   settings=SETTINGS,
   recipe=PLAIN,
   at=0,
@@ -70,9 +71,9 @@ def _step(
   return before, after, metrics
 
 
-def _drawn(at=0, sharing=Sharing()):  # noqa: B008 - frozen.
+def _drawn(at=0, sharing=SHARING):
   random = np.random.default_rng((SEED, at))
-  boxes = corners.corners(SPACE, K)
+  boxes = corners.corners(SPACE, K, middle=2)
   return corners.strategy(sharing.strategy)(boxes, sharing.subnets, 0.0, random)
 
 
@@ -123,7 +124,7 @@ def _leaves(tree):
 @pytest.mark.parametrize("share", [1.0, 0.6])
 def test_a_step_takes_the_sum_of_each_network_s_own_gradient(share):
   """Of networks that are cut out, by `jax.grad`, at SGD's rate of 8 / 256."""
-  sharing = Sharing(distillation=share)
+  sharing = _sharing(distillation=share)
   before, after, metrics = _step(sharing)
   images, labels = map(jnp.asarray, examples())
   hard = 0.9 * jax.nn.one_hot(labels, K) + 0.1 / K
@@ -166,7 +167,7 @@ def test_masks_and_corners_train_the_same(strategy):
   """With all that is random, to rounding."""
   recipe = Recipe("sgd", 1.0, 1e-3, True, 0.3, 0.2, 0.4)
   ends = [
-    _step(Sharing(strategy, form=form), recipe=recipe, at=1)
+    _step(_sharing(strategy, form=form), recipe=recipe, at=1)
     for form in ("corners", "masks")
   ]
   (before, one, first), (_, other, second) = ends
@@ -247,7 +248,7 @@ def _fit(feed, epochs, **more):
   return shared.fit(
     MODEL,
     SPACE,
-    Sharing(),
+    SHARING,
     SETTINGS,
     step.start(variables()),
     member(Recipe("sgd", 1.0, 1e-3, True, 0.1, 0.1, 0.2)),
@@ -361,7 +362,7 @@ def test_the_smallest_learns_with_the_largest():
   train, test = splits
   recipe = member(Recipe("adamw", 0.1, 0.0, False, 0.0, 0.0, 0.0))
   accuracies = {}
-  for name, sharing in (("alone", ALONE), ("shared", Sharing())):
+  for name, sharing in (("alone", ALONE), ("shared", SHARING)):
     fitted = shared.fit(
       MODEL,
       SPACE,
@@ -394,7 +395,7 @@ def test_the_smallest_learns_with_the_largest():
 )
 def test_sharing_that_is_none_is_refused(options, words):
   with pytest.raises(ValueError, match=words):
-    Sharing(**options)
+    shared.Sharing(**options)
 
 
 @pytest.mark.parametrize(
@@ -414,7 +415,7 @@ def test_trainings_that_weights_are_not_shared_in_are_refused(
   model, changes, words
 ):
   with pytest.raises(ValueError, match=words):
-    shared.step_of(model, SPACE, Sharing(), settings(**changes), SEED)
+    shared.step_of(model, SPACE, SHARING, settings(**changes), SEED)
 
 
 def test_layers_that_the_largest_lacks_are_the_supernet_s():
@@ -441,7 +442,7 @@ def test_layers_that_the_largest_lacks_are_the_supernet_s():
     shared.fit,
     Model(network),
     space,
-    Sharing(share=1.0),
+    _sharing(share=1.0),
     at,
     member=member(),
     train=loop.place(TRAIN),
