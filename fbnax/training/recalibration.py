@@ -52,7 +52,7 @@ def recalibrated(
   params = lowered(settings, variables["params"])
   # From zero, a running value after a batch is a fixed part of the batch's.
   zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
-  part = 1.0 - BatchNorm().momentum
+  part = 1.0 - BatchNorm.momentum
   extra = () if choice is None else (lowered(settings, choice),)
 
   def body(total: Any, images: jax.Array) -> tuple[Any, None]:

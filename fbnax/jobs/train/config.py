@@ -27,6 +27,18 @@ class TrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class FinetuneTrainingKeys(sections.TrainingKeys):
+  """How a network is trained on from weights that are there."""
+
+  head_epochs: float = key(
+    0.0, "in the beginning, in which the classifier alone is trained", "epochs"
+  )
+  trunk_rate: float = key(
+    1.0, "factor of the learning rate of all layers but the classifier"
+  )
+
+
+@dataclasses.dataclass(frozen=True)
 class FinetuneConfig(TrainConfig):
   """Trains on from weights of another program."""
 
@@ -56,4 +68,4 @@ class FinetuneConfig(TrainConfig):
   recipe: sections.RecipeKeys = section(
     sections.RecipeKeys, learning_rate=0.02, dropout=0.2, mixup=0.0
   )
-  training: sections.TrainingKeys = section(sections.TrainingKeys, epochs=10)
+  training: FinetuneTrainingKeys = section(FinetuneTrainingKeys, epochs=10)
