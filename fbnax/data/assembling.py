@@ -39,6 +39,8 @@ class Request:
     decode_resolution: R, to which all images are resized; None for as they are.
     bits: of images of more than 8 bits the significant ones, as a model wants
       them; None for as many as the largest training value needs.
+    groups: CSV file of images and their groups, which are not split; None where
+      each image is one by itself.
   """
 
   path: Path | None = None
@@ -49,6 +51,7 @@ class Request:
   in_memory_bytes: int = 2**30
   decode_resolution: int | None = None
   bits: int | None = None
+  groups: Path | None = None
 
 
 def assemble(
@@ -162,7 +165,7 @@ def _resize_all(split: Split, size: tuple[int, int]) -> Split:
   if split.size == size:
     return split
   images = np.stack([resize(image, size) for image in split.images])
-  return Split(images, split.labels)
+  return Split(images, split.labels, split.groups)
 
 
 def _decode_all(split: StreamedSplit, size: tuple[int, int]) -> Split:
@@ -180,4 +183,4 @@ def _decode_all(split: StreamedSplit, size: tuple[int, int]) -> Split:
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     for _ in pool.map(decode_one, range(len(split))):
       pass
-  return Split(images, split.labels)
+  return Split(images, split.labels, split.groups)

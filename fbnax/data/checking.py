@@ -24,9 +24,9 @@ def check(dataset: Dataset) -> None:
     ValueError: naming the source, the key, what was found and what is legal: if
       the names of classes are not legal (`check_names`); a split is empty, or
       its labels are not i32[N] in 0 .. K - 1; its images are not u8[N, H, W, C]
-      of one shape for both splits; a class has no training image; or
-      `crop_padding` is negative. (A class without a test image is legal: a
-      class of a single image has none.)
+      of one shape for both splits; its groups are not one for each image; a
+      class has no training image; or `crop_padding` is negative. (A class
+      without a test image is legal: a class of a single image has none.)
   """
   names = dataset.class_names
   check_names(names, dataset.source)
@@ -36,6 +36,7 @@ def check(dataset: Dataset) -> None:
   for key, split in (("train", dataset.train), ("test", dataset.test)):
     check_labels(split.labels, len(names), f"{dataset.source}: {key}.labels")
     _check_images(dataset, key, split)
+    _check_groups(dataset, key, split)
   _check_same_shape(dataset)
   counts = np.bincount(dataset.train.labels, minlength=len(names))
   if empty := [names[i] for i in np.flatnonzero(counts == 0)]:
@@ -114,6 +115,16 @@ def _check_images(dataset: Dataset, key: str, split: AnySplit) -> None:
   if len(images) != len(split.labels):
     found = f"{len(images)} images for {len(split.labels)} labels"
     raise _error(dataset.source, f"{key}.images", found, "one for each label")
+
+
+def _check_groups(dataset: Dataset, key: str, split: AnySplit) -> None:
+  groups = split.groups
+  if groups is not None and groups.shape != split.labels.shape:
+    found = f"{list(groups.shape)} for {len(split.labels)} labels"
+    raise _error(dataset.source, f"{key}.groups", found, "one for each label")
+  if (groups is None) != (dataset.train.groups is None):
+    found = "groups of one split alone"
+    raise _error(dataset.source, f"{key}.groups", found, "of both, or none")
 
 
 def _check_same_shape(dataset: Dataset) -> None:

@@ -22,10 +22,13 @@ class Split:
   Attributes:
     images: u8[N, H, W, C].
     labels: i32[N], in 0 .. K - 1.
+    groups: i32[N], numbers of groups that no cut divides, the same for both
+      splits of a set; None where each image is one by itself.
   """
 
   images: np.ndarray
   labels: np.ndarray
+  groups: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -46,7 +49,8 @@ class Split:
 
   def take(self, indices: np.ndarray) -> "Split":
     """The images at `indices` (i64[n]), in that order."""
-    return Split(self.images[indices], self.labels[indices])
+    groups = None if self.groups is None else self.groups[indices]
+    return Split(self.images[indices], self.labels[indices], groups)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,6 +66,7 @@ class StreamedSplit:
     describe: gives the name of a record (its file) for error messages.
     size: (H, W) if all images have it, None if they differ or it is unknown.
     mixed_sizes: where sizes differ, two images that do, for error messages.
+    groups: as `Split.groups`.
   """
 
   labels: np.ndarray
@@ -71,6 +76,7 @@ class StreamedSplit:
   describe: Callable[[int], str]
   size: tuple[int, int] | None = None
   mixed_sizes: str = ""
+  groups: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -86,7 +92,10 @@ class StreamedSplit:
   def take(self, indices: np.ndarray) -> "StreamedSplit":
     """The images at `indices` (i64[n]), in that order; reads nothing."""
     return dataclasses.replace(
-      self, labels=self.labels[indices], records=self.records[indices]
+      self,
+      labels=self.labels[indices],
+      records=self.records[indices],
+      groups=None if self.groups is None else self.groups[indices],
     )
 
 
@@ -114,6 +123,8 @@ class Dataset:
     bits: of images of more than 8 bits the significant ones, whose range became
       0 to 255; None where there are no such images.
     notes: what its source says beside its path: a split that is not used, ….
+    pictures: whether what is published may show its images; a licence may
+      forbid it.
   """
 
   name: str
@@ -127,6 +138,7 @@ class Dataset:
   numbered: bool = False
   bits: int | None = None
   notes: tuple[str, ...] = ()
+  pictures: bool = True
 
   @property
   def num_classes(self) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fbnax.base.names import escaped
-from fbnax.data import layout
+from fbnax.data import groups, layout
 from fbnax.data.assembling import Request, assemble
 from fbnax.data.dataset import Dataset, StreamedSplit
 from fbnax.data.decoding import (
@@ -46,7 +46,7 @@ def load_folder(request: Request) -> Dataset:
     raise ValueError(f"path={str(root)!r}: {problem}")
   source = escaped(str(root))
   files = layout.read(root)
-  train, test, bits = _splits(files, request.bits)
+  train, test, bits = _splits(files, request.bits, root, request.groups)
   notes = files.notes
   if bits is not None:
     notes += (f"16-bit images: 0 to {2**bits - 1:,} become 0 to 255",)
@@ -63,13 +63,15 @@ def load_folder(request: Request) -> Dataset:
 
 
 def _splits(
-  files: layout.Layout, bits: int | None
+  files: layout.Layout, bits: int | None, root: Path, table: Path | None
 ) -> tuple[StreamedSplit, StreamedSplit | None, int | None]:
   """Both splits over one list of files, of one number of channels.
 
   Args:
     files: of each class.
     bits: significant ones of images of more than 8; None to find them.
+    root: the folder.
+    table: file of the images' groups; None without groups.
 
   Returns:
     Training and test split, and the bits, None without such images.
@@ -108,14 +110,15 @@ def _splits(
     describe=describe,
     size=sizes[0] if other is None else None,
     mixed_sizes=mixed,
+    groups=None if table is None else groups.numbers(table, root, paths),
   )
   if files.test is None:
     return everything, None, bits
-  return (
-    everything.take(np.arange(num_train)),
-    everything.take(np.arange(num_train, len(paths))),
-    bits,
-  )
+  train = everything.take(np.arange(num_train))
+  test = everything.take(np.arange(num_train, len(paths)))
+  if table is not None:
+    groups.check_apart(table, train, test)
+  return train, test, bits
 
 
 def _bits(paths: Sequence[Path]) -> int | None:

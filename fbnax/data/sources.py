@@ -48,6 +48,7 @@ def load(
   flip: bool | None = None,
   crop_padding: int | None = None,
   bits: int | None = None,
+  groups: str | os.PathLike[str] | None = None,
 ) -> Dataset:
   """Loads and checks a data set; downloads nothing.
 
@@ -70,6 +71,8 @@ def load(
     bits: of images of more than 8 bits the significant ones, 8 to 16: their
       range becomes 0 to 255. None for as many as the largest training value
       needs; what a model was trained with is in its card.
+    groups: CSV file of image and group, for "folder" alone: images of a group
+      are on one side of every cut (`fbnax.data.groups`).
 
   Returns:
     The data set, which has passed `check`.
@@ -88,6 +91,8 @@ def load(
     raise ValueError(f"seed={seed}; legal: 0 or more")
   if tfds_name is not None and name in SOURCES and name != "tfds":
     raise ValueError(f"tfds_name={tfds_name!r}: only 'tfds' takes one")
+  if groups is not None and name in SOURCES and name != "folder":
+    raise ValueError(f"groups={str(groups)!r}: only 'folder' takes them")
   for key, value in (
     ("max_images", max_images),
     ("decode_resolution", decode_resolution),
@@ -112,6 +117,7 @@ def load(
       in_memory_bytes=in_memory_bytes,
       decode_resolution=decode_resolution,
       bits=bits,
+      groups=Path(groups).expanduser() if groups else None,
     )
   )
   if flip is not None:

@@ -2,6 +2,8 @@
 
 Every cut is stratified: each class gives in proportion to its size, and a class
 that can be on both sides is on both sides, however unequal the classes are.
+Where images have groups these are cut and not the images, as near to that as
+the groups allow (`fbnax.data.groups`).
 
 Symbols: `N` images, `K` classes.
 """
@@ -12,6 +14,7 @@ from typing import TypeVar, cast
 
 import numpy as np
 
+from fbnax.data import groups
 from fbnax.data.dataset import AnySplit, Dataset, Split
 
 S = TypeVar("S", bound=AnySplit)
@@ -27,7 +30,8 @@ def hold_out(
   """Holds a stratified part out of a split.
 
   A class with two images or more is in both parts; a class with one image stays
-  in the kept part. Images keep their order within a part.
+  in the kept part. Images keep their order within a part. Groups stay whole:
+  what is held out is then about as large as it should be.
 
   Args:
     split: N images.
@@ -55,7 +59,11 @@ def hold_out(
   total = _total(
     key, fraction_or_count, len(split), int(low.sum()), int(high.sum())
   )
-  held = _choose(split.labels, _allocate(counts, low, high, total), seed)
+  shares = _allocate(counts, low, high, total)
+  if split.groups is None:
+    held = _choose(split.labels, shares, seed)
+  else:
+    held = groups.hold_out(split.groups, split.labels, shares, seed, key)
   kept_part = split.take(np.flatnonzero(~held))
   held_part = split.take(np.flatnonzero(held))
   return cast(S, kept_part), cast(S, held_part)
@@ -118,7 +126,7 @@ def fold(dataset: Dataset, folds: int, index: int, seed: int) -> Dataset:
   Training and test images are joined and dealt to the folds, so that each class
   differs by one image at most between two folds, and so do the folds. Where an
   image is depends on the images and labels alone, not on how they were split or
-  ordered before.
+  ordered before. Groups stay whole, and folds differ by more.
 
   Args:
     dataset: both splits in memory.
@@ -141,6 +149,9 @@ def fold(dataset: Dataset, folds: int, index: int, seed: int) -> Dataset:
     )
   images = np.concatenate([train.images, test.images])
   labels = np.concatenate([train.labels, test.labels])
+  of_group = None
+  if train.groups is not None and test.groups is not None:
+    of_group = np.concatenate([train.groups, test.groups])
   counts = np.bincount(labels)
   smallest = int(counts[counts > 0].min())
   if isinstance(folds, bool) or not 2 <= folds <= smallest:
@@ -155,12 +166,16 @@ def fold(dataset: Dataset, folds: int, index: int, seed: int) -> Dataset:
     for image, label in zip(images, labels, strict=True)
   ]
   order = np.asarray(sorted(range(len(ranks)), key=ranks.__getitem__))
-  whole = Split(images[order], labels[order])
-  shuffled = np.random.default_rng(seed).permutation(len(whole))
-  by_class = shuffled[np.argsort(whole.labels[shuffled], kind="stable")]
-  held = np.zeros(len(whole), bool)
-  # Dealt like cards, one class after the other.
-  held[by_class[index::folds]] = True
+  whole = Split(images, labels, of_group).take(order)
+  if whole.groups is not None:
+    dealt = groups.deal(whole.groups, whole.labels, folds, seed)
+    held = dealt == index
+  else:
+    shuffled = np.random.default_rng(seed).permutation(len(whole))
+    by_class = shuffled[np.argsort(whole.labels[shuffled], kind="stable")]
+    held = np.zeros(len(whole), bool)
+    # Dealt like cards, one class after the other.
+    held[by_class[index::folds]] = True
   return dataclasses.replace(
     dataset,
     train=whole.take(np.flatnonzero(~held)),
