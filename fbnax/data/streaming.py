@@ -9,6 +9,7 @@ al., 2015, section 6), and for evaluation a central crop of 0.875.
 Symbols: `B` batch, `R` resolution in pixels, `C` channels, `N` images.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ _CROP_ATTEMPTS = 10
 
 Batch = tuple[np.ndarray, np.ndarray]
 
+# Apart in the seeds of balanced batches.
+_WITHIN_BATCH, _WITHIN_CLASS = 0, 1
 # What stands for images that another process reads.
 _OTHERS = -1
 _NOTHING = (np.zeros(0, np.uint8), np.zeros((), np.int32))
@@ -41,6 +44,9 @@ def stream(
   train: bool,
   workers: int = 0,
   flip: bool = False,
+  vertical_flip: bool = False,
+  quarter_turns: bool = False,
+  balanced: bool = False,
   crop_ratio: float = 0.875,
   rows: range | None = None,
 ) -> "grain.DatasetIterator[Batch]":
@@ -62,6 +68,11 @@ def stream(
     workers: threads that read ahead; 0 reads when asked. Decoding and resizing
       release Python's lock. The batches do not depend on it.
     flip: whether training mirrors every second image at random.
+    vertical_flip: whether it turns every second image upside down.
+    quarter_turns: whether it turns images by a random multiple of 90 degrees.
+    balanced: whether training shows each class equally often, up to one image
+      a batch, in place of every image once an epoch: images of a small class
+      come again, those of a large one take turns over the epochs.
     crop_ratio: of evaluation, in (0, 1].
     rows: the part of each batch that is read, where other processes read the
       rest; None for all of it. `B` is then that part's length below.
@@ -92,9 +103,18 @@ def stream(
       if index == _OTHERS:
         return _NOTHING
       image = resize_random_crop(split.read(index), size, rng, flip=flip)
+      if vertical_flip and rng.random() < 0.5:
+        image = image[::-1]
+      if quarter_turns:
+        image = np.rot90(image, int(rng.integers(4)))
       return image, split.labels[index]
 
-    images = images.shuffle().repeat().map_with_index(only_mine)
+    if balanced:
+      drawn = _balanced(split.labels, batch_size, seed)
+      images = images.repeat().map_with_index(lambda place, _: drawn(place))
+    else:
+      images = images.shuffle().repeat()
+    images = images.map_with_index(only_mine)
     images = images.random_map(augmented)
   else:
 
@@ -111,6 +131,37 @@ def stream(
     num_threads=workers, prefetch_buffer_size=2 * workers
   )
   return iter(batches.to_iter_dataset(options))
+
+
+def _balanced(
+  labels: np.ndarray, batch_size: int, seed: int
+) -> Callable[[int], int]:
+  """Which image stands at a place of the endless stream of balanced batches.
+
+  Places are dealt to the classes in turn, and shuffled within a batch. A class
+  goes through its images in a random order, then in another one. All follows
+  from the seed and the place, so that a stream goes on from anywhere.
+  """
+  by_class = [np.flatnonzero(labels == k) for k in np.unique(labels)]
+
+  @functools.lru_cache(maxsize=64)
+  def within_batch(batch: int) -> np.ndarray:
+    random = np.random.default_rng((seed, _WITHIN_BATCH, batch))
+    return random.permutation(batch_size)
+
+  @functools.lru_cache(maxsize=2 * len(by_class))
+  def within_class(number: int, turn: int) -> np.ndarray:
+    random = np.random.default_rng((seed, _WITHIN_CLASS, number, turn))
+    return random.permutation(by_class[number])
+
+  def drawn(place: int) -> int:
+    batch, at = divmod(int(place), batch_size)
+    dealt = batch * batch_size + int(within_batch(batch)[at])
+    rank, number = divmod(dealt, len(by_class))
+    turn, at = divmod(rank, len(by_class[number]))
+    return int(within_class(number, turn)[at])
+
+  return drawn
 
 
 def resize_random_crop(

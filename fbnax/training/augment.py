@@ -6,6 +6,7 @@ Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` classes.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,12 +25,15 @@ ERASING_ATTEMPTS = 10
 # Large numbers stay clear of `split`, whose keys are those of 0, 1, ....
 _POLICY_KEY = 2**31 - 1
 _ERASING_KEY = 2**31 - 2
+_VERTICAL_KEY = 2**31 - 3
+_TURNS_KEY = 2**31 - 4
 
 
 def distort(key: jax.Array, images: jax.Array, settings: Settings) -> jax.Array:
   """All that happens at random to the images of a batch, one by one.
 
-  In the published order: crop, flip, policy, erasing.
+  In the published order: crop, flip, policy, erasing. Vertical flips and
+  quarter turns come after the flip.
 
   Args:
     key: random key.
@@ -40,6 +44,12 @@ def distort(key: jax.Array, images: jax.Array, settings: Settings) -> jax.Array:
     `u8[B, H, W, C]`; `f32[B, H, W, C]` with white at 255 if there is erasing.
   """
   images = crop_and_flip(key, images, settings.crop_padding, settings.flip)
+  if settings.vertical_flip:
+    vertical_key = jax.random.fold_in(key, _VERTICAL_KEY)
+    upside_down = jax.random.bernoulli(vertical_key, 0.5, (len(images),))
+    images = _where(upside_down, images[:, ::-1], images)
+  if settings.quarter_turns:
+    images = quarter_turns(jax.random.fold_in(key, _TURNS_KEY), images)
   if settings.augment != "none":
     policy = policies.get(
       settings.augment,
@@ -96,6 +106,37 @@ def crop_and_flip(
     mirrored = jax.random.bernoulli(flip_key, 0.5, (count, 1, 1, 1))
     images = jnp.where(mirrored, images[:, :, ::-1], images)
   return images
+
+
+def quarter_turns(key: jax.Array, images: jax.Array) -> jax.Array:
+  """Each image turned by 0, 90, 180 or 270 degrees, all equally likely.
+
+  Args:
+    key: random key.
+    images: `u8[B, H, H, C]`.
+
+  Returns:
+    `u8[B, H, H, C]`.
+
+  Raises:
+    ValueError: the images are not square, so that a turn changes their shape.
+  """
+  count, height, width, _ = images.shape
+  if height != width:
+    raise ValueError(
+      f"training.quarter_turns with images of {height} x {width} pixels; legal:"
+      " square ones (config.data.decode_resolution makes them so)"
+    )
+  turns = jax.random.randint(key, (count,), 0, 4)
+  # A turn is a transposition, a flip, or both.
+  images = _where(turns % 2 == 1, images.swapaxes(1, 2), images)
+  images = _where((turns == 1) | (turns == 2), images[:, ::-1], images)
+  return _where(turns >= 2, images[:, :, ::-1], images)
+
+
+def _where(chosen: jax.Array, images: jax.Array, others: jax.Array) -> Any:
+  """The first images where they are chosen, `bool[B]`, else the others."""
+  return jnp.where(chosen[:, None, None, None], images, others)
 
 
 def erase(

@@ -166,7 +166,7 @@ def plain_loss(
   """The loss of a batch that is mixed with itself, without an objective.
 
   Args:
-    settings: how labels are smoothed.
+    settings: how labels are smoothed and classes weighted.
     logits: `f32[B, K]`.
     labels: `i32[B]`.
     ratio: of mixup, see `augment.mix`.
@@ -177,9 +177,16 @@ def plain_loss(
     The loss, `f32[]`, and the labels' distribution, `f32[B, K]`.
   """
   targets = augment.mix(
-    losses.smooth_labels(labels, logits.shape[-1], settings.label_smoothing),
+    losses.smooth_labels(
+      labels,
+      logits.shape[-1],
+      settings.label_smoothing,
+      settings.class_weights,
+    ),
     ratio,
   )
   if taught is None:
     return losses.cross_entropy(logits, targets), targets
-  return losses.distillation(logits, targets, taught, weight), targets
+  weighted = bool(settings.class_weights)
+  loss = losses.distillation(logits, targets, taught, weight, weighted=weighted)
+  return loss, targets

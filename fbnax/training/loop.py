@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -38,10 +38,12 @@ __all__ = [
   "Examples",
   "Feed",
   "Fitted",
+  "MeasuredLogits",
   "TakeStep",
   "batches",
   "fit",
   "measure",
+  "measure_logits",
   "place",
   "result",
 ]
@@ -106,6 +108,18 @@ class Fitted(NamedTuple):
   state: TrainState
   curves: Curves
   finite: np.ndarray
+
+
+class MeasuredLogits(NamedTuple):
+  """What a network does on images.
+
+  Attributes:
+    metrics: means over the images, `f32[]`.
+    logits: `f32[N, K]`, in the order of the images.
+  """
+
+  metrics: Metrics
+  logits: np.ndarray
 
 
 class TakeStep(Protocol):
@@ -250,7 +264,7 @@ def fit(
         save(checkpointing, state, done, stream)
       if stop:
         stopping.stop()
-  columns = zip(*done.rows, strict=True)
+  columns = zip(*done.rows, strict=True) if done.rows else ([], [], [])
   return Fitted(
     mesh.local(devices, state),
     Curves(*(np.asarray(c, np.float64) for c in columns)),
@@ -280,9 +294,11 @@ def measure(
   Returns:
     Means over the images, `f32[]` or `f32[P]`.
   """
+  if not stacked:
+    # Its program is the one that measures the network in the end.
+    return measure_logits(model, settings, variables, images, choice).metrics
   devices = settings.mesh
-  axes = (mesh.POPULATION,) if stacked else ()
-  variables, choice = mesh.put(devices, (variables, choice), *axes)
+  variables, choice = mesh.put(devices, (variables, choice), mesh.POPULATION)
 
   def metrics(batch: Examples) -> Metrics:
     return mesh.local(
@@ -290,6 +306,46 @@ def measure(
       programs.measured(model, settings, stacked, variables, choice, batch),
     )
 
+  return _over_images(settings, images, metrics)
+
+
+def measure_logits(
+  model: Model,
+  settings: Settings,
+  variables: Any,
+  images: Feed,
+  choice: Any = None,
+) -> MeasuredLogits:
+  """What `measure` says of one network, and the logits that it is made of.
+
+  Args:
+    model: the module.
+    settings: resolution, normalisation and batch size.
+    variables: of the module.
+    images: on the device, or a split that is streamed.
+    choice: choice weights of a supernet, else None.
+  """
+  devices = settings.mesh
+  variables, choice = mesh.put(devices, (variables, choice))
+  kept: list[np.ndarray] = []
+
+  def metrics(batch: Examples) -> Metrics:
+    found, logits = mesh.local(
+      devices,
+      programs.measured_logits(model, settings, variables, choice, batch),
+    )
+    kept.append(np.asarray(logits))
+    return cast(Metrics, found)
+
+  found = _over_images(settings, images, metrics)
+  return MeasuredLogits(found, np.concatenate(kept)[: _count(images)])
+
+
+def _over_images(
+  settings: Settings, images: Feed, metrics: Callable[[Examples], Metrics]
+) -> Metrics:
+  """Means over all images, of a stream those over its batches."""
+  devices = settings.mesh
   if isinstance(images, Examples):
     return metrics(mesh.put(devices, images))
   total, sums = len(images), None
@@ -302,7 +358,7 @@ def measure(
       lambda x, c=count: np.asarray(x, np.float64) * c, metrics(batch)
     )
     sums = added if sums is None else jax.tree.map(np.add, sums, added)
-  return jax.tree.map(lambda s: s / total, sums)
+  return cast(Metrics, jax.tree.map(lambda s: s / total, sums))
 
 
 def batches(
@@ -321,6 +377,9 @@ def batches(
     seed=seed,
     train=train,
     flip=settings.flip,
+    vertical_flip=settings.vertical_flip,
+    quarter_turns=settings.quarter_turns,
+    balanced=settings.sampling == "balanced",
     workers=8,
     rows=mesh.rows(settings.mesh, batch_size),
   )
@@ -390,12 +449,27 @@ def _source(
   """What gives the batches, None for a scan, and what is left for a step."""
   if not isinstance(train, Examples):
     stream = batches(settings, train, batch_size, train=True, seed=seed)
-    # Crops and flips of streamed images are made where they are decoded.
-    return stream, dataclasses.replace(settings, flip=False, crop_padding=0)
+    # Crops, flips and turns of streamed images are made where they are decoded.
+    return stream, dataclasses.replace(
+      settings,
+      flip=False,
+      vertical_flip=False,
+      quarter_turns=False,
+      crop_padding=0,
+    )
   if take is None:
     return None, settings
   rows = mesh.rows(settings.mesh, batch_size)
   return MemoryBatches(settings, train, member.key, rows), settings
+
+
+def first_batch(settings: Settings, train: Feed, batch_size: int) -> Examples:
+  """The first images of a set, as one batch."""
+  if isinstance(train, Examples):
+    return Examples(*(leaf[:batch_size] for leaf in train))
+  split = train.take(np.arange(batch_size))
+  batch = next(iter(batches(settings, split, batch_size, train=False)))
+  return Examples(*map(jnp.asarray, batch))
 
 
 def save(

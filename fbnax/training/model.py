@@ -39,8 +39,9 @@ class Objective(Protocol):
 
   The plain loss is the cross entropy with the targets, or with them and the
   teacher. The targets are the labels' distribution, `f32[B, K]`: smoothed, and
-  under mixup the mix of both images' labels. Progress, `f32[]`, is the share of
-  the training that is behind: 0 in its first step, below 1 in its last.
+  under mixup the mix of both images' labels; where classes are weighted, times
+  the weight of the label's class. Progress, `f32[]`, is the share of the
+  training that is behind: 0 in its first step, below 1 in its last.
   """
 
   def __call__(

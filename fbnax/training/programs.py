@@ -104,6 +104,18 @@ def measured(
   return _over(stacked, settings, one, images, variables, choice)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def measured_logits(
+  model: Model,
+  settings: Settings,
+  variables: Any,
+  choice: Any,
+  images: Examples,
+) -> tuple[Metrics, jax.Array]:
+  """A network's; see `fbnax.training.step.evaluate_logits`."""
+  return step.evaluate_logits(model, settings, variables, choice, *images)
+
+
 @jax.jit
 def finite(state: TrainState) -> jax.Array:
   """Whether weights are numbers and always were, `bool[]` or `bool[P]`.
@@ -125,6 +137,7 @@ def forget() -> None:
     epoch,
     one_step,
     measured,
+    measured_logits,
     finite,
   )
   for program in compiled:

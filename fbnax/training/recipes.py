@@ -9,6 +9,7 @@ Symbols: `P` members of a population.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from fbnax.training.policy_tables import MAX_MAGNITUDE
 SCHEDULES = ("exponential", "cosine", "step")
 AUGMENTATIONS = ("none", *policies.NAMES)
 PRECISIONS = ("float32", "bfloat16")
+SAMPLINGS = ("uniform", "balanced")
 REFERENCE_BATCH = 256
 _LONGEST_WARMUP = 1_000_000  # Epochs.
 _FASTEST_TRUNK = 1000.0  # Times the classifier's learning rate.
@@ -76,7 +78,12 @@ class Settings:
     rms_epsilon: added to that average under the root.
     ema_decay: of the averaged weights, approached as (1 + t) / (10 + t).
     label_smoothing: share of the target spread over all classes.
+    class_weights: of an image in the loss, by its class; () for 1 each.
+    sampling: which images an epoch shows, a name of
+      `SAMPLINGS`; see `fbnax.training.sampling`.
     flip: mirror every second image.
+    vertical_flip: turn every second image upside down.
+    quarter_turns: turn images by a random multiple of 90 degrees.
     crop_padding: pixels of padding before a random crop, 0 for none.
     distillation: weight of the teacher's distribution beside the label's,
       where there is a teacher.
@@ -111,7 +118,11 @@ class Settings:
   rms_epsilon: float = 1e-3
   ema_decay: float = 0.999
   label_smoothing: float = 0.1
+  class_weights: tuple[float, ...] = ()
+  sampling: str = "uniform"
   flip: bool = False
+  vertical_flip: bool = False
+  quarter_turns: bool = False
   crop_padding: int = 0
   distillation: float = 0.8
   augment: str = "none"
@@ -151,6 +162,12 @@ class Settings:
       "rms_epsilon": (self.rms_epsilon > 0, "above 0"),
       "ema_decay": (0 <= self.ema_decay < 1, "at least 0, below 1"),
       "label_smoothing": (0 <= self.label_smoothing < 1, "from 0, below 1"),
+      "class_weights": (
+        all(math.isfinite(w) and w >= 0 for w in self.class_weights)
+        and (not self.class_weights or max(self.class_weights) > 0),
+        "numbers from 0, one of them above",
+      ),
+      "sampling": (self.sampling in SAMPLINGS, ", ".join(SAMPLINGS)),
       "crop_padding": (self.crop_padding >= 0, "at least 0"),
       "distillation": (0 <= self.distillation <= 1, "from 0 to 1"),
       "augment": (self.augment in AUGMENTATIONS, ", ".join(AUGMENTATIONS)),

@@ -14,7 +14,14 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from fbnax.training import augment, gradients, losses, mesh, optimizers
+from fbnax.training import (
+  augment,
+  gradients,
+  losses,
+  mesh,
+  optimizers,
+  sampling,
+)
 from fbnax.training.model import Member, Model
 from fbnax.training.precision import lowered
 from fbnax.training.recipes import RecipeNumbers, Settings
@@ -169,7 +176,8 @@ def train_epoch(
 ) -> tuple[TrainState, Metrics]:
   """All images once in random order, as one scan over batches.
 
-  Images that do not fill a batch are left for another epoch's order.
+  Images that do not fill a batch are left for another epoch's order. With
+  `settings.sampling` of "balanced" each class is shown equally often instead.
 
   Args:
     model: as in `train_step`.
@@ -213,7 +221,8 @@ def epoch_order(
   """
   # A constant far above any step keeps the order's key apart from theirs.
   order_key = jax.random.fold_in(jax.random.fold_in(key, 2**31 - 1), step)
-  return jax.random.permutation(order_key, labels.shape[0])
+  batch = min(settings.batch_size, labels.shape[0])
+  return sampling.order(order_key, labels, batch, settings.sampling)
 
 
 def steps_per_epoch(count: int, settings: Settings) -> int:
@@ -248,6 +257,36 @@ def evaluate(
   Returns:
     Means over the images.
   """
+  return _evaluated(model, settings, variables, choice, images, labels)[0]
+
+
+def evaluate_logits(
+  model: Model,
+  settings: Settings,
+  variables: Any,
+  choice: Any,
+  images: jax.Array,
+  labels: jax.Array,
+) -> tuple[Metrics, jax.Array]:
+  """As `evaluate`, with the logits of the images, `f32[N, K]`."""
+  metrics, logits = _evaluated(
+    model, settings, variables, choice, images, labels, keep=True
+  )
+  logits = logits.reshape(-1, logits.shape[-1])[: labels.shape[0]]
+  return metrics, mesh.spread(settings.mesh, logits)
+
+
+def _evaluated(
+  model: Model,
+  settings: Settings,
+  variables: Any,
+  choice: Any,
+  images: jax.Array,
+  labels: jax.Array,
+  *,
+  keep: bool = False,
+) -> tuple[Metrics, Any]:
+  """Means over the images, and the logits by batches; None unless kept."""
   count = labels.shape[0]
   batch = measured_batch(count, settings)
   steps = -(-count // batch)
@@ -256,7 +295,7 @@ def evaluate(
   rows = jnp.pad(jnp.arange(count), (0, missing))
   valid = (jnp.arange(steps * batch) < count) & (labels[rows] >= 0)
 
-  def body(_: None, part: tuple[jax.Array, jax.Array]) -> tuple[None, Metrics]:
+  def body(_: None, part: tuple[jax.Array, jax.Array]) -> tuple[None, Any]:
     at, counts = part
     x = mesh.spread(settings.mesh, images[at], mesh.DATA)
     x = lowered(settings, augment.prepare(x, settings))
@@ -266,10 +305,11 @@ def evaluate(
     target = jnp.maximum(labels[at], 0)
     loss = -jnp.take_along_axis(log_probs, target[:, None], 1)[:, 0]
     correct = losses.count_correct(logits, labels[at])
-    return None, Metrics((loss * counts).sum(), (correct * counts).sum())
+    sums = Metrics((loss * counts).sum(), (correct * counts).sum())
+    return None, (sums, logits if keep else None)
 
   shape = (steps, batch)
-  _, sums = jax.lax.scan(
+  _, (sums, logits) = jax.lax.scan(
     body, None, (rows.reshape(shape), valid.reshape(shape))
   )
-  return jax.tree.map(lambda s: s.sum() / valid.sum(), sums)
+  return jax.tree.map(lambda s: s.sum() / valid.sum(), sums), logits

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 
@@ -175,3 +176,67 @@ def test_arguments_out_of_range(key, value):
 def test_empty_split():
   with pytest.raises(ValueError, match=r"images=0"):
     make(make_split().take(np.arange(0)))
+
+
+def unequal_split():
+  """3 images of class 0, 9 of class 1, 1 of class 3; none of class 2."""
+  split = make_split()
+  labels = np.asarray([0] * 3 + [1] * 9 + [3], np.int32)
+  return dataclasses.replace(split, labels=labels)
+
+
+def shown(batches):
+  """Numbers of the images of batches, told by their colour."""
+  return np.concatenate([x[:, 0, 0, 0] for x, _ in batches]) // 10
+
+
+def test_balanced_batches_have_each_class_equally_often():
+  split = unequal_split()
+  found = take(make(split, batch_size=6, balanced=True), 20)
+  for _, labels in found:
+    assert np.bincount(labels, minlength=4).tolist() == [2, 2, 0, 2]
+  numbers = shown(found)
+  assert (split.labels[numbers] == np.concatenate([y for _, y in found])).all()
+  # Of 40 places of a class: all its images, equally often.
+  times = np.bincount(numbers, minlength=N)
+  assert set(times[:3]) == {13, 14} and set(times[3:12]) == {4, 5}
+  assert times[12] == 40
+
+
+def test_balanced_batches_follow_from_seed_and_place():
+  split = unequal_split()
+  whole = take(make(split, balanced=True), 9)
+  assert_same(take(make(split, balanced=True, workers=2), 9), whole)
+  assert (
+    shown(take(make(split, balanced=True, seed=6), 9)) != shown(whole)
+  ).any()
+  part = make(split, balanced=True)
+  take(part, 4)
+  again = make(split, balanced=True)
+  again.set_state(part.get_state())
+  assert_same(take(again, 5), whole[4:])
+  ours = take(make(split, balanced=True, rows=range(1, 3)), 9)
+  assert_same(ours, [(x[1:3], y[1:3]) for x, y in whole])
+
+
+def test_turned_images_are_the_others_turned():
+  """Crops and flips stay as they were; turns are drawn after them."""
+  (plain, _), *_ = take(make(noisy_split(), batch_size=13), 1)
+  (turned, _), *_ = take(
+    make(noisy_split(), batch_size=13, quarter_turns=True), 1
+  )
+  kinds = []
+  for before, after in zip(plain, turned, strict=True):
+    same = [np.array_equal(np.rot90(before, k), after) for k in range(4)]
+    assert sum(same) == 1
+    kinds.append(same.index(True))
+  assert len(set(kinds)) == 4
+  (upside, _), *_ = take(
+    make(noisy_split(), batch_size=13, vertical_flip=True), 1
+  )
+  same = [np.array_equal(a, b) for a, b in zip(plain, upside, strict=True)]
+  over = [
+    np.array_equal(a[::-1], b) for a, b in zip(plain, upside, strict=True)
+  ]
+  assert all(a != b for a, b in zip(same, over, strict=True))
+  assert any(same) and any(over)

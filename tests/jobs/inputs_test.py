@@ -6,7 +6,7 @@ from ml_collections import config_dict
 from PIL import Image
 
 from fbnax import data
-from fbnax.jobs.runtime import inputs
+from fbnax.jobs.runtime import inputs, sections
 
 
 def config(seed=0, **changes):
@@ -20,6 +20,8 @@ def config(seed=0, **changes):
     "validation_fraction": 0.25,
     "folds": 0,
     "fold": 0,
+    "groups": "",
+    "pictures": True,
   }
   return config_dict.ConfigDict({"seed": seed, "data": data | changes})
 
@@ -152,3 +154,73 @@ def test_what_is_said_of_a_folder_is_printed(tmp_path, capsys):
   assert "splits (val not used)" in capsys.readouterr().out
   inputs.dataset(config())
   assert capsys.readouterr().out == ""
+
+
+LABELS = np.asarray([0] * 30 + [1] * 10, np.int32)
+
+
+@pytest.mark.parametrize(
+  ("text", "ratio"), [("balanced", 3.0), ("1,2.5", 2.5), ("4, 0", 0.0)]
+)
+def test_class_weights_have_a_mean_of_one(text, ratio):
+  weights = inputs.class_weights(text, LABELS, ("a", "b"))
+  assert np.asarray(weights)[LABELS].mean() == pytest.approx(1.0)
+  assert weights[1] == pytest.approx(ratio * weights[0])
+
+
+def test_no_class_weights_are_none():
+  assert inputs.class_weights("", LABELS, ("a", "b")) == ()
+
+
+@pytest.mark.parametrize(
+  "text", ["1", "1,2,3", "1,x", "-1,2", "0,0", "nan,1", "inf,1", "even"]
+)
+def test_class_weights_that_are_none_are_refused(text):
+  with pytest.raises(ValueError, match="legal: balanced, or 2 numbers") as told:
+    inputs.class_weights(text, LABELS, ("a", "b"))
+  assert repr(text) in str(told.value) and "for a, b" in str(told.value)
+
+
+def test_numbers_for_all_classes_are_refused_where_some_are_searched():
+  with pytest.raises(ValueError, match="legal: balanced, or all classes"):
+    inputs.weights_of_some("1,2,3", LABELS, 2)
+  assert inputs.weights_of_some("balanced", LABELS, 2) == pytest.approx(
+    (2 / 3, 2.0)
+  )
+
+
+def _training(**changes):
+  keys = sections.TrainingKeys(**changes)
+  return config_dict.ConfigDict({"training": vars(keys)})
+
+
+@pytest.mark.parametrize(
+  ("flips", "expected"),
+  [
+    ("auto", (True, False)),
+    ("none", (False, False)),
+    ("horizontal", (True, False)),
+    ("vertical", (False, True)),
+    ("both", (True, True)),
+  ],
+)
+def test_flips_by_their_names(flips, expected):
+  colour = dataclasses.replace(data.load("digits"), flip=True)
+  found = inputs.settings(_training(flips=flips), colour, 8)
+  assert (found.flip, found.vertical_flip) == expected
+
+
+def test_quarter_turns_of_oblongs_are_refused_before_anything_is_trained():
+  digits = data.load("digits")
+  assert inputs.settings(_training(quarter_turns=True), digits, 8).quarter_turns
+  split = data.Split(digits.train.images[:, :6], digits.train.labels)
+  oblong = dataclasses.replace(digits, train=split)
+  with pytest.raises(ValueError, match=r"quarter_turns is True with .*6 x 8"):
+    inputs.settings(_training(quarter_turns=True), oblong, 8)
+
+
+def test_settings_say_the_weights_of_the_classes():
+  digits = data.load("digits")
+  found = inputs.settings(_training(class_weights="balanced"), digits, 8)
+  assert len(found.class_weights) == 10
+  assert inputs.settings(_training(), digits, 8).class_weights == ()

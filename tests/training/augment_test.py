@@ -281,3 +281,49 @@ def test_what_is_switched_on_leaves_other_draws_as_they_were():
   same = (np.asarray(erased) == cropped).all(-1)
   assert same.all((1, 2)).any() and not same.all()
   assert same.mean() > 0.7
+
+
+def _square():
+  images = _images()
+  return np.concatenate([images, images[:, :, :1]], 2)  # 6 x 6 pixels.
+
+
+def _distorted(images, **changes):
+  settings = dataclasses.replace(_settings(H), **changes)
+  found = augment.distort(jax.random.key(4), jnp.asarray(images), settings)
+  return np.asarray(found)
+
+
+def test_quarter_turns_are_equally_likely():
+  images = _square()
+  found = _distorted(images, quarter_turns=True)
+  same = np.stack(
+    [(found == np.rot90(images, k, (1, 2))).all((1, 2, 3)) for k in range(4)]
+  )
+  assert (same.sum(0) == 1).all()
+  # Chi-squared over 3 has 16.3 at 0.1 %.
+  assert ((same.sum(1) - B / 4) ** 2 / (B / 4)).sum() < 16.3
+
+
+def test_quarter_turns_of_oblongs_are_refused():
+  with pytest.raises(ValueError, match=r"6 x 5 pixels; legal: square"):
+    _distorted(_images(), quarter_turns=True)
+
+
+def test_vertical_flips_turn_about_half_upside_down():
+  images = _images()
+  found = _distorted(images, vertical_flip=True)
+  same = (found == images).all((1, 2, 3))
+  turned = (found == images[:, ::-1]).all((1, 2, 3))
+  assert (same ^ turned).all()
+  assert abs(turned.sum() - B / 2) < 4 * np.sqrt(B / 4)
+
+
+def test_turns_change_no_other_draw():
+  """With erasing: what is erased is the same, before and after."""
+  images = np.full((B, H, H, C), 255, np.uint8)
+  plain = _distorted(images, erasing=0.5)
+  turned = _distorted(
+    images, erasing=0.5, quarter_turns=True, vertical_flip=True
+  )
+  np.testing.assert_array_equal(plain, turned)

@@ -86,3 +86,28 @@ def test_count_correct():
   np.testing.assert_array_equal(found, [1.0, 0.0, 1.0])
   # A label that does not count is never met.
   assert losses.count_correct(logits, jnp.array([-1, -1, -1])).sum() == 0
+
+
+WEIGHTS = (0.5, 2.0, 1.0, 0.0, 3.0)
+
+
+def test_class_weights_weigh_images():
+  """An image counts as often as the weight of its class says."""
+  logits, targets = _logits(0), _smooth(LABELS, 0.1)
+  each = -np.sum(targets * np.log(_softmax(logits)), axis=-1)
+  expected = np.mean(np.asarray(WEIGHTS)[LABELS] * each)
+  weighted = losses.smooth_labels(jnp.asarray(LABELS), K, 0.1, WEIGHTS)
+  found = losses.cross_entropy(jnp.asarray(logits), weighted)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_class_weights_weigh_what_a_teacher_says_too():
+  student, teacher = _logits(0), _logits(1)
+  targets = losses.smooth_labels(jnp.asarray(LABELS), K, 0.1, WEIGHTS)
+  found = losses.distillation(
+    jnp.asarray(student), targets, jnp.asarray(teacher), 0.8, weighted=True
+  )
+  mixed = 0.8 * _softmax(teacher) + 0.2 * _smooth(LABELS, 0.1)
+  each = -np.sum(mixed * np.log(_softmax(student)), axis=-1)
+  expected = np.mean(np.asarray(WEIGHTS)[LABELS] * each)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -107,12 +107,16 @@ def task(config: DnasConfig) -> DnasTask:
   weights, theta = inputs.hold_out(config, dataset)
   facts = inputs.facts(dataset, weights, theta)
   classes = dataset.num_classes
+  changes: dict[str, Any] = {}
   if keys.classes:
     weights, theta = (
       data.some_classes(s, keys.classes, classes, seed=config.seed)
       for s in (weights, theta)
     )
     classes = keys.classes
+    changes["class_weights"] = inputs.weights_of_some(
+      config.training.class_weights, weights.labels, classes
+    )
   settings = inputs.settings(
     config,
     dataset,
@@ -122,6 +126,7 @@ def task(config: DnasConfig) -> DnasTask:
     schedule="cosine",
     warmup_epochs=0.0,
     accumulate=1,
+    **changes,
   )
   supernet = Supernet(
     searched,

@@ -10,7 +10,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -127,6 +127,7 @@ def trainer(
 ) -> Trainer:
   """What trains candidates in this process."""
   classes = dataset.num_classes
+  changes: dict[str, Any] = {}
   if config.search.classes:
     both = (train, validation)
     train, validation = (
@@ -134,12 +135,15 @@ def trainer(
       for s in both
     )
     classes = config.search.classes
-  _settings(config, dataset, 1)  # What is not legal is said now.
+    changes["class_weights"] = inputs.weights_of_some(
+      config.training.class_weights, train.labels, classes
+    )
+  _settings(config, dataset, 1, **changes)  # What is not legal is said now.
   return local.trainer(
     space,
     classes,
     dataset.channels,
-    lambda side: _settings(config, dataset, side),
+    lambda side: _settings(config, dataset, side, **changes),
     loop.place(train),
     loop.place(validation),
   )
@@ -232,7 +236,9 @@ def _task() -> Callable[[str], str]:
   return task
 
 
-def _settings(config: NarsConfig, dataset: Dataset, side: int) -> Settings:
+def _settings(
+  config: NarsConfig, dataset: Dataset, side: int, **changes: Any
+) -> Settings:
   return inputs.settings(
     config,
     dataset,
@@ -247,4 +253,5 @@ def _settings(config: NarsConfig, dataset: Dataset, side: int) -> Settings:
       config.training.batch_size,
       population=config.search.population,
     ),
+    **changes,
   )

@@ -124,6 +124,14 @@ class TablesTask:
   all_classes: PlacedImages
   seen_classes: PlacedImages | None
 
+  def settings_for(self, images: PlacedImages) -> Settings:
+    """The settings with the weights of the classes that are trained on."""
+    seen = images.dataset
+    weights = inputs.class_weights(
+      self.config.training.class_weights, seen.train.labels, seen.class_names
+    )
+    return dataclasses.replace(self.settings, class_weights=weights)
+
 
 def _place(dataset: Dataset, unseen: HeldOut | None = None) -> PlacedImages:
   return PlacedImages(
@@ -148,7 +156,7 @@ def _trained(
   """Trains a cell's network if it is not there; measures it under its tree."""
   images = task.seen_classes if cell.unseen else task.all_classes
   assert images is not None
-  names = images.dataset.class_names
+  names, settings = images.dataset.class_names, task.settings_for(images)
   tree = table_cells.tree_section(task.config, cell)
   member, _, hierarchy = tree_training.train(
     tree,
@@ -167,17 +175,15 @@ def _trained(
     ),
     name,
     task.recipe,
-    task.settings,
+    settings,
   )
   network = model_files.load(task.work.path / "members" / name)
-  _, measured = measuring.measure(
-    network, task.settings, images.test, hierarchy
-  )
+  _, measured = measuring.measure(network, settings, images.test, hierarchy)
   superclasses = None
   if images.unseen is not None:
     said = outputs.of_split(
       network.module,
-      task.settings,
+      settings,
       network.variables,
       loop.place(images.unseen.images),
     )
@@ -213,7 +219,7 @@ def _hierarchy(
     seed,
     lambda: model_files.load(task.work.path / "members" / plain),
     images.train,
-    task.settings,
+    task.settings_for(images),
   )
 
 

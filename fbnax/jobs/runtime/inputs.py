@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -134,9 +134,12 @@ def dataset(config: DataConfig, bits: int | None = None) -> Dataset:
       max_images=None if folds else most,
       decode_resolution=given.decode_resolution or None,
       bits=bits,
+      groups=given.groups or None,
     )
   if loaded.notes:
     print(f"data: {loaded.source}")
+  if not given.pictures:
+    loaded = dataclasses.replace(loaded, pictures=False)
   if not folds:
     return loaded
   found = data.fold(loaded, folds, index, _FOLD_SEED)
@@ -372,13 +375,97 @@ def settings(
       "resolution": resolution,
       "mean": mean,
       "std": std,
-      "flip": dataset.flip,
+      **_orientations(given, dataset),
+      "class_weights": class_weights(
+        getattr(given, "class_weights", ""),
+        dataset.train.labels,
+        dataset.class_names,
+      ),
       "crop_padding": dataset.crop_padding,
       "precision": precision.chosen(getattr(given, "precision", "float32")),
       "mesh": devices.mesh(getattr(config, "mesh", None), batch_name, batch),
       **changes,
     }
   )
+
+
+def class_weights(
+  text: str, labels: np.ndarray, class_names: Sequence[str]
+) -> tuple[float, ...]:
+  """What `training.class_weights` says, with a mean of 1 over the images.
+
+  Args:
+    text: the key's value.
+    labels: of the training images, `i32[N]`.
+    class_names: of all classes.
+
+  Returns:
+    A weight for each class; () where there are none.
+
+  Raises:
+    ValueError: it is neither "balanced" nor a number for each class.
+  """
+  if not text.strip():
+    return ()
+  counts = np.bincount(labels, minlength=len(class_names))
+  if text.strip() == "balanced":
+    weights = 1.0 / np.maximum(counts, 1)
+  else:
+    try:
+      weights = np.asarray([float(part) for part in text.split(",")])
+    except ValueError:
+      weights = np.zeros(0)
+    legal = len(weights) == len(counts) and np.isfinite(weights).all()
+    if not legal or weights.min() < 0 or not (weights * counts).any():
+      shown = ", ".join(map(escaped, class_names[:_SHOWN_NAMES]))
+      shown += ", …" if len(class_names) > _SHOWN_NAMES else ""
+      raise ValueError(
+        f"config.training.class_weights is {text!r}; legal: balanced, or"
+        f" {len(counts)} numbers from 0, not all of them 0, for {shown}"
+      )
+  scaled = weights * (counts.sum() / (weights * counts).sum())
+  return tuple(scaled.tolist())
+
+
+def weights_of_some(
+  text: str, labels: np.ndarray, classes: int
+) -> tuple[float, ...]:
+  """`class_weights` where a search takes some of the classes at random.
+
+  Args:
+    text: as there.
+    labels: of the training images of these classes, numbered anew.
+    classes: how many.
+
+  Raises:
+    ValueError: the weights are numbers, which are for all classes.
+  """
+  if text.strip() not in ("", "balanced"):
+    raise ValueError(
+      f"config.training.class_weights is {text!r} with config.search.classes ="
+      f" {classes}; legal: balanced, or all classes"
+    )
+  return class_weights(text, labels, [str(k) for k in range(classes)])
+
+
+def _orientations(given: TrainingKeys, dataset: Dataset) -> dict[str, bool]:
+  """What `training.flips` and `quarter_turns` say of the images at hand."""
+  flips = getattr(given, "flips", "auto")
+  turns = getattr(given, "quarter_turns", False)
+  split = dataset.train
+  if turns and isinstance(split, data.Split) and len(set(split.size)) > 1:
+    height, width = split.size
+    raise ValueError(
+      f"config.training.quarter_turns is True with images of {height} x {width}"
+      " pixels; legal: square ones (config.data.decode_resolution makes them"
+      " so), or False"
+    )
+  horizontal = flips in ("horizontal", "both")
+  return {
+    "flip": dataset.flip if flips == "auto" else horizontal,
+    "vertical_flip": flips in ("vertical", "both"),
+    "quarter_turns": turns,
+  }
 
 
 def normalization_of_weights(

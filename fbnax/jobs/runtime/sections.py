@@ -61,6 +61,17 @@ class SourceKeys:
     " memory",
   )
   fold: int = key(0, "which part is the test split, from 0")
+  groups: str = key(
+    "",
+    "CSV file of image (its path below `data.path`) and group, for `folder`:"
+    " images of a group, as of one patient or object, are never split between"
+    " training, validation, test and folds",
+  )
+  pictures: bool = key(
+    True,
+    "result, report and trees may show pictures of the data; False where its"
+    " licence forbids it",
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +145,28 @@ class TrainingKeys:
   warmup_epochs: float = key(1.0, "of linear growth", "epochs")
   ema_decay: float = key(0.99, "of averaged weights")
   label_smoothing: float = key(0.1, "of the labels, spread evenly", "share")
+  class_weights: str = key(
+    "",
+    "of an image in the loss, by its class: `balanced`, as if all classes had"
+    " as many images, or numbers in the order of the classes, `1,2.5`; scaled"
+    " so that the mean over the training images is 1; none for 1 each",
+  )
+  sampling: str = key(
+    "uniform",
+    "images of an epoch: `uniform`, each once, or `balanced`, each class"
+    " equally often, those of small classes again and again",
+    choices=("uniform", "balanced"),
+  )
+  flips: str = key(
+    "auto",
+    "random mirror images: `auto` (left to right, of colour images from 28"
+    " pixels on), `none`, `horizontal` (left to right), `vertical` (upside"
+    " down), or `both`",
+    choices=("auto", "none", "horizontal", "vertical", "both"),
+  )
+  quarter_turns: bool = key(
+    False, "images are turned by 0, 90, 180 or 270 degrees, at random"
+  )
   augment: str = key(
     "none",
     "`none`, `autoaugment_imagenet`, `autoaugment_cifar10` or `randaugment`,"

@@ -29,7 +29,14 @@ from fbnax.search.dnas.state import (
   choice_weights,
   temperature,
 )
-from fbnax.training import augment, gradients, losses, mesh, optimizers
+from fbnax.training import (
+  augment,
+  gradients,
+  losses,
+  mesh,
+  optimizers,
+  sampling,
+)
 from fbnax.training.model import Member
 from fbnax.training.precision import lowered
 from fbnax.training.recipes import RecipeNumbers
@@ -140,7 +147,10 @@ def theta_step(
     logits, _ = problem.model.train_logits(variables, now, x, drop_key)
     logits = logits.astype(jnp.float32)
     targets = losses.smooth_labels(
-      labels, logits.shape[-1], settings.label_smoothing
+      labels,
+      logits.shape[-1],
+      settings.label_smoothing,
+      settings.class_weights,
     )
     cross_entropy = losses.cross_entropy(logits, targets)
     paid = weights
@@ -199,7 +209,7 @@ def run_steps(
   Returns:
     The state at `stop`.
   """
-  order = _order(problem, kind, state, len(labels))
+  order = _order(problem, kind, state, labels)
 
   def body(state: SearchState) -> SearchState:
     rows = _rows(problem, kind, state, order)
@@ -217,7 +227,7 @@ def run_next(
   labels: jax.Array,
 ) -> SearchState:
   """The next of the steps that `run_steps` takes, in a program of its own."""
-  order = _order(problem, kind, state, len(labels))
+  order = _order(problem, kind, state, labels)
   rows = _rows(problem, kind, state, order)
   return STEPS[kind](problem, state, images[rows], labels[rows])
 
@@ -235,14 +245,16 @@ def run_step(
 
 
 def _order(
-  problem: SearchProblem, kind: int, state: SearchState, count: int
+  problem: SearchProblem, kind: int, state: SearchState, labels: jax.Array
 ) -> jax.Array:
   """The order of a kind's images in this epoch, `i32[N]`."""
   # A constant far above any step keeps the order's key apart from theirs.
   key = jax.random.fold_in(state.key, 2**31 - 1)
   epoch = state.step // problem.steps
   key = jax.random.fold_in(key, 2 * epoch + kind)
-  return jax.random.permutation(key, count)
+  settings = problem.settings
+  batch = min(settings.batch_size, len(labels))
+  return sampling.order(key, labels, batch, settings.sampling)
 
 
 def _rows(
