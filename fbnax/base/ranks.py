@@ -66,6 +66,26 @@ def partial_spearman(a: np.ndarray, b: np.ndarray, given: np.ndarray) -> float:
   return float((r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt(left))
 
 
+def area_under_curve(scores: Any, positive: Any) -> float | None:
+  """Probability that a positive has a larger score than another one.
+
+  Args:
+    scores: `f64[n]`.
+    positive: `bool[n]`.
+
+  Returns:
+    The area under the ROC curve, ties counted half; None if all are alike.
+  """
+  scores, positive = np.asarray(scores, np.float64), np.asarray(positive, bool)
+  count = int(positive.sum())
+  if not 0 < count < len(positive):
+    return None
+  _, place, size = np.unique(scores, return_inverse=True, return_counts=True)
+  placed = (np.cumsum(size) - (size - 1) / 2)[place]
+  above = placed[positive].sum() - count * (count + 1) / 2
+  return float(above / (count * (len(positive) - count)))
+
+
 def best_share(values: np.ndarray, share: float) -> np.ndarray:
   """Which networks are in the best share by value, `bool[n]`.
 

@@ -77,7 +77,7 @@ class Job:
 _JOBS = (
   Job("nars", ("NarsConfig",), "NarsResult"),
   Job("train", ("TrainConfig", "FinetuneConfig"), "TrainResult"),
-  Job("eval", ("EvalConfig",), "EvalResult", has_page=False),
+  Job("eval", ("EvalConfig",), "EvalResult"),
   Job("evolve", ("EvolveConfig",), "EvolveResult", has_page=False),
   Job("predictors", ("PredictorsConfig",), "PredictorsResult"),
   Job("benchmark", ("BenchmarkConfig",), "BenchmarkResult"),

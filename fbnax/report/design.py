@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from fbnax.report import accuracy_chart, markup, training_charts
+from fbnax.report import scores as judgement
 from fbnax.report.family import signal
 from fbnax.report.made import footer
 from fbnax.report.markup import escape, figure, percent, plural, whole
@@ -141,6 +142,16 @@ def curves(result: Result) -> str:
     "member, not its height between members. The first epochs may lie below "
     "the axis of the accuracy.",
   )
+
+
+def scores(result: Result) -> str:
+  """What the members can beyond accuracy; "" where nothing is to be shown."""
+  return judgement.scores(result.members, result.dataset.class_names)
+
+
+def mistakes(result: Result) -> str:
+  """Pictures that the members get wrong; "" where nothing is to be shown."""
+  return judgement.mistakes(result.members)
 
 
 def times(result: Result) -> str:

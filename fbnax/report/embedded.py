@@ -16,13 +16,12 @@ from typing import Any
 from xml.parsers import expat
 
 from fbnax.base.json_values import shown
-from fbnax.report.markup import escape
+from fbnax.report.markup import PICTURE, escape
 
 _NUMBER = r"-?\d+(\.\d+)?(e[+-]\d+)?"
 _NUMBERS = rf"{_NUMBER}( {_NUMBER}){{3}}"
 _COLOUR = r"none|#[0-9a-f]{6}"
 _TEXT = r"(?s:.*)"
-_PICTURE = r"data:image/(png|jpeg);base64,[A-Za-z0-9+/]*={0,2}"
 _PLACE = {"x": _NUMBER, "y": _NUMBER}
 _AREA = _PLACE | {"width": _NUMBER, "height": _NUMBER}
 _LINE = {"fill": _COLOUR, "stroke": _COLOUR, "stroke-width": _NUMBER}
@@ -49,7 +48,7 @@ _ELEMENTS: dict[str, dict[str, str]] = {
     "text-anchor": "start|end",
     "font-weight": "600",
   },
-  "image": _AREA | {"style": "image-rendering:pixelated", "href": _PICTURE},
+  "image": _AREA | {"style": "image-rendering:pixelated", "href": PICTURE},
 }
 # What may stand in an element; in the others only text, or nothing.
 _CHILDREN = {
@@ -154,5 +153,5 @@ def _words(pattern: str) -> str:
     _NUMBER: "a number",
     _NUMBERS: "four numbers",
     _COLOUR: "none, or a colour as #0072b2",
-    _PICTURE: "a PNG or JPEG in the address, data:image/png;base64,…",
+    PICTURE: "a PNG or JPEG in the address, data:image/png;base64,…",
   }.get(pattern, pattern)

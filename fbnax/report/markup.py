@@ -10,6 +10,8 @@ from typing import Any
 from fbnax.base import names
 
 MISSING = "–"
+# What an address that holds a picture is like.
+PICTURE = r"data:image/(png|jpeg);base64,[A-Za-z0-9+/]*={0,2}"
 _UNLIKELY = 1e15  # From here on, digits would only fill the page.
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -17,8 +17,9 @@ labels); `early_stop` (threshold, epoch, correlation of each epoch); `trials`
 (id, round, status, error, genotype, macs, params, accuracy, log_loss, epochs,
 curve, label, predicted, recipe, seconds); `members` (name, budget, macs,
 params, predicted, genotype, architecture, recipe, teacher, epochs, history,
-test_accuracy, test_log_loss, checkpoint, seconds); `times` (`phases`, their
-`total`, and `compiling`, what of each phase went into tracing and compiling).
+test_accuracy, test_log_loss, scores, checkpoint, seconds, mistakes); `times`
+(`phases`, their `total`, and `compiling`, what of each phase went into tracing
+and compiling).
 Two runs of one config on one machine differ in `seconds` and `times` only.
 """
 
@@ -26,10 +27,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from fbnax.base import cost_kinds
+from fbnax.report import markup
 from fbnax.spaces import Architecture
 
 SCHEMA_VERSION = 1
@@ -229,6 +232,44 @@ class MemberTree:
 
 
 @dataclasses.dataclass(frozen=True)
+class Scores:
+  """What a network can on the test images, beyond accuracy.
+
+  `positive` is the class that a binary F1 is of, the rarer one; of more than
+  two classes F1 is the mean over them. `threshold` (of the positive class's
+  calibrated probability, by which F1 is then measured) and `temperature` (that
+  logits are divided by, and `calibrated_log_loss` with it) were chosen on
+  `calibration_images`, which were not trained on; None where there were none.
+  `confusion` has a row for each true class; it is empty where there are many.
+  """
+
+  balanced_accuracy: float | None = None
+  area_under_curve: float | None = None
+  f1: float | None = None
+  positive: str | None = None
+  threshold: float | None = None
+  temperature: float | None = None
+  calibrated_log_loss: float | None = None
+  calibration_images: int | None = None
+  confusion: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+  """A test image that a network takes for another class.
+
+  `picture` is an address that holds it, `index` its place in the test split;
+  `probability` is that of the predicted class.
+  """
+
+  picture: str = ""
+  index: int | None = None
+  label: str = ""
+  predicted: str = ""
+  probability: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 @cost_kinds.fields(cost_kinds.FURTHER, "float | None", lambda _: left_out())
 class MemberRow:
   """One trained network; what is of a search is there where one designed it.
@@ -249,9 +290,11 @@ class MemberRow:
   history: tuple[Epoch, ...] = ()
   test_accuracy: float | None = None
   test_log_loss: float | None = None
+  scores: Scores | None = left_out()
   checkpoint: str | None = None
   seconds: float | None = None
   tree: MemberTree | None = left_out()
+  mistakes: tuple[Mistake, ...] = left_out(tuple)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -302,6 +345,8 @@ class Result(JobResult):
     """Raises a ValueError where parts do not fit each other."""
     _check_pairs(self)
     _check_accuracies(self)
+    for i, member in enumerate(self.members):
+      check_scores(f"members[{i}].", member.scores, member.mistakes)
 
 
 def _check_pairs(result: Result) -> None:
@@ -345,6 +390,36 @@ def _check_accuracies(result: Result) -> None:
       measured.append((f"{where}.test_accuracy", epoch.test_accuracy))
   for where, value in measured:
     check_share(where, value)
+
+
+def check_scores(
+  where: str, scores: Scores | None, mistakes: tuple[Mistake, ...]
+) -> None:
+  """Raises a ValueError for scores or pictures that nobody can have measured.
+
+  A picture stands in the reader's browser, so it is looked at here.
+  """
+  scores = scores or Scores()
+  for name in ("balanced_accuracy", "area_under_curve", "f1", "threshold"):
+    check_share(f"{where}scores.{name}", getattr(scores, name))
+  temperature = scores.temperature
+  if temperature is not None and temperature <= 0:
+    raise ValueError(
+      f"{where}scores.temperature must be above 0, found {temperature:g}"
+    )
+  for i, row in enumerate(scores.confusion):
+    if len(row) != len(scores.confusion) or min(row) < 0:
+      raise ValueError(
+        f"{where}scores.confusion[{i}] must be {len(scores.confusion)} counts,"
+        f" found {list(row)}"
+      )
+  for i, mistake in enumerate(mistakes):
+    check_share(f"{where}mistakes[{i}].probability", mistake.probability)
+    if not re.fullmatch(markup.PICTURE, mistake.picture):
+      raise ValueError(
+        f"{where}mistakes[{i}].picture must be a PNG or JPEG in the address,"
+        " data:image/png;base64,…"
+      )
 
 
 def check_share(where: str, value: float | None) -> None:

@@ -1,7 +1,8 @@
 """A trained network as a directory: its card, and its weights.
 
-`model.json` is the card: architecture, recipe, classes, preprocessing, costs
-and measured accuracy. `weights/` is a checkpoint of the module's variables.
+`model.json` is the card: architecture, recipe, classes, preprocessing, costs,
+measured accuracy, and how probabilities are made of logits (`Calibration`).
+`weights/` is a checkpoint of the module's variables.
 """
 
 from __future__ import annotations
@@ -27,6 +28,29 @@ CARD = "model.json"
 WEIGHTS = "weights"
 SCHEMA_VERSION = 1
 _FAR = 1e6  # Of a normalisation; white is 1.
+
+
+class Calibration(NamedTuple):
+  """How a model's logits become probabilities, and these a decision.
+
+  Attributes:
+    positive: of two classes the one that the threshold is of; None for more.
+    temperature: that logits are divided by; None where no images that were not
+      trained on told it.
+    threshold: from which calibrated probability on an image is taken for the
+      positive class; None likewise.
+    images: on which both were chosen.
+  """
+
+  positive: str | None = None
+  temperature: float | None = None
+  threshold: float | None = None
+  images: int | None = None
+
+  @property
+  def by(self) -> float:
+    """The temperature, 1 where it is not known."""
+    return 1.0 if self.temperature is None else self.temperature
 
 
 class SavedModel(NamedTuple):
@@ -56,6 +80,11 @@ class SavedModel(NamedTuple):
   def bits(self) -> int | None:
     """Significant bits of 16-bit images for it; None if it never saw any."""
     return self.card["preprocessing"].get("bits")
+
+  @property
+  def calibration(self) -> Calibration:
+    """How probabilities are made of its logits."""
+    return Calibration(**self.card.get("calibration", {}))
 
   def settings(self, batch_size: int = 256) -> Settings:
     """How images are prepared for it."""
@@ -199,9 +228,39 @@ def _check_card(path: Path, card: dict[str, Any], architecture: Any) -> None:
     )
   if preprocessing.get("bits") is not None:
     json_values.field(card, "preprocessing.bits", int, where, low=8, high=16)
+  if card.get("calibration") is not None:
+    _check_calibration(where, card)
   for name, kind in (("entry", dict), ("recipe", dict), ("licence", str)):
     if card.get(name) is not None:
       json_values.field(card, name, kind, where)
+
+
+def _check_calibration(where: str, card: dict[str, Any]) -> None:
+  """Raises a ValueError that names the first value that is not legal."""
+  calibration = json_values.field(card, "calibration", dict, where)
+  unknown = sorted(set(calibration) - set(Calibration._fields))
+  if unknown:
+    raise ValueError(
+      f"{where}: calibration has {json_values.shown(unknown[0])}; legal:"
+      f" {', '.join(Calibration._fields)}"
+    )
+  names = card["class_names"]
+  positive = calibration.get("positive")
+  if positive is not None and positive not in names:
+    raise ValueError(
+      f"{where}: calibration.positive is {json_values.shown(positive)}; legal:"
+      f" one of class_names"
+    )
+  for name, low, high in (
+    ("temperature", 1 / _FAR, _FAR),
+    ("threshold", 0.0, 1.0),
+    ("images", 0, _FAR**2),
+  ):
+    if calibration.get(name) is not None:
+      kind = int if name == "images" else float
+      json_values.field(
+        card, f"calibration.{name}", kind, where, low=low, high=high
+      )
 
 
 def _check_arrays(path: Path, variables: Any) -> None:

@@ -29,3 +29,16 @@ def test_constants():
   a, b = np.ones(3), np.arange(3.0)
   assert np.isnan(ranks.spearman(a, b))
   assert ranks.correlations(a, b) == (0.0, 0.0)
+
+
+def test_the_area_under_the_curve_counts_pairs():
+  scores = np.asarray([0.1, 0.4, 0.4, 0.8, 0.9])
+  positive = np.asarray([False, False, True, False, True])
+  pairs = [
+    (a > b) + 0.5 * (a == b)
+    for a in scores[positive]
+    for b in scores[~positive]
+  ]
+  found = ranks.area_under_curve(scores, positive)
+  assert found == pytest.approx(np.mean(pairs))
+  assert ranks.area_under_curve(scores, positive & False) is None

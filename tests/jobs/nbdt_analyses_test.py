@@ -1,11 +1,7 @@
 """Analyses and measures as a result has them; against plain NumPy."""
 
-import base64
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from fbnax import data, nbdt
 from fbnax.jobs.nbdt import analyses
@@ -43,31 +39,6 @@ def test_accuracies():
   }
   for key, value in wanted.items():
     assert getattr(found, key) == pytest.approx(value, rel=1e-5), key
-
-
-def test_error_detection():
-  scores = np.asarray([0.1, 0.4, 0.4, 0.8, 0.9])
-  wrong = np.asarray([False, False, True, False, True])
-  pairs = [
-    (a > b) + 0.5 * (a == b) for a in scores[wrong] for b in scores[~wrong]
-  ]
-  found = analyses.error_detection(scores, wrong)
-  assert found == pytest.approx(np.mean(pairs))
-  assert analyses.error_detection(scores, wrong & False) is None
-
-
-def test_pictures_are_png():
-  for image in (IMAGES[0], np.zeros((200, 100, 3), np.uint8)):
-    text = base64.b64decode(analyses.png(image))
-    found = Image.open(io.BytesIO(text))
-    assert found.format == "PNG"
-    assert max(found.size) <= 96
-  np.testing.assert_array_equal(
-    np.asarray(
-      Image.open(io.BytesIO(base64.b64decode(analyses.png(IMAGES[0]))))
-    )[..., 0],
-    IMAGES[0, ..., 0],
-  )
 
 
 def test_all_analyses_together():

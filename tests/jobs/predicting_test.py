@@ -61,6 +61,18 @@ def test_probabilities(model, tmp_path):
   assert found.notes == ()
 
 
+def test_probabilities_are_calibrated_by_the_card(model, tmp_path):
+  picture((0, 255, 0)).save(tmp_path / "green.png")
+  calibrated = shutil.copytree(model, tmp_path / "members" / "tiny")
+  card = json.loads((calibrated / "model.json").read_text())
+  card["calibration"] = {"temperature": 2.0}
+  (calibrated / "model.json").write_text(json.dumps(card))
+  (found,) = predicting.predict(calibrated, [tmp_path / "green.png"], 2)
+  shares = np.exp([0, 2, 0]) / np.exp([0, 2, 0]).sum()
+  assert found.classes[0] == ("bird", pytest.approx(shares[1], abs=1e-4))
+  assert found.classes[1][1] == pytest.approx(shares[0], abs=1e-4)
+
+
 @pytest.mark.parametrize(
   ("place", "value", "message"),
   [

@@ -251,3 +251,28 @@ def test_a_card_of_an_earlier_version(tmp_path):
   _change(tmp_path, lambda card: card["preprocessing"].pop("channels"))
   _change(tmp_path, lambda card: card["preprocessing"].pop("crop_ratio"))
   assert model_files.load(tmp_path).card["preprocessing"]["resolution"] == 6
+
+
+def test_a_calibration_comes_back(tmp_path):
+  assert model_files.load(_save(tmp_path / "a")).calibration.by == 1.0
+  calibration = model_files.Calibration("ein Tisch", 1.5, 0.25, 40)
+  saved = _save(tmp_path / "b", calibration=calibration._asdict())
+  assert model_files.load(saved).calibration == calibration
+  assert calibration.by == 1.5
+
+
+@pytest.mark.parametrize(
+  ("key", "value", "words"),
+  [
+    ("temperature", 0.0, "calibration.temperature is 0.0; legal"),
+    ("temperature", "1", "calibration.temperature"),
+    ("threshold", 1.5, "calibration.threshold is 1.5; legal"),
+    ("positive", "Tisch", "calibration.positive is 'Tisch'; legal: one of"),
+    ("images", -1, "calibration.images is -1; legal"),
+    ("bias", 1.0, "calibration has 'bias'; legal: positive, temperature"),
+  ],
+)
+def test_a_calibration_that_is_none_is_refused(tmp_path, key, value, words):
+  _save(tmp_path, calibration={"temperature": 1.5, key: value})
+  with pytest.raises(ValueError, match=re.escape(words)):
+    model_files.load(tmp_path)

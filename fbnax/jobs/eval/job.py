@@ -10,11 +10,10 @@ import numpy as np
 from fbnax import costs
 from fbnax.jobs.eval.config import EvalConfig
 from fbnax.jobs.eval.result import EvalResult
-from fbnax.jobs.runtime import classes, inputs
+from fbnax.jobs.runtime import classes, inputs, judging
 from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.training import loop, model_files
 from fbnax.training.progress import Progress
-from fbnax.training.step import Model
 
 
 def run(config: EvalConfig, work: WorkDir, progress: Progress) -> EvalResult:
@@ -31,11 +30,10 @@ def run(config: EvalConfig, work: WorkDir, progress: Progress) -> EvalResult:
     for line in inputs.absences(dataset):
       print(line)
   with work.phase("evaluation"):
-    measured = loop.measure(
-      Model(saved.module),
+    measured, said = judging.show(
+      saved.module,
       saved.settings(config.batch_size),
       saved.variables,
-      None,
       loop.place(images),
     )
   if not np.isfinite(measured.loss):
@@ -45,12 +43,18 @@ def run(config: EvalConfig, work: WorkDir, progress: Progress) -> EvalResult:
     )
   module = saved.module
   counted = costs.count(module.architecture, module.num_classes)
+  names = saved.class_names
+  calibration = judging.of_card(saved, dataset)
+  most = judging.MISTAKES if dataset.pictures else 0
   return EvalResult(
     model=config.model,
     split=config.split,
     images=len(images),
     accuracy=float(measured.accuracy),
     log_loss=float(measured.loss),
+    class_names=names,
+    scores=judging.judged(said, names, calibration),
+    mistakes=judging.mistakes(said, images, names, calibration, most),
     macs=counted.macs,
     params=counted.params,
   )
@@ -63,3 +67,9 @@ def lines(result: EvalResult, folder: Path) -> Iterator[str]:
     f"{result.model} on {result.images} {result.split} images: "
     f"accuracy {result.accuracy:.4f}, log-loss {result.log_loss:.4f}"
   )
+  scores = result.scores
+  if scores.area_under_curve is not None:
+    yield (
+      f"balanced accuracy {scores.balanced_accuracy:.4f}, area under the ROC "
+      f"curve {scores.area_under_curve:.4f}, F1 {scores.f1:.4f}"
+    )

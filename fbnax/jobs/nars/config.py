@@ -148,6 +148,14 @@ class MemberTrainingKeys(sections.TrainingKeys):
     "",
     "a model's directory or a part of your own; none for the largest member",
   )
+  calibration_images: int = key(
+    0,
+    "that members are not trained on: they are measured on them after each"
+    " epoch, and threshold and temperature are chosen on them; 0 to train on"
+    " all that are no test images, without either",
+    "images",
+    least=0,
+  )
   checkpoint_every: int = key(10, "between checkpoints", "epochs", least=1)
 
 

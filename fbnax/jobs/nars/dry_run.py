@@ -146,7 +146,8 @@ def _members(
     found = estimates.between(measured, points, float(pool.macs[index]))
     if place < len(chosen) - 1:  # The largest teaches the others.
       found = found._replace(step=found.step + FORWARD * measured[-1].step)
-    part = dry_run.training(found, settings, len(dataset.train), 0)
+    held = config.training.calibration_images
+    part = dry_run.training(found, settings, len(dataset.train) - held, held)
     if tree_settings.has_trees(config):  # Plainly, then with the tree.
       again = (config.tree.finetune_epochs or settings.epochs) / settings.epochs
       part = part.repeated(1 + again)

@@ -55,6 +55,7 @@ def run(config: NarsConfig, work: WorkDir, progress: Progress) -> NarsResult:
   # What is not legal is said before the search.
   tree_settings.has_trees(config)
   inputs.settings(config, dataset, 1)
+  members.calibration_split(config, dataset)
   teacher = read_teacher(
     config.training.teacher, "config.training.teacher", dataset
   )

@@ -16,11 +16,12 @@ import jax
 import numpy as np
 
 from fbnax import costs, spaces
-from fbnax.data import Dataset
+from fbnax.data import AnySplit, Dataset, hold_out
 from fbnax.jobs.nars.config import NarsConfig
 from fbnax.jobs.nars.result import FamilyMember
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime.families import best_first, member_names
+from fbnax.jobs.runtime.judging import MISTAKES
 from fbnax.jobs.runtime.training import Supervised, Teacher, train_network
 from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.jobs.runtime.trees import training as tree_training
@@ -172,6 +173,28 @@ def scaled(
   return made
 
 
+def calibration_split(
+  config: NarsConfig, dataset: Dataset
+) -> tuple[AnySplit, AnySplit | None]:
+  """The images that members are trained on, and those for their calibration.
+
+  Returns:
+    Both; None for the second where `config.training` asks for none.
+
+  Raises:
+    ValueError: there are not as many.
+  """
+  count = config.training.calibration_images
+  if not count:
+    return dataset.train, None
+  return hold_out(
+    dataset.train,
+    count,
+    seed=config.seed,
+    key=f"{dataset.source}: config.training.calibration_images",
+  )
+
+
 def train(
   config: NarsConfig,
   work: WorkDir,
@@ -180,13 +203,15 @@ def train(
   teacher: Teacher | None,
   progress: Progress,
 ) -> tuple[FamilyMember, ...]:
-  """Trains on all that is not the test set.
+  """Trains on all but the test set, and what `calibration_split` holds out.
 
   The given teacher teaches all of them. Without one the largest member, which
   is trained first, teaches the others. With `config.head` of `nbdt` they come
   with their trees.
   """
-  images = loop.place(dataset.train)
+  split, held_split = calibration_split(config, dataset)
+  images = loop.place(split)
+  held = None if held_split is None else loop.place(held_split)
   by_size = sorted(
     chosen, key=lambda c: costs.count(c.architecture).macs, reverse=True
   )
@@ -212,13 +237,14 @@ def train(
         settings,
         dataset,
         images,
-        None,
+        held,
         teacher=teacher,
         seed=config.seed,
         checkpoint_every=config.training.checkpoint_every,
         progress=progress,
         supervised=supervised,
         start_from=start_from,
+        mistakes=MISTAKES,
       )
 
     with work.phase(f"train {choice.name}"):

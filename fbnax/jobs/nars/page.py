@@ -28,6 +28,8 @@ def draw(result: Result, folder: Path) -> str:
     ("sampling", "The search, round by round", _sampling(result)),
     ("predictor", "What the predictor knew", _predictor(result)),
     ("early-stop", "When a candidate could be stopped", _early_stop(result)),
+    ("scores", "Beyond accuracy", design.scores(result)),
+    ("mistakes", "What they get wrong", design.mistakes(result)),
     ("networks", "The networks, block by block", networks(result)),
     ("trees", "The decisions of the members", trees(result, drawings)),
     ("recipes", "The training recipes", design.recipes(result)),

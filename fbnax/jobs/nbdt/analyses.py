@@ -5,15 +5,13 @@ Symbols: `N` images, `K` classes, `V` nodes.
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
 from fbnax import nbdt
+from fbnax.base import ranks
 from fbnax.jobs.nbdt.result import (
   Ambiguous,
   DividedClasses,
@@ -25,6 +23,7 @@ from fbnax.jobs.nbdt.result import (
   Tree,
   TreeAnalyses,
 )
+from fbnax.jobs.runtime.pictures import png
 from fbnax.jobs.runtime.trees import explaining, measuring
 from fbnax.jobs.runtime.trees.explaining import Seen, names
 from fbnax.jobs.runtime.trees.unseen import HeldOut
@@ -32,7 +31,6 @@ from fbnax.nbdt.naming import leaf_counts
 
 # Shown: ambiguous images, examples of a node, nodes that have examples.
 _AMBIGUOUS, _EXAMPLES, _NODES = 12, 6, 16
-_LARGEST = 96  # Pixels of a picture in the report.
 
 
 def described(kind: str, hierarchy: nbdt.Hierarchy) -> Tree:
@@ -78,37 +76,6 @@ def analyse(
   )
 
 
-def error_detection(scores: Any, wrong: Any) -> float | None:
-  """Probability that a wrong image has a larger score than a right one.
-
-  Args:
-    scores: `f32[N]`.
-    wrong: `bool[N]`.
-
-  Returns:
-    The area under the ROC curve, ties counted half; None if all are alike.
-  """
-  scores, wrong = np.asarray(scores, np.float64), np.asarray(wrong, bool)
-  count = int(wrong.sum())
-  if not 0 < count < len(wrong):
-    return None
-  _, place, size = np.unique(scores, return_inverse=True, return_counts=True)
-  ranks = (np.cumsum(size) - (size - 1) / 2)[place]
-  above = ranks[wrong].sum() - count * (count + 1) / 2
-  return float(above / (count * (len(wrong) - count)))
-
-
-def png(image: np.ndarray) -> str:
-  """An image `u8[H, W, C]` as a PNG in base64."""
-  if image.shape[-1] == 1:
-    image = np.repeat(image, 3, -1)
-  picture = Image.fromarray(np.ascontiguousarray(image[..., :3]))
-  picture.thumbnail((_LARGEST, _LARGEST))
-  buffer = io.BytesIO()
-  picture.save(buffer, "PNG", optimize=True)
-  return base64.b64encode(buffer.getvalue()).decode()
-
-
 def _ambiguous(seen: Seen, hierarchy: nbdt.Hierarchy) -> Ambiguous:
   """The most ambiguous images by the tree, and by the plain network."""
   z = jnp.asarray(seen.logits)
@@ -124,9 +91,9 @@ def _ambiguous(seen: Seen, hierarchy: nbdt.Hierarchy) -> Ambiguous:
     )
     errors = Errors(
       tree=int(wrong.sum()),
-      path_entropy=error_detection(by_tree, wrong),
-      top_two_entropy=error_detection(two.between, network_wrong),
-      confusion=error_detection(by_network, network_wrong),
+      path_entropy=ranks.area_under_curve(by_tree, wrong),
+      top_two_entropy=ranks.area_under_curve(two.between, network_wrong),
+      confusion=ranks.area_under_curve(by_network, network_wrong),
     )
   return Ambiguous(
     _listed(seen, hierarchy, by_tree, tree_says),

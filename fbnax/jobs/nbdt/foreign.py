@@ -72,7 +72,8 @@ def explained(config: NbdtConfig, work: WorkDir) -> WeightsResult:
     )
   seen, analysed, accuracies = None, None, {}
   if foreign.logits is not None:
-    seen = Seen(foreign.logits, foreign.labels, foreign.images)
+    images = foreign.images if config.data.pictures else None
+    seen = Seen(foreign.logits, foreign.labels, images)
     with work.phase("analyses"):
       analysed = analyses.analyse(seen, tree, foreign.weights)
       if foreign.labels is not None:

@@ -132,7 +132,7 @@ def _explained(
       said, accuracies[name] = measuring.measure(
         saved, saved.settings(), test, tree
       )
-    seen = explaining.with_images(said, task.dataset.test)
+    seen = explaining.with_images(said, task.dataset)
     unseen_logits = _of_unseen(networks, unseen)
     analysed = analyses.analyse(
       seen,

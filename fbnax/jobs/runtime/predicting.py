@@ -3,7 +3,8 @@
 An image is prepared as those that the model was measured on: turned as its EXIF
 says, converted as `fbnax.data.decoding` does (transparency on white, CMYK and
 palettes to RGB, of 16 bits those that the model's images had), cropped and
-scaled.
+scaled. Probabilities are made with the temperature of the model's card, if it
+has one; those of a tree's paths are as they are.
 
 Symbols: `H`, `W` height and width, `C` channels, `K` classes.
 """
@@ -89,7 +90,8 @@ def predict(
         f"{model} gives logits that are not finite for {path}; legal: a model"
         " that can be used"
       )
-    shares, text, drawing = np.asarray(jax.nn.softmax(logits)), "", ""
+    shares = np.asarray(jax.nn.softmax(logits / saved.calibration.by))
+    text, drawing = "", ""
     if hierarchy is not None:
       text = nbdt.describe(nbdt.explain(logits, hierarchy, names))
       drawing = nbdt.tree_svg(

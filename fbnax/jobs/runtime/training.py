@@ -19,10 +19,10 @@ from absl import logging
 from fbnax import costs, data
 from fbnax.base import json_values, records
 from fbnax.data import Dataset
-from fbnax.jobs.runtime import classes
+from fbnax.jobs.runtime import classes, judging
 from fbnax.models import initialize
 from fbnax.models.building import build
-from fbnax.report import schema
+from fbnax.report import reading, schema
 from fbnax.spaces import Architecture, Recipe, ResNet
 from fbnax.training import checkpoints, loop, metrics, model_files, step
 from fbnax.training.checkpoint_files import DamagedError
@@ -32,6 +32,7 @@ from fbnax.training.recipes import Settings, as_numbers
 from fbnax.training.step import Member, Model
 
 _ENTRY = "entry"  # What of a card a restarted run goes on from.
+_MISTAKES = "mistakes.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +105,7 @@ def train_network(
   progress: Progress,
   supervised: Supervised | None = None,
   start_from: Any = None,
+  mistakes: int = 0,
 ) -> tuple[schema.MemberRow, Teacher]:
   """Trains a network, or goes on; saves it; measures it on the test set once.
 
@@ -115,13 +117,16 @@ def train_network(
     settings: what recipes do not say.
     dataset: for its classes and its test split.
     train: images to train on.
-    validation: images to measure on after each epoch, if any.
+    validation: images to measure on after each epoch, if any; threshold and
+      temperature are chosen on them in the end.
     teacher: for distillation, if any.
     seed: of all that is random.
     checkpoint_every: epochs between checkpoints.
     progress: where to show it.
     supervised: what is minimised, the plain loss by default.
     start_from: variables to start from, random ones by default.
+    mistakes: test images that it takes for another class, which the result is
+      to show; none where the data's pictures are not to be seen.
 
   Returns:
     What `result.json` says of the network, and itself as a teacher.
@@ -134,7 +139,7 @@ def train_network(
   module = build(architecture, dataset.num_classes)
   model_dir = directory / "members" / name
   if (saved := _finished(model_dir, architecture, recipe, dataset)) is not None:
-    return _member(saved.card["entry"], architecture), Teacher(
+    return _member(saved.card["entry"], architecture, model_dir), Teacher(
       name, module, saved.variables, architecture.resolution
     )
   start = time.monotonic()
@@ -185,12 +190,10 @@ def train_network(
         now = loop.result(state, member)
         member = member._replace(given=supervised.renew(until, now))
   variables = loop.result(fitted.state, member)
-  found = loop.measure(
-    Model(module), settings, variables, None, loop.place(dataset.test)
-  )
   with _telling(name, recipe):
-    if not np.isfinite(found.loss):
-      raise loop.DivergedError("diverged: the test log-loss is not finite")
+    verdict = judging.judge(
+      module, settings, variables, dataset, validation, mistakes
+    )
   counted = costs.count(architecture, dataset.num_classes)
   trained = schema.MemberRow(
     name=name,
@@ -201,12 +204,14 @@ def train_network(
     teacher=None if teacher is None else teacher.name,
     epochs=epochs,
     history=_history(fitted.curves, epochs),
-    test_accuracy=float(found.accuracy),
-    test_log_loss=float(found.loss),
     checkpoint=f"members/{name}",
     seconds=time.monotonic() - start,
+    **verdict.as_facts(),
   )
-  _save(model_dir, architecture, variables, settings, dataset, trained)
+  calibration = verdict.calibration
+  _save(
+    model_dir, architecture, variables, settings, dataset, trained, calibration
+  )
   # This network's programs are of no more use, and each holds thousands of
   # memory mappings, of which Linux gives a process 65,530.
   jax.clear_caches()
@@ -214,12 +219,18 @@ def train_network(
 
 
 def _member(
-  entry: dict[str, Any], architecture: Architecture | ResNet
+  entry: dict[str, Any], architecture: Architecture | ResNet, model_dir: Path
 ) -> schema.MemberRow:
-  """What a card says of a network of this architecture."""
+  """What a card, and the pictures beside it, say of a network."""
   history = tuple(schema.Epoch(**epoch) for epoch in entry["history"])
+  shown = records.read(model_dir / _MISTAKES) or []
   # A residual network's is shown in no report.
-  typed = {"architecture": architecture, "history": history}
+  typed = {
+    "architecture": architecture,
+    "history": history,
+    "scores": reading.parse(schema.Scores, entry["scores"]),
+    "mistakes": tuple(schema.Mistake(**mistake) for mistake in shown),
+  }
   return schema.MemberRow(**entry | typed)
 
 
@@ -262,9 +273,18 @@ def _save(
   settings: Settings,
   dataset: Dataset,
   member: schema.MemberRow,
+  calibration: model_files.Calibration,
 ) -> None:
-  """Leaves the model, with what its user must know of its data."""
+  """Leaves the model, with what its user must know of its data.
+
+  The pictures stand beside the card, which may go where the data may not.
+  """
+  if member.mistakes:
+    model_dir.mkdir(parents=True, exist_ok=True)
+    records.write(model_dir / _MISTAKES, schema.as_json(member.mistakes))
+    member = dataclasses.replace(member, mistakes=())
   entry = json_values.plain(schema.as_json(member))
+  calibrated = {"calibration": calibration._asdict()}
   model_files.save(
     model_dir,
     architecture,
@@ -277,6 +297,7 @@ def _save(
     recipe=member.recipe,
     licence=dataset.licence,
     **({"numbered_classes": True} if dataset.numbered else {}),
+    **({} if calibration.images is None else calibrated),
     entry=entry,
     entry_sha256=records.digest(_ENTRY, entry),
   )
@@ -319,6 +340,9 @@ def _finished(
     logging.warning("%s; made again from the training's checkpoints", error)
     return None
   entry = json_values.plain(saved.card.get("entry"))
+  if "scores" not in (entry or {}):
+    logging.warning("%s: of an earlier version; measured again", card)
+    return None
   if saved.card.get("entry_sha256") != records.digest(_ENTRY, entry):
     logging.warning("%s: entry is not as it was written; made again", card)
     return None

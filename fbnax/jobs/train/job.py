@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fbnax.jobs.runtime import inputs, networks, pretrained
+from fbnax.jobs.runtime.judging import MISTAKES
 from fbnax.jobs.runtime.training import train_network
 from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.jobs.train.config import FinetuneConfig, TrainConfig
@@ -61,6 +62,7 @@ def run(config: TrainConfig, work: WorkDir, progress: Progress) -> TrainResult:
       seed=config.seed,
       checkpoint_every=config.training.checkpoint_every,
       progress=progress,
+      mistakes=MISTAKES,
     )
   return TrainResult(dataset=facts, members=(member,))
 

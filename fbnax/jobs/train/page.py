@@ -18,6 +18,8 @@ def draw(result: TrainResult, folder: Path) -> str:
     "Report of the job train",
     ("overview", "Overview", overview(result)),
     ("accuracy-macs", "Accuracy against MACs", design.accuracy_macs(result)),
+    ("scores", "Beyond accuracy", design.scores(result)),
+    ("mistakes", "What they get wrong", design.mistakes(result)),
     ("networks", "The networks, block by block", networks(result)),
     ("recipes", "The training recipes", design.recipes(result)),
     ("training", "Training the family", design.curves(result)),

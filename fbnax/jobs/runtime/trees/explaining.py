@@ -41,9 +41,17 @@ class Seen(NamedTuple):
   features: np.ndarray | None = None
 
 
-def with_images(said: Outputs, split: data.AnySplit) -> Seen:
-  """Outputs with the images of their split, where these are in memory."""
-  images = split.images if isinstance(split, data.Split) else None
+def with_images(said: Outputs, dataset: data.Dataset) -> Seen:
+  """Outputs with the test images, where these are in memory and may be shown.
+
+  Args:
+    said: of the test images.
+    dataset: whose they are.
+  """
+  split = dataset.test
+  images = None
+  if dataset.pictures and isinstance(split, data.Split):
+    images = split.images
   if images is not None and images.shape[-1] not in (1, 3):
     images = images[..., :3]
   return Seen(said.logits, said.labels, images, said.features)

@@ -264,7 +264,7 @@ def _facts(
   said, accuracies = measuring.measure(
     saved, saved.settings(), loop.place(dataset.test), hierarchy
   )
-  seen = explaining.with_images(said, dataset.test)
+  seen = explaining.with_images(said, dataset)
   nodes = explaining.nodes(seen, hierarchy)
   pictures = explaining.draw(
     folder, hierarchy, f"{folder.name}: decisions", seen, nodes
