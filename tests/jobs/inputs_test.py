@@ -224,3 +224,8 @@ def test_settings_say_the_weights_of_the_classes():
   found = inputs.settings(_training(class_weights="balanced"), digits, 8)
   assert len(found.class_weights) == 10
   assert inputs.settings(_training(), digits, 8).class_weights == ()
+
+
+def test_pictures_that_must_not_be_seen():
+  assert inputs.dataset(config()).pictures
+  assert not inputs.dataset(config(pictures=False)).pictures

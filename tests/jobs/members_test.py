@@ -209,7 +209,10 @@ def test_a_search_of_recipes_alone(tmp_path):
   file = tmp_path / "network.json"
   file.write_text(network.to_json())
   config = _config(
-    **TINY, fix="", architecture=str(file), **{"search.classes": 0}
+    **TINY,
+    fix="",
+    architecture=str(file),
+    **{"search.classes": 0, "training.calibration_images": 12},
   )
   config.unlock()
   config.training.teacher = f"{PARTS}:mean_colour"
@@ -220,6 +223,10 @@ def test_a_search_of_recipes_alone(tmp_path):
   assert member["architecture"] == json.loads(wanted.to_json())
   assert member["teacher"].endswith(":mean_colour")
   assert result["predictor"]["pretraining"] == {}
+  assert member["scores"]["calibration_images"] == 12
+  assert member["scores"]["temperature"] > 0
+  assert member["history"][0]["validation_accuracy"] is not None
+  assert 0 < len(member["mistakes"]) <= 12
   tried = {json.dumps(t["recipe"]) for t in result["trials"]}
   assert len(tried) == 8
   assert {t["macs"] for t in result["trials"]} == {member["macs"]}

@@ -1,5 +1,7 @@
 """Analyses and measures as a result has them; against plain NumPy."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,10 +9,11 @@ from fbnax import data, nbdt
 from fbnax.jobs.nbdt import analyses
 from fbnax.jobs.nbdt_tables.result import TrainedCell
 from fbnax.jobs.nbdt_tables.summary import summarize
-from fbnax.jobs.runtime.trees import measuring
+from fbnax.jobs.runtime.trees import explaining, measuring
 from fbnax.jobs.runtime.trees.explaining import Seen
 from fbnax.jobs.runtime.trees.unseen import HeldOut
 from fbnax.report.tree_schema import UnseenClasses
+from fbnax.training.outputs import Outputs
 from tests.nbdt import trees
 
 CHILDREN = [[0, 1], [2, 3], [4, 5]]
@@ -39,6 +42,16 @@ def test_accuracies():
   }
   for key, value in wanted.items():
     assert getattr(found, key) == pytest.approx(value, rel=1e-5), key
+
+
+def test_images_that_must_not_be_seen_are_left_out():
+  said = Outputs(LOGITS, np.zeros((40, 2), np.float32), LABELS)
+  split = data.Split(IMAGES, LABELS)
+  dataset = data.Dataset("own", tuple("abcd"), split, split, False, 0, "here")
+  assert explaining.with_images(said, dataset).images is IMAGES
+  hidden = dataclasses.replace(dataset, pictures=False)
+  seen = explaining.with_images(said, hidden)
+  assert seen.images is None and seen.logits is LOGITS
 
 
 def test_all_analyses_together():

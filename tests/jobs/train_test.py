@@ -62,6 +62,13 @@ def test_it_learns_and_is_reported(trained):
   assert entry["test_accuracy"] > 0.5  # Chance is 0.1.
   assert len(entry["history"]) == 8
   assert (trained / "report.html").exists()
+  scores, shown = entry["scores"], entry["mistakes"]
+  assert scores["balanced_accuracy"] > 0.5 < scores["area_under_curve"]
+  assert scores["calibration_images"] > 300 and scores["threshold"] is None
+  wrong = np.asarray(scores["confusion"])
+  wrong = int(wrong.sum() - np.trace(wrong))
+  assert len(shown) == min(wrong, 12)
+  assert all(m["label"] != m["predicted"] for m in shown)
   lines = (trained / "metrics.jsonl").read_text().splitlines()
   assert [json.loads(line)["step"] for line in lines] == list(range(1, 9))
 
@@ -74,6 +81,10 @@ def test_eval_measures_the_same(trained, tmp_path):
   measured = json.loads((tmp_path / "eval" / "result.json").read_text())
   assert measured["accuracy"] == pytest.approx(_entry(trained)["test_accuracy"])
   assert measured["images"] == len(data.load("digits").test)
+  scores = _entry(trained)["scores"]
+  assert measured["scores"]["temperature"] == scores["temperature"]
+  assert measured["scores"]["confusion"] == scores["confusion"]
+  assert (tmp_path / "eval" / "report.html").exists()
 
 
 def test_saved_weights_give_the_measured_accuracy(trained):

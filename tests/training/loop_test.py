@@ -459,3 +459,22 @@ def test_a_teacher_teaches(tmp_path):
   ]
   assert losses[0] > 0.9
   assert losses[1] < 0.7
+
+
+def test_streams_are_drawn_and_turned_as_the_settings_say():
+  """Of 40 images of a class and 8 of another: 8 of each in a batch."""
+  images = np.arange(48, dtype=np.uint8)[:, None, None, None]
+  ramp = np.arange(16, dtype=np.uint8).reshape(4, 4, 1) * 10
+  split = Split(images + ramp, np.repeat([0, 1], [40, 8]).astype(np.int32))
+  balanced = dataclasses.replace(
+    SETTINGS, sampling="balanced", quarter_turns=True, vertical_flip=True
+  )
+  parts = loop.batches(balanced, streamed(split), 16, train=True)
+  slopes = set()
+  for _ in range(6):
+    shown, labels = next(parts)
+    assert np.bincount(labels).tolist() == [8, 8]
+    down = np.sign(shown.astype(int)[:, -1, 0] - shown[:, 0, 0])[:, 0]
+    right = np.sign(shown.astype(int)[:, 0, -1] - shown[:, 0, 0])[:, 0]
+    slopes |= set(zip(down.tolist(), right.tolist(), strict=True))
+  assert {(1, 1), (1, -1), (-1, 1), (-1, -1)} <= slopes

@@ -1,5 +1,6 @@
 """One step and one epoch against the equations, on a network of two layers."""
 
+import dataclasses
 import functools
 
 import chex
@@ -457,6 +458,21 @@ def test_images_with_label_minus_1_do_not_count():
   loss, accuracy = _reference(_variables(), images, labels)
   np.testing.assert_allclose(found.loss, loss, rtol=1e-5)
   np.testing.assert_allclose(found.accuracy, accuracy, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("sampling", "share"), [("uniform", 0.75), ("balanced", 0.5)]
+)
+def test_an_epoch_shows_what_is_drawn(sampling, share):
+  """A network of zeros takes all images for class 0: the share of those."""
+  images, _ = _data(32)
+  labels = jnp.repeat(jnp.arange(2), jnp.asarray([24, 8]))
+  state = step.start(jax.tree.map(jnp.zeros_like, _variables(LINEAR.module)))
+  still = _member(dataclasses.replace(PLAIN, learning_rate=0.0))
+  _, found = _epoch(
+    LINEAR, _settings(sampling=sampling), state, still, images, labels
+  )
+  assert found.accuracy == share
 
 
 class Headed(nn.Module):
