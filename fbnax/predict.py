@@ -1,7 +1,8 @@
 """What a finished model sees: `python -m fbnax.predict MODEL IMAGE...`.
 
-Prints the likeliest classes of each image with their probabilities and, where
-the model has a hierarchy (`hierarchy.json`), the decisions on the path;
+Prints the likeliest classes of each image with their probabilities (calibrated,
+and with a decision, where the model's card has a temperature and a threshold)
+and, where it has a hierarchy (`hierarchy.json`), the decisions on the path;
 `--html=FILE` writes them beside the pictures. MODEL is a directory such as
 `runs/digits/members/small-800k`. Images may be of any kind: EXIF, CMYK, 16 bits
 and transparency are converted, and that is said. Wrong input is told in a line

@@ -246,10 +246,10 @@ def _check_calibration(where: str, card: dict[str, Any]) -> None:
     )
   names = card["class_names"]
   positive = calibration.get("positive")
-  if positive is not None and positive not in names:
+  if positive is not None and (positive not in names or len(names) != 2):
     raise ValueError(
       f"{where}: calibration.positive is {json_values.shown(positive)}; legal:"
-      f" one of class_names"
+      " one of class_names, where these are two"
     )
   for name, low, high in (
     ("temperature", 1 / _FAR, _FAR),

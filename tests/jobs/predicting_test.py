@@ -74,6 +74,26 @@ def test_probabilities_are_calibrated_by_the_card(model, tmp_path):
 
 
 @pytest.mark.parametrize(
+  ("share", "words"),
+  [
+    (0.4, "taken for crack: 40.00% of crack reaches the threshold of 30.00%"),
+    (0.2, "taken for fine: 20.00% of crack is below the threshold of 30.00%"),
+  ],
+)
+def test_a_threshold_decides(share, words):
+  saved = model_files.SavedModel(
+    None,
+    None,
+    {
+      "class_names": ["fine", "crack"],
+      "calibration": {"positive": "crack", "threshold": 0.3},
+    },
+  )
+  shares = np.asarray([1 - share, share])
+  assert predicting._decision(saved, shares) == words
+
+
+@pytest.mark.parametrize(
   ("place", "value", "message"),
   [
     (("batch_stats", "stem", "norm", "var"), -1.0, "var has -1.0; legal: var"),

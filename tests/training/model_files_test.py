@@ -255,7 +255,7 @@ def test_a_card_of_an_earlier_version(tmp_path):
 
 def test_a_calibration_comes_back(tmp_path):
   assert model_files.load(_save(tmp_path / "a")).calibration.by == 1.0
-  calibration = model_files.Calibration("ein Tisch", 1.5, 0.25, 40)
+  calibration = model_files.Calibration(None, 1.5, 0.25, 40)
   saved = _save(tmp_path / "b", calibration=calibration._asdict())
   assert model_files.load(saved).calibration == calibration
   assert calibration.by == 1.5
@@ -268,6 +268,7 @@ def test_a_calibration_comes_back(tmp_path):
     ("temperature", "1", "calibration.temperature"),
     ("threshold", 1.5, "calibration.threshold is 1.5; legal"),
     ("positive", "Tisch", "calibration.positive is 'Tisch'; legal: one of"),
+    ("positive", "ein Tisch", "legal: one of class_names, where these are"),
     ("images", -1, "calibration.images is -1; legal"),
     ("bias", 1.0, "calibration has 'bias'; legal: positive, temperature"),
   ],

@@ -42,6 +42,8 @@ class Prediction(NamedTuple):
     classes: the likeliest, best first, with their probabilities.
     path_text: the decisions of the model's hierarchy, "" without one.
     drawing: the hierarchy with that path marked, an `<svg>`, "" without one.
+    decision: what the image is taken for by the threshold of the model's card,
+      in words; "" where it has none.
   """
 
   path: Path
@@ -50,6 +52,7 @@ class Prediction(NamedTuple):
   classes: tuple[tuple[str, float], ...]
   path_text: str
   drawing: str = ""
+  decision: str = ""
 
 
 def predict(
@@ -105,7 +108,10 @@ def predict(
       shares = shares[0]
     best = np.argsort(-shares, kind="stable")[:top]
     classes = tuple((names[i], float(shares[i])) for i in best)
-    found.append(Prediction(Path(path), image, notes, classes, text, drawing))
+    decision = "" if hierarchy is not None else _decision(saved, shares)
+    found.append(
+      Prediction(Path(path), image, notes, classes, text, drawing, decision)
+    )
   return found
 
 
@@ -116,6 +122,8 @@ def text(prediction: Prediction) -> str:
   lines += [
     f"  {share:7.2%}  {escaped(name)}" for name, share in prediction.classes
   ]
+  if prediction.decision:
+    lines.append(f"  {prediction.decision}")
   if prediction.path_text:
     lines += [f"  {line}" for line in prediction.path_text.split("\n")]
   return "\n".join(lines)
@@ -124,6 +132,20 @@ def text(prediction: Prediction) -> str:
 def page(predictions: Sequence[Prediction]) -> str:
   """Predictions as one HTML document: each image beside its classes."""
   return _PAGE.format(figures="\n".join(map(_figure, predictions)))
+
+
+def _decision(saved: model_files.SavedModel, shares: np.ndarray) -> str:
+  """What an image is taken for by the threshold of the model's card."""
+  positive, threshold = saved.calibration.positive, saved.calibration.threshold
+  if positive is None or threshold is None:
+    return ""
+  place = saved.class_names.index(positive)
+  reached = bool(shares[place] >= threshold)
+  name = positive if reached else saved.class_names[1 - place]
+  return (
+    f"taken for {escaped(name)}: {shares[place]:.2%} of {escaped(positive)}"
+    f" {'reaches' if reached else 'is below'} the threshold of {threshold:.2%}"
+  )
 
 
 def _hierarchy(model: Path, names: Sequence[str]) -> nbdt.Hierarchy | None:
@@ -194,8 +216,10 @@ def _figure(prediction: Prediction) -> str:
   )
   caption = "; ".join((escaped(str(prediction.path)), *prediction.notes))
   tree = ""
+  if prediction.decision:
+    tree = f"<p>{markup.escape(prediction.decision)}</p>"
   if prediction.path_text:
-    tree = f"<pre>{markup.escape(prediction.path_text)}</pre>"
+    tree += f"<pre>{markup.escape(prediction.path_text)}</pre>"
   return (
     f'<figure><img alt="" src="{_png(prediction.image)}">'
     f"<div><figcaption>{markup.escape(caption)}</figcaption>"
