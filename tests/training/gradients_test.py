@@ -202,3 +202,30 @@ def test_a_batch_that_does_not_split_is_refused():
       LABELS[:5],
       jnp.float32(1.0),
     )
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.3])
+@pytest.mark.parametrize("taught", [False, True])
+def test_a_loss_is_the_sum_of_what_its_classes_weigh(ratio, taught):
+  """Of labels, mixed or not, and of a teacher: linear in the weights."""
+  model = Model(Linear(), Model(Linear()) if taught else None)
+  teacher = _variables(Linear(), 1) if taught else None
+
+  def loss(*weights):
+    found = _found(
+      model,
+      dataclasses.replace(SETTINGS, class_weights=weights),
+      _variables(Linear()),
+      IMAGES,
+      LABELS,
+      ratio,
+      teacher,
+    )
+    return float(found.loss)
+
+  alone = [loss(*np.eye(K)[k].tolist()) for k in range(K)]
+  assert sum(part > 0 for part in alone) == len(set(LABELS.tolist()))
+  assert loss(0.5, 2.0, 1.0, 3.0) == pytest.approx(
+    np.dot(alone, [0.5, 2.0, 1.0, 3.0]), rel=1e-5
+  )
+  assert loss() == pytest.approx(sum(alone), rel=1e-5)
