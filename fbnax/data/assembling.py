@@ -165,7 +165,7 @@ def _resize_all(split: Split, size: tuple[int, int]) -> Split:
   if split.size == size:
     return split
   images = np.stack([resize(image, size) for image in split.images])
-  return Split(images, split.labels, split.groups)
+  return Split(images, split.labels, split.groups, split.names)
 
 
 def _decode_all(split: StreamedSplit, size: tuple[int, int]) -> Split:
@@ -183,4 +183,4 @@ def _decode_all(split: StreamedSplit, size: tuple[int, int]) -> Split:
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     for _ in pool.map(decode_one, range(len(split))):
       pass
-  return Split(images, split.labels, split.groups)
+  return Split(images, split.labels, split.groups, split.names)

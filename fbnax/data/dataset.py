@@ -24,11 +24,14 @@ class Split:
     labels: i32[N], in 0 .. K - 1.
     groups: i32[N], numbers of groups that no cut divides, the same for both
       splits of a set; None where each image is one by itself.
+    names: str[N], of the images' files below the data folder; None where they
+      have none.
   """
 
   images: np.ndarray
   labels: np.ndarray
   groups: np.ndarray | None = None
+  names: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -49,8 +52,12 @@ class Split:
 
   def take(self, indices: np.ndarray) -> "Split":
     """The images at `indices` (i64[n]), in that order."""
-    groups = None if self.groups is None else self.groups[indices]
-    return Split(self.images[indices], self.labels[indices], groups)
+    return Split(
+      self.images[indices],
+      self.labels[indices],
+      None if self.groups is None else self.groups[indices],
+      None if self.names is None else self.names[indices],
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,6 +74,7 @@ class StreamedSplit:
     size: (H, W) if all images have it, None if they differ or it is unknown.
     mixed_sizes: where sizes differ, two images that do, for error messages.
     groups: as `Split.groups`.
+    names: as `Split.names`.
   """
 
   labels: np.ndarray
@@ -77,6 +85,7 @@ class StreamedSplit:
   size: tuple[int, int] | None = None
   mixed_sizes: str = ""
   groups: np.ndarray | None = None
+  names: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -96,6 +105,7 @@ class StreamedSplit:
       labels=self.labels[indices],
       records=self.records[indices],
       groups=None if self.groups is None else self.groups[indices],
+      names=None if self.names is None else self.names[indices],
     )
 
 

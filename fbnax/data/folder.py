@@ -111,6 +111,9 @@ def _splits(
     size=sizes[0] if other is None else None,
     mixed_sizes=mixed,
     groups=None if table is None else groups.numbers(table, root, paths),
+    names=np.asarray(
+      [escaped(path.relative_to(root).as_posix()) for path in paths], object
+    ),
   )
   if files.test is None:
     return everything, None, bits

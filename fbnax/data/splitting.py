@@ -149,9 +149,6 @@ def fold(dataset: Dataset, folds: int, index: int, seed: int) -> Dataset:
     )
   images = np.concatenate([train.images, test.images])
   labels = np.concatenate([train.labels, test.labels])
-  of_group = None
-  if train.groups is not None and test.groups is not None:
-    of_group = np.concatenate([train.groups, test.groups])
   counts = np.bincount(labels)
   smallest = int(counts[counts > 0].min())
   if isinstance(folds, bool) or not 2 <= folds <= smallest:
@@ -166,7 +163,12 @@ def fold(dataset: Dataset, folds: int, index: int, seed: int) -> Dataset:
     for image, label in zip(images, labels, strict=True)
   ]
   order = np.asarray(sorted(range(len(ranks)), key=ranks.__getitem__))
-  whole = Split(images, labels, of_group).take(order)
+  whole = Split(
+    images,
+    labels,
+    _joined(train.groups, test.groups),
+    _joined(train.names, test.names),
+  ).take(order)
   if whole.groups is not None:
     dealt = groups.deal(whole.groups, whole.labels, folds, seed)
     held = dealt == index
@@ -182,6 +184,15 @@ def fold(dataset: Dataset, folds: int, index: int, seed: int) -> Dataset:
     test=whole.take(np.flatnonzero(held)),
     source=f"{dataset.source}, fold {index} of {folds}",
   )
+
+
+def _joined(
+  first: np.ndarray | None, second: np.ndarray | None
+) -> np.ndarray | None:
+  """What both splits know of their images; None where one does not."""
+  if first is None or second is None:
+    return None
+  return np.concatenate([first, second])
 
 
 def _total(

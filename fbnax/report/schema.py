@@ -258,12 +258,14 @@ class Scores:
 class Mistake:
   """A test image that a network takes for another class.
 
-  `picture` is an address that holds it, `index` its place in the test split;
-  `probability` is that of the predicted class.
+  `picture` is an address that holds it, `index` its place in the test split,
+  `name` its file in the data folder, where it has one; `probability` is that of
+  the predicted class.
   """
 
   picture: str = ""
   index: int | None = None
+  name: str | None = left_out()
   label: str = ""
   predicted: str = ""
   probability: float | None = None

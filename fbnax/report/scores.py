@@ -143,11 +143,16 @@ def _pictures(shown: Sequence[Mistake]) -> str:
     predicted = markup.short(mistake.predicted, _LONGEST_NAME)
     label = markup.short(mistake.label, _LONGEST_NAME)
     place = "" if mistake.index is None else f"image {mistake.index}"
+    file = ""
+    if mistake.name is not None:
+      place = mistake.name
+      last = markup.short(place.rpartition("/")[2], _LONGEST_NAME)
+      file = f'<br><span class="muted">{escape(last)}</span>'
     cells.append(
       f'<figure title="{escape(place)}"><img alt="{escape(place)}" '
       f'src="{escape(mistake.picture)}"><figcaption>'
       f'<b class="wrong">{escape(predicted)}</b> '
-      f"{percent(mistake.probability)}<br>labelled {escape(label)}"
+      f"{percent(mistake.probability)}<br>labelled {escape(label)}{file}"
       "</figcaption></figure>"
     )
   return f'<div class="images">{"".join(cells)}</div>'

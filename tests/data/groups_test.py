@@ -131,6 +131,8 @@ def test_a_folder_with_groups(folder, in_memory_bytes):
   found = _load(folder, in_memory_bytes=in_memory_bytes)
   assert len(found.test) == 6 and _apart(found.train, found.test)
   assert found.test.labels.tolist() == [0] * 3 + [1] * 3
+  days = {int(name[-6:-4]) // 3 for name in found.test.names}
+  assert len(days) == 1 and found.test.names[0].startswith("cat/")
   assert len(set(found.test.groups.tolist())) == 1
   kept, held = hold_out(found.train, 0.3, seed=0)
   assert _apart(kept, held) and len(held) == 6

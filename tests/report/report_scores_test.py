@@ -35,6 +35,7 @@ def _mistake(i, **changes):
   known = {
     "picture": pictures.address(IMAGES[i]),
     "index": 10 + i,
+    "name": f"crack/<i>{i}.png",
     "label": "fine",
     "predicted": "<b>crack",
     "probability": 0.9 - 0.1 * i,
@@ -91,6 +92,7 @@ def test_mistakes_are_pictures_in_the_page(report_of, judged):
   text = _section(whole, "mistakes")
   assert text.count("<img") == 3 * len(judged["members"])
   assert whole.count("img-src data:") == 1
+  assert 'title="crack/&lt;i&gt;2.png"' in text and ">&lt;i&gt;2.png<" in text
   assert "labelled fine" in text and "&lt;b&gt;crack</b> 90.0%" in text
   best = max(judged["members"], key=lambda m: m["test_accuracy"])["name"]
   assert re.search("<h3>([^<]*)", text).group(1) == best

@@ -209,6 +209,7 @@ def mistakes(
     schema.Mistake(
       picture=pictures.address(split.read(int(wrong[i]))),
       index=int(wrong[i]),
+      name=None if split.names is None else str(split.names[wrong[i]]),
       label=class_names[said.labels[wrong[i]]],
       predicted=class_names[predicted[wrong[i]]],
       probability=float(each[i]),
