@@ -147,7 +147,7 @@ def _pictures(shown: Sequence[Mistake]) -> str:
     if mistake.name is not None:
       place = mistake.name
       last = markup.short(place.rpartition("/")[2], _LONGEST_NAME)
-      file = f'<br><span class="muted">{escape(last)}</span>'
+      file = f"<br>{escape(last)}"
     cells.append(
       f'<figure title="{escape(place)}"><img alt="{escape(place)}" '
       f'src="{escape(mistake.picture)}"><figcaption>'
