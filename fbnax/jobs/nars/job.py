@@ -1,8 +1,9 @@
 """Job `nars`: from images and budgets to a family of trained networks.
 
 Data, splits, space and budgets; the search (`fbnax.search.nars`);
-evolution under each budget; training of the members, the largest first, which
-teaches the others; one measurement on the test set; the report.
+evolution under each budget, and under many more for the front; training of the
+members, the largest first, which teaches the others; one measurement on the
+test set; the report.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
+import numpy as np
 
-from fbnax.jobs.nars import evaluating, members
+from fbnax.jobs.nars import evaluating, front, members
 from fbnax.jobs.nars.config import NarsConfig
 from fbnax.jobs.nars.pool import draw_for
 from fbnax.jobs.nars.result import NarsResult
@@ -82,6 +84,17 @@ def run(config: NarsConfig, work: WorkDir, progress: Progress) -> NarsResult:
       chosen = members.evolve(
         config, space, classes, budgets, search.model, trials, store
       )
+      best = front.of_search(
+        config,
+        space,
+        classes,
+        budgets,
+        search.model,
+        trials,
+        np.asarray([c.genotype for c in chosen], np.int32),
+        store,
+        search.report["early_stop"]["epoch"],
+      )
       chosen += members.scaled(config, chosen, space, classes)
   jax.clear_caches()  # Programs of the search; see `train_network`.
   return NarsResult(
@@ -91,6 +104,7 @@ def run(config: NarsConfig, work: WorkDir, progress: Progress) -> NarsResult:
     early_stop=schema.EarlyStopping(**search.report["early_stop"]),
     signal=search.report["signal"],
     trials=trials,
+    front=best,
     members=members.train(config, work, dataset, chosen, teacher, progress),
   )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from fbnax.report.schema import MemberRow, Numbers, Result
+from fbnax.report.front_schema import Front
+from fbnax.report.schema import MemberRow, Numbers, Result, left_out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,3 +27,10 @@ class NarsResult(Result):
   """A search and the family that came of it."""
 
   members: tuple[FamilyMember, ...] = ()
+  front: Front | None = left_out()
+
+  def check(self) -> None:
+    """Raises a ValueError where parts do not fit each other."""
+    super().check()
+    if self.front is not None:
+      self.front.check()
