@@ -19,4 +19,9 @@ class EvolveConfig:
   budgets: sections.BudgetKeys = section(
     sections.BudgetKeys, macs=(600e3, 1200e3)
   )
+  front: bool = key(
+    False,
+    "takes the best of the networks that the run's report has on its slider,"
+    " without another evolution; one of each budget",
+  )
   top: int = key(5, "of each budget at most", "networks", least=0)

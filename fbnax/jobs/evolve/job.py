@@ -1,11 +1,17 @@
-"""Job `evolve`: new budgets for a finished search, by its predictor."""
+"""Job `evolve`: new budgets for a finished search, by its predictor.
+
+Or by its front, the networks that the search has chosen for many budgets and
+that its report shows.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,12 +19,14 @@ import numpy as np
 from fbnax import costs
 from fbnax.base import files, json_values
 from fbnax.base.cost_kinds import COST_KINDS, FURTHER
+from fbnax.costs.table import Context, cost
 from fbnax.jobs.evolve.config import EvolveConfig
 from fbnax.jobs.evolve.result import EvolveResult, PredictedNetwork
 from fbnax.jobs.runtime import inputs, parts, run_results
 from fbnax.jobs.runtime.families import PREDICTOR, best_first, member_names
-from fbnax.jobs.runtime.workdir import WorkDir
-from fbnax.report import schema
+from fbnax.jobs.runtime.workdir import RESULT, WorkDir
+from fbnax.report import reading, schema
+from fbnax.report.front_schema import Front, FrontNetwork
 from fbnax.search import evolution
 from fbnax.search.budgets import Budget, stacked
 from fbnax.search.nars import predictor, predictor_files
@@ -44,36 +52,105 @@ def run(
   parts.of_run(config, dataclasses.asdict(choice), config.run)
   space = inputs.space(choice, finished["dataset"]["channels"])
   run_results.check_genotypes(finished, "trials", space, config.run)
-  path = files.inside(config.run, f"{config.run}/{PREDICTOR}")
-  model = predictor_files.load(path, space)
   budgets = inputs.budgets(config, space, classes)
-  with work.phase("evolution"):
-    evolved = evolution.evolve(
-      jax.random.key(config.seed),
-      predictor.scorer(model),
-      space,
-      stacked(budgets),
-      first_best=best_first(trials),
-      num_classes=classes,
-      table=inputs.latency_table(config),
-    )
-  candidates = []
+  if config.front:
+    chosen = _of_front(config, finished, space, budgets, classes)
+  else:
+    with work.phase("evolution"):
+      chosen = _evolved(config, trials, space, budgets, classes)
   names = member_names(space, budgets)
-  for i, (name, budget) in enumerate(zip(names, budgets, strict=True)):
-    for rank, j in enumerate(_distinct(space, evolved, i)[: config.top], 1):
-      candidates.append(
-        _candidate(
-          config,
-          f"{name}-{rank}",
-          budget,
-          space,
-          np.asarray(evolved.genotypes[i, j]),
-          float(evolved.scores[i, j]),
-          classes,
-        )
-      )
+  candidates = [
+    _candidate(config, f"{name}-{rank}", budget, space, *pick, classes)
+    for name, budget, picks in zip(names, budgets, chosen, strict=True)
+    for rank, pick in enumerate(picks[: config.top], 1)
+  ]
   _write(work.path / CANDIDATES, candidates)
   return EvolveResult(run=config.run, candidates=tuple(candidates))
+
+
+def _evolved(
+  config: EvolveConfig,
+  trials: Sequence[schema.TrialRow],
+  space: SearchSpace,
+  budgets: Sequence[Budget],
+  classes: int,
+) -> list[list[tuple[np.ndarray, float]]]:
+  """The best networks under each budget: genotype and prediction."""
+  path = files.inside(config.run, f"{config.run}/{PREDICTOR}")
+  model = predictor_files.load(path, space)
+  evolved = evolution.evolve(
+    jax.random.key(config.seed),
+    predictor.scorer(model),
+    space,
+    stacked(budgets),
+    first_best=best_first(trials),
+    num_classes=classes,
+    table=inputs.latency_table(config),
+  )
+  return [
+    [
+      (np.asarray(evolved.genotypes[i, j]), float(evolved.scores[i, j]))
+      for j in _distinct(space, evolved, i)
+    ]
+    for i in range(len(budgets))
+  ]
+
+
+def _of_front(
+  config: EvolveConfig,
+  finished: dict[str, Any],
+  space: SearchSpace,
+  budgets: Sequence[Budget],
+  classes: int,
+) -> list[list[tuple[np.ndarray, float]]]:
+  """The best network of the run's front under each budget, and its prediction.
+
+  Raises:
+    ValueError: the run has no front, or its front has no network that meets a
+      budget.
+  """
+  where = str(Path(config.run) / RESULT)
+  if finished.get("front") is None:
+    raise ValueError(
+      f"{where} has no front; legal: config.front=False, or a run that "
+      "searched architectures, by this version or a later one"
+    )
+  try:
+    front = reading.parse(Front, finished["front"])
+    front.check()
+  except ValueError as error:
+    raise ValueError(f"{where}: front: {error}") from error
+  rows = [{"genotype": list(n.genotype)} for n in front.networks]
+  run_results.check_genotypes({"front": rows}, "front", space, config.run)
+  context = Context(classes, inputs.latency_table(config))
+  chosen = []
+  for budget in budgets:
+    met = [n for n in front.networks if _meets(space, n, budget, context)]
+    if not met:
+      limits = ", ".join(
+        f"{low:g} to {COST_KINDS[name].show(high)}"
+        for name, (low, high) in budget.items()
+        if math.isfinite(high)
+      )
+      raise ValueError(
+        f"config.budgets has {limits}, which none of the "
+        f"{len(front.networks)} networks of the front of {where} costs; legal: "
+        "config.front=False, or what one of them costs"
+      )
+    best = max(met, key=lambda network: network.score or 0.0)
+    chosen.append([(np.asarray(best.genotype), best.predicted or 0.0)])
+  return chosen
+
+
+def _meets(
+  space: SearchSpace, network: FrontNetwork, budget: Budget, context: Context
+) -> bool:
+  architecture = space.architecture(np.asarray(network.genotype))
+  return all(
+    low <= cost(name).exact(architecture, context) <= high
+    for name, (low, high) in budget.items()
+    if budget.limits(name)
+  )
 
 
 def lines(result: EvolveResult, folder: Path) -> Iterator[str]:
