@@ -25,15 +25,30 @@ from fbnax.report.trees import read_drawing
 _BEST = 10  # Trials that are listed.
 
 
-def document(result: Result, kind: str, *parts: tuple[str, str, str]) -> str:
+def document(
+  result: Result,
+  kind: str,
+  *parts: tuple[str, str, str],
+  script: str = "",
+  style: str = "",
+) -> str:
   """The whole page.
 
   Args:
     result: what is drawn.
     kind: the line above the title, as text.
     *parts: anchor, title as text and HTML of each section, in order.
+    script: what the page runs, and
+    style: what it needs for that beside the style of all pages.
   """
-  return page(title(result), kind, shown(*parts), footer(result))
+  return page(
+    title(result),
+    kind,
+    shown(*parts),
+    footer(result),
+    script=script,
+    style=style,
+  )
 
 
 def accuracy_macs(result: Result) -> str:

@@ -71,11 +71,16 @@ def command(file: str, config: Mapping[str, Any]) -> str:
     config: as `result.json` has it; empty values are the defaults.
   """
   flags = [
-    f"--config.{key}={_said(value)}"
+    flag(key, value)
     for key, value in flat(config).items()
     if key != "job" and value not in (None, "", [], {})
   ]
   return " ".join([f"python -m fbnax.main --config=configs/{file}", *flags])
+
+
+def flag(key: str, value: Any) -> str:
+  """A key of a config as a command sets it."""
+  return f"--config.{key}={_said(value)}"
 
 
 def _said(value: Any) -> str:

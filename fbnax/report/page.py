@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 
 from fbnax.report.chart import FONTS, INK, MUTED
@@ -146,7 +148,13 @@ footer {{ color: {MUTED}; font-size: 0.85rem; padding-bottom: 40px; }}
 
 
 def page(
-  title: str, kind: str, sections: Sequence[Section], footer: str
+  title: str,
+  kind: str,
+  sections: Sequence[Section],
+  footer: str,
+  *,
+  script: str = "",
+  style: str = "",
 ) -> str:
   """The whole document.
 
@@ -155,6 +163,9 @@ def page(
     kind: the line above it, as text.
     sections: what stands in it, in order; the first has no heading.
     footer: the last line, as text.
+    script: the one that the page may run, which its policy names by its digest;
+      none is run without.
+    style: what it needs beside the style of all pages.
   """
   first, *rest = sections
   contents = "".join(
@@ -168,6 +179,11 @@ def page(
   )
   pictured = '="data:' in first.content + body  # src of HTML, href of SVG.
   policy = _POLICY + (_PICTURES if pictured else "")
+  runs = ""
+  if script:
+    digest = hashlib.sha256(script.encode()).digest()
+    policy += f"; script-src 'sha256-{base64.b64encode(digest).decode()}'"
+    runs = f"<script>{script}</script>\n"
   return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -175,7 +191,7 @@ def page(
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
-<style>{_STYLE}</style>
+<style>{_STYLE}{style}</style>
 </head>
 <body>
 <header><p class="kind">{escape(kind)}</p><h1>{escape(title)}</h1>
@@ -185,6 +201,6 @@ def page(
 {body}
 </main>
 <footer><p>{escape(footer)}</p></footer>
-</body>
+{runs}</body>
 </html>
 """

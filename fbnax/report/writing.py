@@ -21,10 +21,11 @@ def has_page(job: str) -> bool:
 
 
 def write(workdir: str | os.PathLike[str]) -> pathlib.Path:
-  """Writes `report.html` beside `result.json`: one file, no request, no script.
+  """Writes `report.html` beside `result.json`: one file that asks for nothing.
 
-  The same `result.json` gives the same bytes. A report that is already there
-  is replaced at once or not at all.
+  A page that answers its reader has a script in it, which its policy names, and
+  can be read without it. The same `result.json` gives the same bytes. A report
+  that is already there is replaced at once or not at all.
 
   Args:
     workdir: the work directory of a finished run.

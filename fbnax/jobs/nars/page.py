@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fbnax.jobs.nars import predictor_charts, search_charts
+from fbnax.jobs.nars import predictor_charts, search_charts, slider
+from fbnax.jobs.nars.result import NarsResult
 from fbnax.report import accuracy_chart, design, markup
 from fbnax.report.family import LIKELIHOOD, signal
 from fbnax.report.markup import escape, figure, plural
@@ -14,17 +15,19 @@ from fbnax.report.schema import Result
 from fbnax.report.trees import trees
 
 
-def draw(result: Result, folder: Path) -> str:
+def draw(result: NarsResult, folder: Path) -> str:
   """The whole document; of an unknown job, too."""
   kind = f"Report of the job {result.job}" if result.job else "Report"
   if result.job == "nars":
     kind = "Neural architecture-recipe search"
   drawings = design.drawings(folder, result)
+  choice = slider.slider(result)
   return design.document(
     result,
     kind,
     ("overview", "Overview", overview(result)),
     ("accuracy-macs", "Accuracy against MACs", design.accuracy_macs(result)),
+    ("any-budget", "A network for any budget", choice),
     ("sampling", "The search, round by round", _sampling(result)),
     ("predictor", "What the predictor knew", _predictor(result)),
     ("early-stop", "When a candidate could be stopped", _early_stop(result)),
@@ -37,6 +40,8 @@ def draw(result: Result, folder: Path) -> str:
     ("times", "Where the time went", design.times(result)),
     ("failed", "Failed trials", _failed(result)),
     ("setup", "Configuration and versions", design.setup(result)),
+    script=slider.script() if choice else "",
+    style=slider.style() if choice else "",
   )
 
 
