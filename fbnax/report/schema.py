@@ -17,7 +17,9 @@ labels); `early_stop` (threshold, epoch, correlation of each epoch); `trials`
 (id, round, status, error, genotype, macs, params, accuracy, log_loss, epochs,
 curve, label, predicted, recipe, seconds); `members` (name, budget, macs,
 params, predicted, genotype, architecture, recipe, teacher, epochs, history,
-test_accuracy, test_log_loss, scores, checkpoint, seconds, mistakes); `times`
+test_accuracy, test_log_loss, scores, checkpoint, seconds, mistakes); `front`
+(the best networks for many budgets of each cost, see
+`fbnax.report.front_schema`); `times`
 (`phases`, their `total`, and `compiling`, what of each phase went into tracing
 and compiling).
 Two runs of one config on one machine differ in `seconds` and `times` only.

@@ -279,6 +279,17 @@ def test_a_search_of_architectures_alone_with_a_scaled_member(
   assert [t[0] for t in trained] == names
   assert [t[3] for t in trained] == [None, evolved["name"]]
   assert {t[2] for t in trained} == {recipe}
+  # Memory is limited, so it has budgets of its own, and a column.
+  front = result["front"]
+  lines = {line["cost"]: line["stops"] for line in front["lines"]}
+  assert list(lines) == ["macs", "params", "memory"]
+  for stop in lines["memory"]:
+    network = front["networks"][stop["network"]]
+    architecture = spaces.Architecture.from_json(
+      json.dumps(network["architecture"])
+    )
+    assert network["memory"] == costs.peak_memory(architecture)
+    assert network["memory"] <= stop["limit"]
   tried = [t["macs"] for t in result["trials"]]
   assert len(tried) == 8 and min(tried) >= 100e3 and max(tried) <= 600e3
   assert (tmp_path / "run" / "report.html").stat().st_size > 10_000

@@ -1,9 +1,11 @@
 """The main job from end to end, at the smallest size, and killed on the way."""
 
+import ast
 import dataclasses
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,6 +26,7 @@ from fbnax.search.budgets import paid
 from fbnax.search.trials import open_store
 from tests.configs_test import load
 from tests.jobs import zero_cost_scores_test
+from tests.report import slider_test
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = (
@@ -239,6 +242,86 @@ def test_new_budgets_reuse_the_predictor(finished, tmp_path):
     assert candidate["budget"]["latency"] == [0.0, ms]
   scores = [c["predicted"] for c in found]
   assert scores == sorted(scores, reverse=True)
+
+
+def test_no_larger_budget_of_the_front_has_a_worse_network(finished):
+  result = _result(finished)
+  front = result["front"]
+  assert [line["cost"] for line in front["lines"]] == ["macs", "params"]
+  assert front["epochs"] == result["early_stop"]["epoch"]
+  assert front["training"]["training.epochs"] == 2
+  tried = [t for t in result["trials"] if t["label"] is not None]
+  for network in front["networks"]:
+    architecture = spaces.Architecture.from_json(
+      json.dumps(network["architecture"])
+    )
+    counted = costs.count(architecture, 10)
+    assert (network["macs"], network["params"]) == counted
+    low, high = network["accuracy_range"]
+    assert 0 < low <= network["accuracy"] <= high < 1
+  for line in front["lines"]:
+    kind, stops = line["cost"], line["stops"]
+    networks = [front["networks"][stop["network"]] for stop in stops]
+    limits = [stop["limit"] for stop in stops]
+    assert limits == sorted(set(limits))
+    assert limits[0] >= min(t[kind] for t in tried) >= 0.99 * limits[0]
+    assert all(
+      n[kind] <= limit for n, limit in zip(networks, limits, strict=True)
+    )
+    for key in ("score", "predicted", "accuracy"):
+      values = [n[key] for n in networks]
+      assert values == sorted(values), key
+    # None is worse than a member that costs no more.
+    for member in result["members"]:
+      inside = [
+        n
+        for n, limit in zip(networks, limits, strict=True)
+        if limit >= member[kind]
+      ]
+      assert all(n["predicted"] >= member["predicted"] - 1e-6 for n in inside)
+
+
+@pytest.mark.parametrize("kind", ["macs", "params"])
+def test_the_command_of_the_slider_gives_its_network(finished, tmp_path, kind):
+  page = (finished / "report.html").read_text("utf-8")
+  data = slider_test.data_of(page)
+  stop = data["lines"][kind]["stops"][-1]
+  command = data["commands"][kind][-1].replace("\\\n", "").split("\n")[0]
+  flags = shlex.split(command.replace("\x01", str(finished)))[3:]
+  given = dict(f.removeprefix("--").split("=", 1) for f in flags)
+  assert given.pop("config") == "configs/evolve.py"
+  assert given.pop("workdir").startswith(f"{finished}-small-")
+  config = load("evolve.py").get_config()
+  for key, text in given.items():
+    value = text if key == "config.run" else ast.literal_eval(text)
+    config.update_from_flattened_dict({key.removeprefix("config."): value})
+  run_job(config, tmp_path / "one")
+  [candidate] = _result(tmp_path / "one")["candidates"]
+  front = _result(finished)["front"]
+  network = front["networks"][stop["network"]]
+  for key in ("genotype", "architecture", "recipe", "macs", "predicted"):
+    assert candidate[key] == network[key]
+  [of_kind] = [one for one in front["lines"] if one["cost"] == kind]
+  assert candidate["name"] == of_kind["stops"][-1]["name"]
+  file = tmp_path / f"one/candidates/{candidate['name']}.architecture.json"
+  assert json.loads(file.read_text()) == network["architecture"]
+
+
+def test_what_the_front_does_not_have_is_told(finished, tmp_path):
+  config = load("evolve.py").get_config()
+  changes = {"run": str(finished), "front": True, "budgets.macs": (130e3,)}
+  config.update_from_flattened_dict(changes)
+  with pytest.raises(
+    ValueError, match=r"117000 to 130,000 MACs, which none of"
+  ):
+    run_job(config, tmp_path / "one")
+  shutil.copytree(finished, tmp_path / "older")
+  result = _result(finished)
+  del result["front"]
+  (tmp_path / "older" / "result.json").write_text(json.dumps(result))
+  config.run = str(tmp_path / "older")
+  with pytest.raises(ValueError, match=r"older/result.json has no front;"):
+    run_job(config, tmp_path / "other")
 
 
 def test_scores_of_a_finished_run_reach_the_search(tmp_path, monkeypatch):

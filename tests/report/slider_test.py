@@ -1,5 +1,7 @@
 """The report's slider: a budget is dragged, the network of it appears."""
 
+import base64
+import gzip
 import json
 import re
 import shlex
@@ -94,9 +96,10 @@ def page(folder):
   return (folder / "report.html").read_text("utf-8")
 
 
-def _data(page):
+def data_of(page):
   found = re.search(r'id="slider-data">(.*?)</script>', page, re.DOTALL)
-  return json.loads(found[1])
+  data = json.loads(found[1])
+  return data | json.loads(gzip.decompress(base64.b64decode(data["packed"])))
 
 
 def test_without_a_front_there_is_no_slider():
@@ -184,9 +187,11 @@ def _flags(command):
 
 
 def test_commands_are_of_keys_that_there_are(page):
-  data = _data(page)
+  data = data_of(page)
   stop = data["lines"]["params"]["stops"][-1]
-  lines = stop["commands"].replace("\x01", "RUN").replace("\\\n", "")
+  lines = (
+    data["commands"]["params"][-1].replace("\x01", "RUN").replace("\\\n", "")
+  )
   found = [_flags(line) for line in lines.split("\n")]
   kinds = (EvolveConfig, TrainConfig, ExportConfig)
   for kind, flags in zip(kinds, found, strict=True):
@@ -239,7 +244,7 @@ _KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "Home": 36, "End": 35}
 @needs_chromium
 def test_a_reader_with_a_keyboard(folder, tmp_path):
   page = folder / "report.html"
-  data = _data(page.read_text("utf-8"))
+  data = data_of(page.read_text("utf-8"))
   stops = data["lines"]["macs"]["stops"]
   with tab(tmp_path) as browser:
     reduced = {"name": "prefers-reduced-motion", "value": "reduce"}

@@ -125,7 +125,11 @@ def _of_front(
   context = Context(classes, inputs.latency_table(config))
   chosen = []
   for budget in budgets:
-    met = [n for n in front.networks if _meets(space, n, budget, context)]
+    met = [
+      network
+      for network in _networks_for(front, budget)
+      if _meets(space, network, budget, context)
+    ]
     if not met:
       limits = ", ".join(
         f"{low:g} to {COST_KINDS[name].show(high)}"
@@ -137,9 +141,20 @@ def _of_front(
         f"{len(front.networks)} networks of the front of {where} costs; legal: "
         "config.front=False, or what one of them costs"
       )
-    best = max(met, key=lambda network: network.score or 0.0)
-    chosen.append([(np.asarray(best.genotype), best.predicted or 0.0)])
+    chosen.append([(np.asarray(met[-1].genotype), met[-1].predicted or 0.0)])
   return chosen
+
+
+def _networks_for(front: Front, budget: Budget) -> list[FrontNetwork]:
+  """Those that a budget may get, the better the later.
+
+  For a limit on one cost the networks of its budgets, as a report shows them.
+  """
+  limited = [name for name in budget if budget.limits(name)]
+  for line in front.lines:
+    if [line.cost] == limited:
+      return [front.networks[stop.network] for stop in line.stops]
+  return sorted(front.networks, key=lambda network: network.score or 0.0)
 
 
 def _meets(

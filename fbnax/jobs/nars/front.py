@@ -4,7 +4,7 @@ The members' evolution again, by the same program, for budgets that are spread
 over the range in which the search has trials, each cost by itself. What is best
 under a budget is then taken from all that is known: what evolution gave for any
 of them, the members and the trials. So a larger budget never has a worse
-network, and none is worse than a member that costs less.
+network.
 
 Symbols: `n` networks, `D` decisions.
 """
@@ -21,14 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fbnax.base.cost_kinds import ALWAYS
+from fbnax.base.cost_kinds import ALWAYS, COST_KINDS
 from fbnax.costs.table import Context, cost
 from fbnax.jobs.nars.config import NarsConfig
 from fbnax.jobs.runtime import inputs, sections
 from fbnax.jobs.runtime.families import best_first, member_name
 from fbnax.report.front_schema import Front, FrontLine, FrontNetwork, FrontStop
 from fbnax.report.schema import TrialRow
-from fbnax.search import evolution, prices
+from fbnax.search import evolution
 from fbnax.search.budgets import Budget, further, stacked
 from fbnax.search.nars import predictor
 from fbnax.search.nars.predictor import FittedPredictor
@@ -99,7 +99,8 @@ def of_search(
         for limit, place in stops
       ),
     )
-    for name, stops in settled["lines"].items()
+    for name in COST_KINDS
+    if (stops := settled["lines"].get(name))
   )
   return Front(networks, lines, epochs, _training(config))
 
@@ -115,27 +116,26 @@ def _settle(
 ) -> dict[str, Any]:
   """Networks with predictions, and the budgets that each is best of."""
   tried = best_first(trials)
-  both = np.unique(np.concatenate([tried, members]), axis=0)
   exact = functools.partial(_exact, config, space, classes, budgets)
-  before = exact(both)
-  limits = {
-    name: _limits([costs[name] for costs in before]) for name in before[0]
-  }
+  before = exact(tried)
+  known = {name: [costs[name] for costs in before] for name in before[0]}
+  limits = {name: _limits(values) for name, values in known.items()}
   limits = {name: values for name, values in limits.items() if len(values) > 1}
-  evolved = _evolve(config, space, classes, budgets, model, tried, limits)
-  genotypes = np.unique(np.concatenate([both, evolved]), axis=0)
+  highest = {name: _ROOM * max(values) for name, values in known.items()}
+  evolved = _evolve(
+    config, space, classes, len(budgets), model, tried, limits, highest
+  )
+  genotypes = np.unique(np.concatenate([tried, members, evolved]), axis=0)
   predicted = predictor.predict(model, jnp.asarray(genotypes))
   means, deviations = (np.asarray(part, np.float64) for part in predicted)
   scores = means - config.search.caution * deviations
   told = exact(genotypes)
-  lines: dict[str, list[tuple[float, int]]] = {}
-  for name, values in limits.items():
-    costs = np.asarray([row[name] for row in told], np.float64)
-    best = np.lexsort((costs, -scores))  # Of equal ones the cheapest.
-    lines[name] = [
-      (limit, int(next(i for i in best if costs[i] <= limit)))
-      for limit in values
-    ]
+  lines = {
+    name: _best_within(
+      values, np.asarray([row[name] for row in told]), scores, means
+    )
+    for name, values in limits.items()
+  }
   kept = sorted({i for stops in lines.values() for _, i in stops})
   places = {i: place for place, i in enumerate(kept)}
   return {
@@ -152,6 +152,32 @@ def _settle(
       for name, stops in lines.items()
     },
   }
+
+
+def _best_within(
+  limits: Sequence[float],
+  costs: np.ndarray,
+  scores: np.ndarray,
+  means: np.ndarray,
+) -> list[tuple[float, int]]:
+  """Each limit with its network, of the best score; of equal ones the cheapest.
+
+  Neither the score nor the prediction falls from one limit to the next: a
+  reader sees the prediction, and a search that is cautious would give up a
+  little of it for certainty.
+  """
+  best = np.lexsort((costs, -scores))
+  line: list[tuple[float, int]] = []
+  least = -math.inf
+  for limit in limits:
+    place = int(
+      next(i for i in best if costs[i] <= limit and means[i] >= least)
+    )
+    if line and scores[place] < scores[line[-1][1]]:
+      place = line[-1][1]
+    least = means[place]
+    line.append((limit, place))
+  return line
 
 
 def _limits(costs: Sequence[float]) -> list[float]:
@@ -178,30 +204,26 @@ def _evolve(
   config: NarsConfig,
   space: SearchSpace,
   classes: int,
-  budgets: Sequence[Budget],
+  size: int,
   model: FittedPredictor,
   tried: np.ndarray,
   limits: Mapping[str, Sequence[float]],
+  highest: Mapping[str, float],
 ) -> np.ndarray:
   """The best of each budget of each cost, `i32[n, D]`.
 
-  As many budgets at a time as there are members, and the same costs limited, if
-  only by what no network exceeds: so it is the members' program, which is
-  compiled already.
+  As many budgets at a time as there are members, which limit the same costs:
+  so it is the members' program, which is compiled already. No network costs
+  more than all trials do, in any cost, since of such ones the predictor has
+  seen none; and each budget has a trial within it to start from.
   """
   table = inputs.latency_table(config)
-  context = Context(classes, table)
-  highest = {
-    name: prices.feasible(prices.price_of(name, space, context))[1]
-    for name in further(budgets)
-  }
-  free = {name: (0.0, 2.0 * most) for name, most in highest.items()}
+  free = {name: (0.0, most) for name, most in highest.items()}
   wanted = [
     Budget(**(free | {name: (0.0, limit)}))
     for name, values in limits.items()
     for limit in values
   ]
-  size = len(budgets)
   wanted += wanted[-1:] * (-len(wanted) % size)
   key = jax.random.fold_in(jax.random.key(config.seed), _KEY)
   best = []
@@ -264,25 +286,42 @@ def _accuracies(
   """What turns predictions into accuracies on validation images.
 
   Predictions of accuracies are that already. Those of likelihoods, and those
-  that have learned ranks, are read off the trials: the accuracies that rise
-  with their labels (or predictions, for ranks) and are nearest to what was
-  measured (isotonic regression), linear between them, level beyond.
+  that have learned ranks, are read off the better half of the trials, by the
+  straight line between the log-odds of what was learned (or is predicted, for
+  ranks) and of the accuracy.
   """
   search = config.search
   if search.signal == "accuracy" and not search.ranks:
     return lambda predictions: np.clip(predictions, 0.0, 1.0)
-  from scipy.optimize import isotonic_regression  # Slow to import.
-
-  labelled = [t for t in trials if t.label is not None and t.curve]
-  measured = [t.curve[min(epochs, len(t.curve)) - 1] for t in labelled]
+  labelled = [
+    (t.genotype, t.label, accuracy)
+    for t in trials
+    if t.label is not None
+    and t.curve
+    and (accuracy := t.curve[min(epochs, len(t.curve)) - 1]) is not None
+  ]
+  x = np.asarray([label for _, label, _ in labelled], np.float64)
   if search.ranks:
-    genotypes = jnp.asarray([t.genotype for t in labelled], jnp.int32)
+    genotypes = jnp.asarray([genotype for genotype, *_ in labelled], jnp.int32)
     x = np.asarray(predictor.predict(model, genotypes).score, np.float64)
-  else:
-    x = np.asarray([t.label for t in labelled], np.float64)
-  order = np.argsort(x, kind="stable")
-  rising = isotonic_regression(np.asarray(measured, np.float64)[order]).x
-  return lambda predictions: np.interp(predictions, x[order], rising)
+  x = _log_odds(x)
+  y = _log_odds(np.asarray([accuracy for *_, accuracy in labelled]))
+  better = x >= np.median(x)
+  x, y = x[better], y[better]
+  spread = ((x - x.mean()) ** 2).sum()
+  slope = ((x - x.mean()) * (y - y.mean())).sum() / (spread or 1.0)
+  slope = max(float(slope), 0.0)
+  offset = float(y.mean() - slope * x.mean())
+  return lambda predictions: (
+    1.0 / (1.0 + np.exp(-(offset + slope * _log_odds(predictions))))
+  )
+
+
+def _log_odds(shares: np.ndarray) -> np.ndarray:
+  """Those of none, or of all, are taken for those of one in 1,000, or not."""
+  inside = np.clip(shares, 1e-3, 1.0 - 1e-3)
+  odds: np.ndarray = np.log(inside / (1.0 - inside))
+  return odds
 
 
 def _name(space: SearchSpace, kind: str, limit: float) -> str:

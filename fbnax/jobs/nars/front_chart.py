@@ -15,7 +15,7 @@ from fbnax.report.markup import percent, short
 from fbnax.report.schema import MemberRow
 
 _WIDTH, _HEIGHT = 10.8, 4.0  # Inches.
-_TRIALS = "trials, measured on validation images"
+_TRIALS = "trials (validation)"
 _POINTS = 72  # In an inch; what an SVG is drawn in, so that places agree.
 
 
@@ -72,14 +72,20 @@ def draw(result: NarsResult, front: Front, line: FrontLine) -> FrontChart:
       color=chart.ACCENT,
       edgecolor="white",
       linewidth=1.0,
-      label="trained members, measured on test images",
+      label="members (test)",
       zorder=7,
     )
     room = max(0.1 * (axes.dataLim.y1 - low), 1e-3)
     axes.set_ylim(low - 0.5 * room, min(axes.dataLim.y1, 1.0) + 1.6 * room)
     axes.margins(x=0.03)
     chart.percent_axis(axes.yaxis, "accuracy")
-    axes.legend(loc="lower right", handletextpad=0.5, frameon=True, fancybox=0)
+    axes.legend(
+      loc="lower left",
+      bbox_to_anchor=(-0.01, 1.0),
+      ncols=4,
+      handletextpad=0.5,
+      columnspacing=1.6,
+    )
     _marks(axes, points[0])
     place(
       axes,
@@ -219,7 +225,7 @@ def _line(
     [accuracy for _, _, accuracy in [*points, points[-1]]],
     where="post",
     color=chart.COLOURS[0],
-    label="best network, expected as a candidate",
+    label="best network, expected (validation)",
     zorder=3,
   )
 

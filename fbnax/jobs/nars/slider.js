@@ -12,7 +12,7 @@
   const parts = all("[data-cost]");
   const choice = one(".choice");
   let cost = parts[0].dataset.cost;
-  let drawings = [];
+  let packed = { drawings: [], commands: {} };
 
   // The directory of the run is that of this page, if it is a file.
   const folder = () => {
@@ -90,9 +90,12 @@
         return tile;
       }),
     );
-    one(".drawing", choice).innerHTML = drawings[stop.network] || "";
+    one(".drawing", choice).innerHTML =
+      packed.drawings[stop.network] || "";
     one(".recipe", choice).replaceChildren(...recipe(network.recipe));
-    one(".commands", choice).textContent = command(stop.commands);
+    const commands = packed.commands[cost];
+    one(".commands", choice).textContent =
+      commands ? command(commands[input.value]) : "";
     one(".trained", choice).replaceChildren(
       ...trained(data.members[stop.member]),
     );
@@ -120,10 +123,10 @@
   show();
 
   const unpack = async () => {
-    const bytes = Uint8Array.from(atob(data.drawings), (c) => c.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(data.packed), (c) => c.charCodeAt(0));
     const stream = new Blob([bytes]).stream()
       .pipeThrough(new DecompressionStream("gzip"));
-    drawings = JSON.parse(await new Response(stream).text());
+    packed = JSON.parse(await new Response(stream).text());
     show();
   };
   if ("DecompressionStream" in window) unpack();

@@ -6,8 +6,9 @@ and it says its budget in words. Nothing moves by itself, so there is no motion
 to reduce. Without its script (`slider.js`, which the page's policy admits by
 its digest) a reader has the chart and the table of every cost.
 
-What the script shows is text that is written here. Drawings are alike and many,
-so they are compressed together: gzip, as base64, which browsers unpack.
+What the script shows is text that is written here. Drawings and commands are
+many and alike, so they are compressed together: gzip, as base64, which browsers
+unpack; one that cannot shows the rest.
 """
 
 from __future__ import annotations
@@ -88,9 +89,7 @@ def _note(result: NarsResult, front: Front) -> str:
   if signal(result) == "likelihood":
     words += (
       "The search ranks networks by likelihood, and the trials say which "
-      "accuracy goes with it; beyond the best trial the line is level."
-      + LIKELIHOOD
-      + " "
+      "accuracy goes with it." + LIKELIHOOD + " "
     )
   return words + _COMMANDS
 
@@ -156,6 +155,11 @@ def _table(front: Front, line: FrontLine) -> str:
     if k.name not in ALWAYS
     and any(getattr(n, k.name) is not None for n in front.networks)
   ]
+  kinds = [*(COST_KINDS[name] for name in ALWAYS), *further]
+  scales = {
+    k.name: markup.unit(getattr(n, k.name) for n in front.networks)
+    for k in kinds
+  }
   rows, before = [], None
   for stop in line.stops:
     if stop.network == before:
@@ -165,13 +169,10 @@ def _table(front: Front, line: FrontLine) -> str:
     architecture = network.architecture
     rows.append(
       [
-        _amount(kind, stop.limit),
+        _amount(kind, stop.limit, scales[kind.name]),
         percent(network.accuracy),
         _spread(network) or markup.MISSING,
-        *(
-          _amount(k, getattr(network, k.name))
-          for k in (*(COST_KINDS[name] for name in ALWAYS), *further)
-        ),
+        *(_amount(k, getattr(network, k.name), scales[k.name]) for k in kinds),
         markup.MISSING
         if architecture is None
         else f"{plural(len(architecture.blocks), 'block')} at "
@@ -182,8 +183,7 @@ def _table(front: Front, line: FrontLine) -> str:
     f"budget, {kind.limit}",
     "expected accuracy",
     "its spread",
-    *(COST_KINDS[name].column for name in ALWAYS),
-    *(k.column for k in further),
+    *(k.column for k in kinds),
     "network",
   ]
   return markup.table([escape(cell) for cell in head], rows)
@@ -195,13 +195,20 @@ def _data(
   lines: Sequence[FrontLine],
   charts: Mapping[str, FrontChart],
 ) -> dict[str, Any]:
-  """All that the script puts into the page."""
+  """All that the script puts into the page; drawings and commands packed."""
   drawings = [
     ""
     if n.architecture is None
     else drawing.draw(n.architecture, "slider-network", _shape(n))
     for n in front.networks
   ]
+  packed = {
+    "drawings": drawings,
+    "commands": {
+      line.cost: [_commands(result, front, line, stop) for stop in line.stops]
+      for line in lines
+    },
+  }
   members = sorted(
     (m for m in result.members if m.checkpoint), key=lambda m: m.macs or 0.0
   )
@@ -210,22 +217,19 @@ def _data(
       line.cost: {
         "chart": charts[line.cost].name,
         "moves": charts[line.cost].moves,
-        "stops": [
-          _stop(result, front, line, stop, members) for stop in line.stops
-        ],
+        "stops": [_stop(front, line, stop, members) for stop in line.stops],
       }
       for line in lines
     },
     "networks": [_network(result, n) for n in front.networks],
     "members": [_member(m) for m in members],
-    "drawings": base64.b64encode(
-      gzip.compress(json.dumps(drawings).encode(), mtime=0)
+    "packed": base64.b64encode(
+      gzip.compress(json.dumps(packed).encode(), mtime=0)
     ).decode(),
   }
 
 
 def _stop(
-  result: NarsResult,
   front: Front,
   line: FrontLine,
   stop: FrontStop,
@@ -255,7 +259,6 @@ def _stop(
     "paid": f"{_amount(kind, cost)} {kind.limit}",
     "network": stop.network,
     "member": best,
-    "commands": _commands(result, front, kind, stop, network),
   }
 
 
@@ -310,13 +313,10 @@ def _member(member: FamilyMember) -> dict[str, str]:
 
 
 def _commands(
-  result: NarsResult,
-  front: Front,
-  kind: CostKind,
-  stop: FrontStop,
-  network: FrontNetwork,
+  result: NarsResult, front: Front, line: FrontLine, stop: FrontStop
 ) -> str:
   """The commands that give, train and export the network of a budget."""
+  kind, network = COST_KINDS[line.cost], front.networks[stop.network]
   name = shlex.quote(stop.name)
   chosen, pair = f"{_RUN}-{name}", f"{_RUN}-{name}/candidates/{name}"
   cost = getattr(network, kind.name)
@@ -377,10 +377,12 @@ def _spread(network: FrontNetwork) -> str:
   return f"{markup.number(100 * low, 1)} to {percent(high)}"
 
 
-def _amount(kind: CostKind, cost: float | None) -> str:
+def _amount(
+  kind: CostKind, cost: float | None, scale: tuple[float, str] | None = None
+) -> str:
   if cost is None:
     return markup.MISSING
-  return count(cost) if kind.is_count else significant(cost)
+  return count(cost, scale) if kind.is_count else significant(cost)
 
 
 def _json(data: dict[str, Any]) -> str:
