@@ -23,9 +23,9 @@ The job writes the best architecture-recipe pairs of each budget as JSON, which
       --config.architecture=$pair.architecture.json \
       --config.recipe_file=$pair.recipe.json --config.resolution=0
 
-The report of the first command has a slider over the networks that it has
-chosen for many budgets beside its own. With `--config.front=True` the job takes
-one of these, without another evolution; the slider shows the commands.
+The report of the finished run has a slider over the networks that its search
+has for many budgets beside its members'. With `--config.front=True` the job
+takes one of these, without another evolution; the slider shows the commands.
 
 Every key, its unit and default: add --explain to the command.
 """

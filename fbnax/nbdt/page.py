@@ -3,7 +3,8 @@
 A file of its own that needs no network: style, script (`page.css` and `page.js`
 beside this file), images and data are in it, and its content security policy
 admits nothing else. Names reach the document as text only. It is written here
-and not in `fbnax.report`, whose pages have no scripts and which knows no trees.
+and not in `fbnax.report`, whose pages are read without scripts and which knows
+no trees.
 
 Nodes close and open, are found by name, and are walked by the arrow keys. A
 sample's path is marked, with the probabilities of every decision on it and,

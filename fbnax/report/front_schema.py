@@ -112,3 +112,12 @@ class Front:
             f"{where}.stops[{j}].network must be one of the "
             f"{len(self.networks)} networks, found {stop.network}"
           )
+        for words, value in (
+          (f"{where}.stops[{j}].limit", stop.limit),
+          (
+            f"front.networks[{stop.network}].{line.cost}",
+            getattr(self.networks[stop.network], line.cost),
+          ),
+        ):
+          if value is None or value <= 0:
+            raise ValueError(f"{words} must be a number above 0, found {value}")

@@ -80,7 +80,7 @@ def command(file: str, config: Mapping[str, Any]) -> str:
 
 def flag(key: str, value: Any) -> str:
   """A key of a config as a command sets it."""
-  return f"--config.{key}={_said(value)}"
+  return f"{shlex.quote(f'--config.{key}')}={_said(value)}"
 
 
 def _said(value: Any) -> str:

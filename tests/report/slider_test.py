@@ -146,11 +146,16 @@ def test_what_users_supply_is_no_markup():
   result["members"][0] |= {"name": HOSTILE, "checkpoint": f"members/{HOSTILE}"}
   result["front"]["networks"][0]["recipe"] = {"optimizer": HOSTILE}
   result["front"]["lines"][0]["stops"][0]["name"] = HOSTILE
-  result["front"]["training"] = {"data.path": HOSTILE}
+  result["front"]["training"] = {"data.path": HOSTILE, HOSTILE: 1}
   result["config"] = {"space": HOSTILE + ":", "budgets": {"table": HOSTILE}}
   text = slider.slider(reading.parse(NarsResult, result))
   assert text.count("<script") == 1 and text.count("</script") == 1
   assert "<b>猫" not in text
+  # A shell that gets the commands reads flags.
+  _, train, _ = data_of(text)["commands"]["macs"][0].split("\npython ")
+  words_of_shell = shlex.split(train)
+  assert f"--config.data.path={HOSTILE}" in words_of_shell
+  assert f"--config.{HOSTILE}=1" in words_of_shell
 
 
 @pytest.mark.parametrize(
@@ -160,6 +165,14 @@ def test_what_users_supply_is_no_markup():
     (
       lambda f: f["lines"][1]["stops"][0].update(network=99),
       r"lines\[1\].stops\[0\].network must be one of the \d+ netw.*found 99",
+    ),
+    (
+      lambda f: f["lines"][1]["stops"][2].update(limit=None),
+      r"lines\[1\].stops\[2\].limit must be a number above 0, found None",
+    ),
+    (
+      lambda f: f["networks"][0].update(params=0),
+      r"front.networks\[0\].params must be a number above 0, found 0",
     ),
     (
       lambda f: f["networks"][0].update(accuracy=1.5),
