@@ -305,7 +305,7 @@ def _member(member: FamilyMember) -> dict[str, str]:
   place = shlex.quote(member.checkpoint or "")
   return {
     "words": f"{member.name}, {count(member.macs)} MACs, "
-    f"{percent(member.test_accuracy)} of the test images",
+    f"{percent(member.test_accuracy)} test accuracy",
     "command": f"{_COMMAND}export.py \\\n"
     f"  --workdir={_RUN}-{shlex.quote(member.name)}-exported \\\n"
     f"  --config.model={_RUN}/{place}",
