@@ -72,7 +72,7 @@ class FrontLine:
 class Front:
   """The best networks that a search knows, for budgets of each cost.
 
-  A larger budget never has a network of a lower score.
+  A larger budget never has a network of a lower score or prediction.
 
   Attributes:
     networks: each once, whatever budgets it is the best of.
