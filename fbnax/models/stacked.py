@@ -276,9 +276,9 @@ def _depthwise(
 
 def _is_small(h: jax.Array, stack: Stack) -> bool:
   """Whether every pixel with every pixel is the faster form."""
-  side = max(stack.kernels)
-  return (
-    jax.default_backend() == "cpu" and h.shape[2] * h.shape[3] <= side * side
+  size = (h.shape[2], h.shape[3])
+  return jax.default_backend() == "cpu" and conv.is_small(
+    size, max(stack.kernels)
   )
 
 

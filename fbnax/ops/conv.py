@@ -8,10 +8,10 @@ computed in the precision of the kernel.
 On a CPU XLA's grouped convolution is slow, and slower still under `vmap` over
 kernels, which makes every convolution a grouped one. There a pointwise
 convolution is a matrix product, a depthwise one a sum of shifted products with
-a gradient of its own (`fbnax.ops.shifted`), and a full one a product of
-patches; a population of networks then vmaps into batched products. Elsewhere
-all but the pointwise one are `lax.conv_general_dilated`, which is also the
-reference in the tests.
+a gradient of its own (`fbnax.ops.shifted`), or of pixels where the map is
+small, and a full one a product of patches; a population of networks then vmaps
+into batched products. Elsewhere all but the pointwise one are
+`lax.conv_general_dilated`, which is also the reference in the tests.
 """
 
 from __future__ import annotations
@@ -109,7 +109,22 @@ def depthwise(
   """
   if jax.default_backend() != "cpu":
     return lax_conv(x, kernel, stride, padding, groups=x.shape[-1])
-  return shifted.depthwise(x.astype(kernel.dtype), kernel, stride, padding)
+  x, size = x.astype(kernel.dtype), (x.shape[1], x.shape[2])
+  if is_small(size, kernel.shape[0]):
+    dense = dense_kernel(kernel, size, stride, padding)
+    flat = dense_depthwise(x.reshape(x.shape[0], -1, x.shape[-1]), dense)
+    around = shifted.edges(padding, size, kernel.shape[0], stride)
+    after = (
+      (n + sum(pads) - kernel.shape[0]) // stride + 1
+      for n, pads in zip(size, around, strict=True)
+    )
+    return flat.reshape(x.shape[0], *after, x.shape[-1])
+  return shifted.depthwise(x, kernel, stride, padding)
+
+
+def is_small(size: tuple[int, int], side: int) -> bool:
+  """Whether a map has no more pixels than a kernel has taps."""
+  return size[0] * size[1] <= side * side
 
 
 def dense_kernel(

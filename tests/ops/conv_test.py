@@ -38,6 +38,34 @@ def test_depthwise_and_its_gradients(side, stride, padding, size):
   )
 
 
+@pytest.mark.parametrize(
+  "size, side, stride, padding",
+  [
+    ((2, 2), 5, 1, "symmetric"),
+    ((4, 4), 5, 2, "same"),
+    ((3, 2), 3, 2, "symmetric"),
+    ((4, 4), 4, 1, 0),
+  ],
+)
+def test_depthwise_on_small_maps(size, side, stride, padding):
+  x, kernel = _normal(0, (3, *size, 4)), _normal(1, (side, side, 1, 4))
+  weight = _normal(2, conv.lax_conv(x, kernel, stride, padding, 4).shape)
+
+  def gradients(form):
+    return jax.jit(
+      jax.value_and_grad(
+        lambda x, k: (form(x, k) * weight).sum(), argnums=(0, 1)
+      )
+    )(x, kernel)
+
+  chex.assert_trees_all_close(
+    gradients(lambda x, k: conv.depthwise(x, k, stride, padding)),
+    gradients(lambda x, k: conv.lax_conv(x, k, stride, padding, 4)),
+    rtol=1e-5,
+    atol=1e-5,
+  )
+
+
 @pytest.mark.parametrize("side, stride", [(3, 1), (3, 2), (5, 2)])
 @pytest.mark.parametrize("images, rows, numbers", [(6, 16, 2), (4, 14, 4)])
 def test_depthwise_gradient_in_parts_and_blocks(

@@ -31,6 +31,8 @@ from fbnax.search.nars.scoring import (
 )
 from fbnax.spaces import SearchSpace
 
+_TOGETHER = 8  # Networks that train side by side.
+
 __all__ = [
   "CrossValidation",
   "FittedPredictor",
@@ -128,8 +130,10 @@ def fit(
     members=members,
     settings=settings,
   )
-  first = jax.tree.map(lambda leaf: leaf[0], params)
-  return FittedPredictor(first, mean[0], deviation[0], space)
+  first = jax.tree.map(
+    lambda leaf: jnp.asarray(leaf[0]), (params, mean, deviation)
+  )
+  return FittedPredictor(*first, space)
 
 
 def cross_validate(
@@ -152,7 +156,7 @@ def cross_validate(
   """
   fold_key, fit_key = jax.random.split(key)
   padded, targets, is_known = _padded(space, genotypes, labels, settings)
-  rows = np.flatnonzero(np.asarray(is_known))
+  rows = np.flatnonzero(is_known)
   if not 2 <= folds <= len(rows):
     raise ValueError(
       f"folds is {folds}; legal: 2 to {len(rows)}, the number of labels"
@@ -160,20 +164,23 @@ def cross_validate(
   fold = np.full(len(is_known), -1)
   order = np.asarray(jax.random.permutation(fold_key, len(rows)))
   fold[rows[order]] = np.arange(len(rows)) % folds
-  masks = np.asarray(is_known) * (fold != np.arange(folds)[:, None])
+  masks = is_known * (fold != np.arange(folds)[:, None])
   params, mean, deviation = train_ensembles(
     fit_key,
     pretrained,
     padded,
     targets,
-    jnp.asarray(masks, jnp.float32),
+    masks,
     space=space,
     members=members,
     settings=settings,
   )
   models = FittedPredictor(params, mean, deviation, space)
-  scores = np.asarray(
-    jax.vmap(lambda model: predict(model, padded).score)(models)
+  scores = np.stack(
+    [
+      predict(jax.tree.map(lambda leaf, i=i: leaf[i], models), padded).score
+      for i in range(folds)
+    ]
   )
   truth = np.asarray(labels, np.float64)
   predicted = np.full(len(truth), np.nan)
@@ -183,19 +190,21 @@ def cross_validate(
   return CrossValidation(predicted, truth, kendall, spearman, float(rmse))
 
 
-@functools.partial(jax.jit, static_argnames=("space", "members", "settings"))
 def train_ensembles(
   key: jax.Array,
   pretrained: PretrainedEncoder | None,
   genotypes: jax.Array,
   labels: jax.Array,
-  masks: jax.Array,
+  masks: Any,
   *,
   space: SearchSpace,
   members: int,
   settings: HeadSettings,
-) -> tuple[Any, jax.Array, jax.Array]:
-  """Ensembles fitted to several choices of the labels, side by side.
+) -> tuple[Any, np.ndarray, np.ndarray]:
+  """Ensembles fitted to several choices of the labels.
+
+  A fixed number of networks train side by side, those of several ensembles
+  too, so that fitting and checking share one program.
 
   Args:
     key: typed key.
@@ -210,25 +219,52 @@ def train_ensembles(
   Returns:
     Parameters `[folds, M, ...]`, label mean and deviation `f32[folds]`.
   """
-  features = space.encode(genotypes)
-  total = masks.sum(axis=1)
-  mean = (masks * labels).sum(axis=1) / total
-  squares = masks * (labels - mean[:, None]) ** 2
-  # Equal labels have a deviation of 0; their score is then their mean.
-  deviation = jnp.sqrt(squares.sum(axis=1) / total)
-  learned = jnp.broadcast_to(labels, masks.shape)
-  if settings.ranks:
-    learned = jax.vmap(_ranks, (None, 0))(labels, masks)
-  center = (masks * learned).sum(axis=1) / total
-  squares = masks * (learned - center[:, None]) ** 2
-  spread = jnp.sqrt(squares.sum(axis=1) / total)
-  scale = jnp.where(spread > 0, spread, 1.0)
-  targets = (learned - center[:, None]) / scale[:, None]
+  masks = np.asarray(masks, np.float32)
+  mean, deviation, targets = _standardised(np.asarray(labels), masks, settings)
   # As many as the fold with the most labels needs, the same for all.
-  largest = total.max().astype(jnp.int32)
-  steps = -(-largest // settings.batch_size)
+  steps = -(-int(masks.sum(axis=1).max()) // settings.batch_size)
+  folds, count = len(masks), len(masks) * members
+  keys = jax.random.split(key, (folds, members)).reshape(count)
+  parts = []
+  for start in range(0, count, _TOGETHER):
+    # The last network is repeated where they are fewer.
+    places = np.minimum(np.arange(start, start + _TOGETHER), count - 1)
+    rows = places // members
+    networks = _train_networks(
+      jax.random.wrap_key_data(jax.random.key_data(keys)[places]),
+      pretrained,
+      genotypes,
+      masks[rows],
+      targets[rows],
+      np.int32(steps),
+      space=space,
+      settings=settings,
+    )
+    parts.append(jax.device_get(networks))
 
-  def member(key: jax.Array, mask: jax.Array, targets: jax.Array) -> Any:
+  def joined(*leaves: np.ndarray) -> np.ndarray:
+    networks = np.concatenate(leaves)[:count]
+    return networks.reshape(folds, members, *networks.shape[1:])
+
+  return jax.tree.map(joined, *parts), mean, deviation
+
+
+@functools.partial(jax.jit, static_argnames=("space", "settings"))
+def _train_networks(
+  keys: jax.Array,
+  pretrained: PretrainedEncoder | None,
+  genotypes: jax.Array,
+  masks: jax.Array,
+  targets: jax.Array,
+  steps: jax.Array,
+  *,
+  space: SearchSpace,
+  settings: HeadSettings,
+) -> Any:
+  """Parameters of networks `[n, ...]`, of keys `[n]` and data `f32[n, c]`."""
+  features = space.encode(genotypes)
+
+  def network(key: jax.Array, mask: jax.Array, targets: jax.Array) -> Any:
     init_key, weight_key, train_key = jax.random.split(key, 3)
     params = predictor_module(space).init(init_key, features[:1])["params"]
     if pretrained is not None and "encoder" in params:
@@ -237,15 +273,44 @@ def train_ensembles(
     data = features, targets, weights
     return _train_member(train_key, space, params, data, steps, settings)
 
-  folds = len(masks)
-  keys = jax.random.split(key, (folds, members))
-  train = jax.vmap(jax.vmap(member, (0, None, None)))
-  return train(keys, masks, targets), mean, deviation
+  return jax.vmap(network)(keys, masks, targets)
+
+
+def _standardised(
+  labels: np.ndarray, masks: np.ndarray, settings: HeadSettings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Mean and deviation of labels, `f32[folds]`, and targets, `f32[folds, c]`.
+
+  Arguments are those of `train_ensembles`.
+  """
+  mean, deviation = _moments(np.broadcast_to(labels, masks.shape), masks)
+  learned = np.broadcast_to(labels, masks.shape)
+  if settings.ranks:
+    learned = np.stack([_ranks(labels, mask) for mask in masks])
+  center, spread = _moments(learned, masks)
+  # Equal labels have a deviation of 0; their score is then their mean.
+  scale = np.where(spread > 0, spread, 1.0)
+  targets = (learned - center[:, None]) / scale[:, None]
+  return (
+    np.float32(mean),
+    np.float32(deviation),
+    targets.astype(np.float32),
+  )
+
+
+def _moments(
+  values: np.ndarray, masks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Mean and deviation of rows where masks are 1, `f64[folds]` each."""
+  total = masks.sum(axis=1, dtype=np.float64)
+  mean = (masks * values).sum(axis=1, dtype=np.float64) / total
+  squares = masks * (values - mean[:, None]) ** 2
+  return mean, np.sqrt(squares.sum(axis=1) / total)
 
 
 def _padded(
   space: SearchSpace, genotypes: Any, labels: Any, settings: HeadSettings
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Genotypes, labels (0 if unknown), and 1 where known, padded to `c`."""
   genotypes = np.asarray(genotypes, np.int32)
   labels = np.asarray(labels, np.float32)
@@ -259,14 +324,15 @@ def _padded(
   if is_known.sum() < 2:
     raise ValueError(f"{is_known.sum()} finite labels given; legal: at least 2")
   padding = -len(labels) % settings.capacity
+  known = np.where(is_known, labels, 0.0).astype(np.float32)
   return (
-    jnp.asarray(np.pad(genotypes, ((0, padding), (0, 0)))),
-    jnp.asarray(np.pad(np.where(is_known, labels, 0.0), (0, padding))),
-    jnp.asarray(np.pad(is_known.astype(np.float32), (0, padding))),
+    np.pad(genotypes, ((0, padding), (0, 0))),
+    np.pad(known, (0, padding)),
+    np.pad(is_known.astype(np.float32), (0, padding)),
   )
 
 
-def _ranks(labels: jax.Array, mask: jax.Array) -> jax.Array:
+def _ranks(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
   """Ranks of `f32[c]` among those whose mask is 1; ties share theirs."""
   below = (labels[None] < labels[:, None]) * mask
   equal = (labels[None] == labels[:, None]) * mask

@@ -127,19 +127,23 @@ def pretrain(
     raise ValueError(f"{len(genotypes)} genotypes given; legal: at least 10")
   scores = free_labels.columns(extra or {}, len(genotypes))
   split_key, train_key = jax.random.split(key)
-  order = jax.random.permutation(split_key, len(genotypes))
+  # In NumPy, since on the host there is nothing to compile.
+  genotypes = np.asarray(genotypes)
+  order = np.asarray(jax.random.permutation(split_key, len(genotypes)))
   train, test = order[held_out:], order[:held_out]
-  targets = jnp.log(jnp.stack([costs.macs, costs.params], axis=1))
+  known = np.stack([costs.macs, costs.params], axis=1)
+  targets = np.log(known.astype(np.float32))
   if scores:
     others = np.stack(list(scores.values()), axis=1)
-    targets = jnp.concatenate([targets, jnp.float32(others)], axis=1)
-  mean = jnp.nanmean(targets[train], axis=0)
+    targets = np.concatenate([targets, others.astype(np.float32)], axis=1)
+  mean = np.nanmean(targets[train], axis=0, dtype=np.float64)
   # Equal labels have a deviation of 0, or of float32's rounding.
-  deviation = jnp.maximum(jnp.nanstd(targets[train], axis=0), 1e-5)
+  deviation = np.nanstd(targets[train], axis=0, dtype=np.float64)
+  mean, deviation = np.float32(mean), np.float32(np.maximum(deviation, 1e-5))
   standardised = (targets - mean) / deviation
   params = _train(
     train_key,
-    jnp.asarray(genotypes)[train],
+    genotypes[train],
     standardised[train],
     learning_rate,
     space=space,
@@ -149,15 +153,13 @@ def pretrain(
   pretrained = PretrainedEncoder(
     params["encoder"],
     params["proxy_head"],
-    mean,
-    deviation,
+    jnp.asarray(mean),
+    jnp.asarray(deviation),
     (*COSTS, *scores),
   )
-  predicted = predict_labels(pretrained, space, jnp.asarray(genotypes)[test])
+  predicted = np.asarray(predict_labels(pretrained, space, genotypes[test]))
   return pretrained, {
-    name: _metrics(
-      name, np.asarray(predicted[:, i]), np.asarray(targets[test, i])
-    )
+    name: _metrics(name, predicted[:, i], targets[test, i])
     for i, name in enumerate(pretrained.names)
   }
 
