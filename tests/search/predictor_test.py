@@ -206,7 +206,13 @@ def test_more_labels_compile_nothing(pretrained, trials, caplog):
   )
   with jax.log_compiles(), caplog.at_level(logging.WARNING):
     predictor.fit(KEY, SMALL, pretrained, genotypes, labels, settings=settings)
-  assert "train_ensembles" not in caplog.text
+  assert "_train_networks" not in caplog.text
+  with jax.log_compiles(), caplog.at_level(logging.WARNING):
+    predictor.cross_validate(
+      KEY, SMALL, pretrained, genotypes, labels, settings=settings
+    )
+  # Checking it shares the program, too.
+  assert "_train_networks" not in caplog.text
 
 
 def test_units_of_the_labels_do_not_matter(pretrained, trials, model):

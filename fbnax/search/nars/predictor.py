@@ -130,10 +130,7 @@ def fit(
     members=members,
     settings=settings,
   )
-  first = jax.tree.map(
-    lambda leaf: jnp.asarray(leaf[0]), (params, mean, deviation)
-  )
-  return FittedPredictor(*first, space)
+  return _of_fold(0, params, mean, deviation, space)
 
 
 def cross_validate(
@@ -149,7 +146,7 @@ def cross_validate(
 ) -> CrossValidation:
   """Predicts each label by an ensemble fitted to the other folds.
 
-  Arguments are those of `fit`; all folds train side by side.
+  Arguments are those of `fit`, whose program trains the folds.
 
   Raises:
     ValueError: as `fit`, or there are fewer labels than folds.
@@ -175,13 +172,8 @@ def cross_validate(
     members=members,
     settings=settings,
   )
-  models = FittedPredictor(params, mean, deviation, space)
-  scores = np.stack(
-    [
-      predict(jax.tree.map(lambda leaf, i=i: leaf[i], models), padded).score
-      for i in range(folds)
-    ]
-  )
+  models = (_of_fold(i, params, mean, deviation, space) for i in range(folds))
+  scores = np.stack([predict(model, padded).score for model in models])
   truth = np.asarray(labels, np.float64)
   predicted = np.full(len(truth), np.nan)
   predicted[rows] = scores[fold[rows], rows]
@@ -193,8 +185,8 @@ def cross_validate(
 def train_ensembles(
   key: jax.Array,
   pretrained: PretrainedEncoder | None,
-  genotypes: jax.Array,
-  labels: jax.Array,
+  genotypes: Any,
+  labels: Any,
   masks: Any,
   *,
   space: SearchSpace,
@@ -291,11 +283,8 @@ def _standardised(
   # Equal labels have a deviation of 0; their score is then their mean.
   scale = np.where(spread > 0, spread, 1.0)
   targets = (learned - center[:, None]) / scale[:, None]
-  return (
-    np.float32(mean),
-    np.float32(deviation),
-    targets.astype(np.float32),
-  )
+  single = np.float32
+  return mean.astype(single), deviation.astype(single), targets.astype(single)
 
 
 def _moments(
@@ -306,6 +295,18 @@ def _moments(
   mean = (masks * values).sum(axis=1, dtype=np.float64) / total
   squares = masks * (values - mean[:, None]) ** 2
   return mean, np.sqrt(squares.sum(axis=1) / total)
+
+
+def _of_fold(
+  fold: int, params: Any, mean: Any, deviation: Any, space: SearchSpace
+) -> FittedPredictor:
+  """One of the ensembles that `train_ensembles` gives."""
+  return FittedPredictor(
+    jax.tree.map(lambda leaf: jnp.asarray(leaf[fold]), params),
+    jnp.asarray(mean[fold]),
+    jnp.asarray(deviation[fold]),
+    space,
+  )
 
 
 def _padded(

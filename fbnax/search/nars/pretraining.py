@@ -128,7 +128,7 @@ def pretrain(
   scores = free_labels.columns(extra or {}, len(genotypes))
   split_key, train_key = jax.random.split(key)
   # In NumPy, since on the host there is nothing to compile.
-  genotypes = np.asarray(genotypes)
+  rows = np.asarray(genotypes)
   order = np.asarray(jax.random.permutation(split_key, len(genotypes)))
   train, test = order[held_out:], order[:held_out]
   known = np.stack([costs.macs, costs.params], axis=1)
@@ -139,11 +139,11 @@ def pretrain(
   mean = np.nanmean(targets[train], axis=0, dtype=np.float64)
   # Equal labels have a deviation of 0, or of float32's rounding.
   deviation = np.nanstd(targets[train], axis=0, dtype=np.float64)
-  mean, deviation = np.float32(mean), np.float32(np.maximum(deviation, 1e-5))
-  standardised = (targets - mean) / deviation
+  deviation = np.maximum(deviation, 1e-5)
+  standardised = ((targets - mean) / deviation).astype(np.float32)
   params = _train(
     train_key,
-    genotypes[train],
+    rows[train],
     standardised[train],
     learning_rate,
     space=space,
@@ -153,11 +153,11 @@ def pretrain(
   pretrained = PretrainedEncoder(
     params["encoder"],
     params["proxy_head"],
-    jnp.asarray(mean),
-    jnp.asarray(deviation),
+    jnp.asarray(mean, jnp.float32),
+    jnp.asarray(deviation, jnp.float32),
     (*COSTS, *scores),
   )
-  predicted = np.asarray(predict_labels(pretrained, space, genotypes[test]))
+  predicted = np.asarray(predict_labels(pretrained, space, rows[test]))
   return pretrained, {
     name: _metrics(name, predicted[:, i], targets[test, i])
     for i, name in enumerate(pretrained.names)
