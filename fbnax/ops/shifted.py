@@ -18,7 +18,10 @@ from fbnax.ops.hand_written import gradient_by_hand
 _WIDE = 32  # Channels.
 _PART = 2**17  # Numbers of a part of a batch that is taken through a cache.
 _READ = 16  # Blocks of a part that are summed up at once, see `_block`.
-
+# Numbers of a batch; up to them the kernel's gradient is a loop over taps. That
+# compiles in a fifth of the time and runs 1.3 times as long (5x5, 64 x 8 x 8 x
+# 48, 0.4 ms of a training step), or where there are more 2.5 times.
+_LOOPED = 2**19
 
 # Pixels of padding: on each side, or a rule; see `edges`.
 Padding = int | str
@@ -130,11 +133,23 @@ def _kernel_gradient(
   # At least float32, whatever the network computes in.
   precise = jnp.promote_types(padded.dtype, jnp.float32)
 
-  def part(index: Any) -> tuple[list[jax.Array], jax.Array]:
+  def slices(index: Any) -> tuple[jax.Array, jax.Array]:
     own, gradients = (
       lax.dynamic_slice_in_dim(a, index * few, few) for a in (padded, cotangent)
     )
+    return own, gradients
+
+  def part(index: Any) -> tuple[list[jax.Array], jax.Array]:
+    own, gradients = slices(index)
     return views(own, side, stride), gradients
+
+  if cotangent.size <= _LOOPED:
+
+    def add_taps(index: Any, total: jax.Array) -> jax.Array:
+      return total + _looped(*slices(index), side, stride, precise)
+
+    start = jnp.zeros((side * side, channels), precise)
+    return lax.fori_loop(0, images // few, add_taps, start)
 
   if side * side < 4 * stride * stride:
     # Each number is read so seldom that a copy of the part does not pay.
@@ -163,6 +178,22 @@ def _kernel_gradient(
   start = jnp.zeros((deep, high, columns, channels), precise)
   totals = lax.fori_loop(0, images // few, fold, [start] * side**2)
   return jnp.stack([_summed(total) for total in totals])
+
+
+def _looped(
+  padded: jax.Array, cotangent: jax.Array, side: int, stride: int, precise: Any
+) -> jax.Array:
+  """As `_kernel_gradient`, tap by tap: one kernel of XLA for all of them."""
+  images, rows, columns, channels = cotangent.shape
+  size = (images, (rows - 1) * stride + 1, (columns - 1) * stride + 1, channels)
+
+  def tap(index: Any) -> jax.Array:
+    zero = jnp.zeros((), index.dtype)
+    corner = (zero, index // side, index % side, zero)
+    view = lax.dynamic_slice(padded, corner, size)[:, ::stride, ::stride]
+    return _summed((view * cotangent).astype(precise))
+
+  return lax.map(tap, jnp.arange(side * side))
 
 
 def _block(images: int, rows: int) -> tuple[int, int]:

@@ -67,14 +67,18 @@ def test_depthwise_on_small_maps(size, side, stride, padding):
 
 
 @pytest.mark.parametrize("side, stride", [(3, 1), (3, 2), (5, 2)])
-@pytest.mark.parametrize("images, rows, numbers", [(6, 16, 2), (4, 14, 4)])
+@pytest.mark.parametrize(
+  "images, rows, numbers, looped",
+  [(6, 16, 2, 0), (4, 14, 4, 0), (6, 7, 2, 1e6)],
+)
 def test_depthwise_gradient_in_parts_and_blocks(
-  side, stride, images, rows, numbers, monkeypatch
+  side, stride, images, rows, numbers, looped, monkeypatch
 ):
-  """Several parts of a batch, blocks of a part, and a population of kernels."""
+  """Parts of a batch, blocks of a part, taps in a loop; many kernels."""
   shape = (2, images, rows, 6, 4)
   padded = (rows + side - 1) * (6 + side - 1) * 4
   monkeypatch.setattr(shifted, "_PART", numbers * padded)
+  monkeypatch.setattr(shifted, "_LOOPED", looped)
   x, kernels = _normal(0, shape), _normal(1, (2, side, side, 1, 4))
 
   def loss(form, x, k):
