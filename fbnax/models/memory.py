@@ -20,6 +20,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fbnax.models import hurry
 from fbnax.models.blocks import TrunkBlock
 from fbnax.models.head import NetworkHead as HeadModule
 from fbnax.models.layers import ConvNorm
@@ -32,11 +33,6 @@ MASKS, SEPARATE = "masks", "blocks"
 # Channels and stride of each block; 32 options divide the channels.
 _BLOCKS = ((32, 1), (64, 2))
 _SIDE, _BATCH, _CLASSES = 32, 16, 10
-# Memory is planned before code is made, which may thus be made in a hurry.
-_HURRY: dict[str, Any] = {
-  "xla_backend_optimization_level": 0,
-  "xla_llvm_disable_expensive_passes": True,
-}
 
 
 class Bytes(NamedTuple):
@@ -179,8 +175,8 @@ def step_bytes(form: str, options: int) -> Bytes:
   lowered = jax.jit(step, donate_argnums=(0, 1)).lower(
     variables, theta, images, labels
   )
-  hurry = _HURRY if jax.default_backend() == "cpu" else None
-  found = lowered.compile(compiler_options=hurry).memory_analysis()
+  # Memory is planned before code is made.
+  found = lowered.compile(compiler_options=hurry.options()).memory_analysis()
   if found is None:
     raise ValueError(
       f"backend {jax.default_backend()!r} tells no memory; legal: cpu, gpu, tpu"

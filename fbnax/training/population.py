@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fbnax.models.hurry import jit_once
 from fbnax.models.initial import initialize
 from fbnax.models.network import Supernet, narrow, one_hot
 from fbnax.spaces.follow import smallest
@@ -91,7 +92,7 @@ def pick(population: Any, index: int) -> Any:
   return jax.tree.map(lambda leaf: leaf[index], population)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit_once, static_argnums=(0, 1, 2))
 def _initial(
   space: SearchSpace, num_classes: int, channels: int, member: Member
 ) -> TrainState:

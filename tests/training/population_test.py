@@ -194,7 +194,6 @@ def test_a_population_is_compiled_once():
   compiled = (
     programs.epoch,
     programs.measured,
-    loop.result,
     population._initial,
   )
   before = [function._cache_size() for function in compiled]

@@ -25,6 +25,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from fbnax.data import Dataset, Split
 from fbnax.models import Network, Supernet, initialize
+from fbnax.models.hurry import jit_once
 from fbnax.spaces import Architecture, Recipe, SearchSpace
 from fbnax.training import loop, population, programs, step
 from fbnax.training.recipes import Settings, as_numbers
@@ -108,7 +109,7 @@ def measure_network(
   images = np.zeros((1, side, side, channels), np.float32)
   with _without_cache():
     begin = time.monotonic()
-    variables = jax.jit(lambda k: initialize(module, k, images, train=False))(
+    variables = jit_once(lambda k: initialize(module, k, images, train=False))(
       jax.random.key(0)
     )
     jax.block_until_ready(variables)

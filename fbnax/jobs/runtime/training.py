@@ -22,6 +22,7 @@ from fbnax.data import Dataset
 from fbnax.jobs.runtime import classes, judging
 from fbnax.models import initialize
 from fbnax.models.building import build
+from fbnax.models.hurry import jit_once
 from fbnax.report import reading, schema
 from fbnax.spaces import Architecture, Recipe, ResNet
 from fbnax.training import checkpoints, loop, metrics, model_files, step
@@ -105,6 +106,8 @@ def train_network(
   progress: Progress,
   supervised: Supervised | None = None,
   start_from: Any = None,
+  epochs: int | None = None,
+  take: loop.TakeStep | None = None,
   mistakes: int = 0,
 ) -> tuple[schema.MemberRow, Teacher]:
   """Trains a network, or goes on; saves it; measures it on the test set once.
@@ -124,7 +127,10 @@ def train_network(
     checkpoint_every: epochs between checkpoints.
     progress: where to show it.
     supervised: what is minimised, the plain loss by default.
-    start_from: variables to start from, random ones by default.
+    start_from: variables to start from, or what gives them; random ones by
+      default.
+    epochs: of the schedule that are trained, from 0; None for all.
+    take: takes the steps, see `loop.fit`; None for the usual ones.
     mistakes: test images that it takes for another class, which the result is
       to show; none where the data's pictures are not to be seen.
 
@@ -154,7 +160,7 @@ def train_network(
     member_key,
     None if supervised is None else supervised.given,
   )
-  epochs = settings.epochs
+  epochs = settings.epochs if epochs is None else epochs
   resumed = _epochs_done(directory, name)
   with (
     metrics.open_metrics(directory, name, resumed + 1) as writer,
@@ -184,6 +190,7 @@ def train_network(
             directory / "checkpoints" / name, checkpoint_every
           ),
           on_epoch=on_epoch,
+          take=take,
         )
       state = fitted.state
       if until < epochs and supervised is not None and supervised.renew:
@@ -208,10 +215,8 @@ def train_network(
     seconds=time.monotonic() - start,
     **verdict.as_facts(),
   )
-  calibration = verdict.calibration
-  _save(
-    model_dir, architecture, variables, settings, dataset, trained, calibration
-  )
+  about = settings, dataset, trained, verdict.calibration
+  _save(model_dir, architecture, variables, *about)
   # This network's programs are of no more use, and each holds thousands of
   # memory mappings, of which Linux gives a process 65,530.
   jax.clear_caches()
@@ -241,12 +246,14 @@ def _first_variables(
   start_from: Any,
 ) -> Any:
   """Random variables, or a copy of those to start from."""
+  if callable(start_from):
+    start_from = start_from()
   if start_from is not None:
     # Copies, since training uses its first state up.
     return jax.tree.map(lambda x: jnp.array(x, copy=True), start_from)
   side, channels = architecture.resolution, architecture.input_channels
   images = np.zeros((1, side, side, channels), np.float32)
-  return jax.jit(lambda k: initialize(module, k, images, train=False))(key)
+  return jit_once(lambda k: initialize(module, k, images, train=False))(key)
 
 
 def _measured(trained: Any, validated: Any) -> dict[str, float]:
