@@ -5,7 +5,8 @@
 Seconds of tracing, lowering and compiling, as JAX tells them
 (`fbnax.jobs.runtime.compile_times`), of a first call with everything that it
 needs: an epoch of a network and of a population of four with their validation,
-the two steps of a differentiable search, an evolution, and costs of genotypes.
+the two steps of a differentiable search, an evolution, costs of genotypes, and
+the predictor of two rounds: pretrained, fitted and checked twice.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from fbnax.jobs.runtime import compile_times
 from fbnax.search import Budget, dnas, evolve
 from fbnax.search.dnas import step as dnas_step
 from fbnax.search.evaluators import Candidate
+from fbnax.search.nars import predictor
+from fbnax.search.nars.pretraining import pretrain
 from tests.benchmarks import measuring, sampling_step, trainings
 
 SHAPE = trainings.SHAPES["digits"]._replace(timed=64)
@@ -73,6 +76,21 @@ def evolution() -> None:
   assert np.asarray(result.valid[:, 0]).all()
 
 
+def predictors() -> None:
+  """As the search of digits has it, which trains 36 candidates in all."""
+  space = trainings.searched(SHAPE)
+  pool = space.sobol(20_000)
+  known = costs.batch(space, pool, trainings.CLASSES)
+  pretrained, _ = pretrain(jax.random.key(0), space, pool, known)
+  accuracies = np.log(np.asarray(known.macs[:36]))
+  sizes = predictor.HeadSettings(capacity=36)
+  for count in (12, 24):
+    trials = (space, pretrained, pool[:count], accuracies[:count])
+    predictor.fit(jax.random.key(1), *trials, members=8, settings=sizes)
+    found = predictor.cross_validate(jax.random.key(2), *trials, settings=sizes)
+    assert np.isfinite(found.rmse)
+
+
 def labels() -> None:
   """Costs of 1,024 genotypes."""
   space = spaces.get("fbnetv3")
@@ -83,6 +101,7 @@ def labels() -> None:
 PROGRAMS = {
   "costs of genotypes, `fbnetv3`": labels,
   "evolution, `fbnetv3`": evolution,
+  "the predictor of two rounds, `small`": predictors,
   "a network, middle of `small`": network,
   "a population of four, `small`": four,
   "differentiable search, `small_dnas`": search,
