@@ -1,7 +1,6 @@
 """Evaluation by shared weights: nothing is trained."""
 
 import functools
-import itertools
 
 import jax.numpy as jnp
 import numpy as np
@@ -121,20 +120,34 @@ def test_programs_are_dropped_where_there_would_be_too_many(monkeypatch):
     assert outcome._replace(seconds=0.0) == _all()[i]._replace(seconds=0.0)
 
 
-def test_candidates_of_a_box_follow_each_other():
+def test_a_box_has_a_program_where_that_saves_more_than_it_takes():
   boxes = shared.boxes_of(SPACE, K)
-  between = corners.corners(SPACE, K)[1:-1]
-  assert boxes == (*corners.whole(SPACE, K), *between)
-  parts = list(_evaluator()(CANDIDATES, 5, lambda _: None))
-  found = [
-    corners.smallest_holding(boxes, dict(_by_id())[o.id]) for (o,) in parts
+  whole, between = corners.whole(SPACE, K), corners.corners(SPACE, K)[1:-1]
+  assert boxes == (*whole, *between)
+  box = between[-1]
+  at = next(b for b in whole if b.resolution == box.resolution)
+  inside = [Candidate(i, box.top, 0) for i in (5, 1, 3)]
+  outside = [Candidate(i, at.top, 0) for i in (4, 2)]
+  saved = 3 * (at.macs - box.macs)
+  enough = int(shared.PROGRAMS * shared.SECOND / saved) + 1
+  found = shared.by_box(boxes, (*inside, *outside), enough)
+  assert [(c.id, b) for c, b in found] == [
+    *((i, box) for i in (1, 3, 5)),
+    *((i, at) for i in (2, 4)),
   ]
-  changes = sum(a != b for a, b in itertools.pairwise(found))
-  assert changes == len(set(found)) - 1
+  found = shared.by_box(boxes, (*inside, *outside), enough // 2)
+  assert [(c.id, b) for c, b in found] == [(i, at) for i in range(1, 6)]
 
 
-def _by_id():
-  return [(c.id, c.genotype) for c in CANDIDATES]
+def test_an_outcome_does_not_depend_on_the_box(monkeypatch):
+  monkeypatch.setattr(shared, "PROGRAMS", 0.0)
+  box = corners.corners(SPACE, K)[-2]
+  candidate = Candidate(6, box.low, 0)
+  found = _outcomes(_evaluator(), (candidate,))
+  monkeypatch.undo()
+  expected = _outcomes(_evaluator(), (candidate,))
+  np.testing.assert_allclose(found[6].curve, expected[6].curve, atol=1e-6)
+  np.testing.assert_allclose(found[6].log_loss, expected[6].log_loss, rtol=1e-4)
 
 
 def test_an_accelerator_has_a_program_for_each_resolution(monkeypatch):

@@ -5,9 +5,10 @@ Nothing is trained: a candidate's network has the weights of a shared supernet
 images, and it is measured on the validation images. That depends on the
 genotype alone, so a genotype is measured once.
 
-A program is compiled for each box of the space (`fbnax.training.corners`), at
-each resolution; a candidate is measured, under masks, in the smallest box that
-holds it, and the candidates of a box one after the other.
+A program is compiled for the whole space at a resolution, and for a smaller box
+of it (`fbnax.training.corners`) where the candidates of a round save more than
+compiling it takes. A candidate is measured, under masks, in the smallest of
+these boxes that holds it, and the candidates of a box one after the other.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ from fbnax.training.step import Model
 # Boxes whose programs stay: a program has many memory mappings, of which Linux
 # gives a process 65,530.
 HELD = 6
+# What is weighed: seconds to compile a box's programs, and MACs of the forward
+# pass in a second, on two cores. What candidates yield depends on neither.
+PROGRAMS = 20.0
+SECOND = 1e10
 
 
 def by_shared_weights(
@@ -54,8 +59,8 @@ def by_shared_weights(
     settings_at: settings at a resolution, for normalisation and batches.
     train: images for BN's statistics.
     validation: images to measure on.
-    boxes: that have programs, the whole space at each resolution among them;
-      None for those that suit the device, `boxes_of`.
+    boxes: that may have programs, the whole space at each resolution among
+      them; None for those that suit the device, `boxes_of`.
     images: for BN's statistics.
     seed: of the choice of these.
 
@@ -70,10 +75,11 @@ def by_shared_weights(
   samples: dict[int, jax.Array] = {}
   held: dict[Corner, Any] = {}  # Variables by the boxes with programs.
 
-  def measured(genotype: corners.Genotype) -> tuple[float, float, float]:
+  def measured(
+    genotype: corners.Genotype, box: Corner
+  ) -> tuple[float, float, float]:
     """Accuracy, log-loss and seconds."""
     start = time.monotonic()
-    box = corners.smallest_holding(boxes, genotype)
     settings = settings_at(box.resolution)
     if box not in held:
       if len(held) == HELD:
@@ -98,12 +104,13 @@ def by_shared_weights(
     progress: Callable[[float], None],
     ended: Collection[int] = (),
   ) -> Iterator[list[Outcome]]:
-    for candidate in _by_box(boxes, candidates):
+    shown = images + len(validation.labels)
+    for candidate, box in by_box(boxes, candidates, shown):
       if candidate.id in ended:
         continue
       genotype = tuple(int(choice) for choice in candidate.genotype)
       if genotype not in outcomes:
-        outcomes[genotype] = measured(genotype)
+        outcomes[genotype] = measured(genotype, box)
       outcome = _outcome(candidate, *outcomes[genotype])
       progress(epochs)
       yield [outcome]
@@ -130,16 +137,36 @@ def forget() -> None:
   recalibration.forget()
 
 
-def _by_box(
-  boxes: Sequence[Corner], candidates: Sequence[Candidate]
-) -> list[Candidate]:
-  """Those of a box together, boxes by ascending cost, in the order of ids."""
+def by_box(
+  boxes: Sequence[Corner], candidates: Sequence[Candidate], images: int
+) -> list[tuple[Candidate, Corner]]:
+  """Candidates with their boxes, those of a box together.
+
+  Args:
+    boxes: as in `by_shared_weights`.
+    candidates: of a round.
+    images: that a candidate is shown.
+
+  Returns:
+    Boxes by ascending cost, the candidates of each in the order of their ids.
+  """
+  large, small = {}, {}
+  for candidate in candidates:
+    holding = [box for box in boxes if box.holds(candidate.genotype)]
+    large[candidate] = max(holding, key=lambda box: box.macs)
+    small[candidate] = corners.smallest_holding(boxes, candidate.genotype)
+  for box in set(small.values()):
+    members = [c for c in candidates if small[c] == box]
+    saved = sum(large[c].macs - box.macs for c in members) * images
+    if saved < PROGRAMS * SECOND:
+      small |= {c: large[c] for c in members}
+  places = list(boxes)
 
   def place(candidate: Candidate) -> tuple[int, int, int]:
-    box = corners.smallest_holding(boxes, candidate.genotype)
-    return box.macs, list(boxes).index(box), candidate.id
+    box = small[candidate]
+    return box.macs, places.index(box), candidate.id
 
-  return sorted(candidates, key=place)
+  return [(c, small[c]) for c in sorted(candidates, key=place)]
 
 
 def _outcome(
