@@ -12,11 +12,11 @@ parts all take the same time. Results differ by rounding.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import jax
-from absl import logging
 
 OPTIONS: dict[str, Any] = {
   "xla_backend_optimization_level": 0,
@@ -53,6 +53,8 @@ def options() -> dict[str, Any] | None:
   try:
     jax.jit(lambda: 0, compiler_options=OPTIONS)()
   except jax.errors.JaxRuntimeError as error:
-    logging.warning("programs that run once are compiled in full: %s", error)
+    logging.getLogger(__name__).warning(
+      "programs that run once are compiled in full: %s", error
+    )
     return None
   return OPTIONS

@@ -19,7 +19,7 @@ import numpy as np
 
 from fbnax.models.hurry import jit_once
 from fbnax.models.initial import initialize
-from fbnax.models.network import Supernet, narrow, one_hot
+from fbnax.models.network import Supernet, narrow
 from fbnax.spaces.follow import smallest
 from fbnax.spaces.recipe import Recipe
 from fbnax.spaces.space import SearchSpace
@@ -53,7 +53,13 @@ def members(
 
 def choices(space: SearchSpace, genotypes: Any) -> tuple[jax.Array, ...]:
   """Choice weights of genotypes `i32[P, D]`: `f32[P, choices]` per decision."""
-  return jax.vmap(functools.partial(one_hot, space))(jnp.asarray(genotypes))
+  rows, kind = np.asarray(genotypes), jnp.result_type(float)
+  return jax.device_put(
+    tuple(
+      np.eye(count, dtype=kind)[rows[:, i]]
+      for i, count in enumerate(space.choices)
+    )
+  )
 
 
 def initial(
@@ -80,11 +86,16 @@ def initial(
     _initial(space, num_classes, channels, pick(population, i))
     for i in range(population.key.shape[0])
   ]
+  # Cut and stacked on the host, where that needs no program.
   if part is None:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-  # Cut on the host, where that needs no program.
+    return jax.device_put(_stacked(jax.device_get(each)))
   cut = [narrow(part, jax.device_get(state.variables)) for state in each]
-  return programs.start(jax.tree.map(lambda *leaves: np.stack(leaves), *cut))
+  return programs.start(_stacked(cut))
+
+
+def _stacked(each: Sequence[Any]) -> Any:
+  """Trees of arrays of the host, as one."""
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *each)
 
 
 def pick(population: Any, index: int) -> Any:

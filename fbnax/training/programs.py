@@ -65,8 +65,9 @@ def _result_on_host(state: TrainState, member: Member) -> Any:
     stop = start + math.prod(shape)
     part = average[..., start:stop].reshape(leaf.shape).astype(leaf.dtype)
     chosen = averaged.reshape(averaged.shape + (1,) * len(shape))
-    # A copy, since the next epoch uses the state up.
-    parts.append(jnp.asarray(np.where(chosen, part, np.asarray(leaf))))
+    # A copy, since the next epoch uses the state up; `jnp.asarray` compiles a
+    # program for each shape.
+    parts.append(jax.device_put(np.where(chosen, part, np.asarray(leaf))))
     start = stop
   return jax.tree.unflatten(jax.tree.structure(state.variables), parts)
 
@@ -151,13 +152,19 @@ def measured_logits(
   return step.evaluate_logits(model, settings, variables, choice, *images)
 
 
-@jax.jit
 def finite(state: TrainState) -> jax.Array:
   """Whether weights are numbers and always were, `bool[]` or `bool[P]`.
 
   What is not finite in a step's variables stays so in their average.
   """
-  return jnp.isfinite(state.ema).all(-1)
+  if jax.default_backend() == "cpu" and _is_here(state.ema):
+    return jax.device_put(np.isfinite(np.asarray(state.ema)).all(-1))
+  return _finite(state.ema)
+
+
+@jax.jit
+def _finite(ema: jax.Array) -> jax.Array:
+  return jnp.isfinite(ema).all(-1)
 
 
 def forget() -> None:
@@ -173,7 +180,7 @@ def forget() -> None:
     one_step,
     measured,
     measured_logits,
-    finite,
+    _finite,
   )
   for program in compiled:
     program.clear_cache()

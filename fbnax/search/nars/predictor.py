@@ -301,12 +301,10 @@ def _of_fold(
   fold: int, params: Any, mean: Any, deviation: Any, space: SearchSpace
 ) -> FittedPredictor:
   """One of the ensembles that `train_ensembles` gives."""
-  return FittedPredictor(
-    jax.tree.map(lambda leaf: jnp.asarray(leaf[fold]), params),
-    jnp.asarray(mean[fold]),
-    jnp.asarray(deviation[fold]),
-    space,
-  )
+  # Not by `jnp.asarray`, which compiles a program for each shape.
+  leaves = jax.tree.map(lambda leaf: leaf[fold], params), mean[fold]
+  own, center = jax.device_put(leaves)
+  return FittedPredictor(own, center, jax.device_put(deviation[fold]), space)
 
 
 def _padded(

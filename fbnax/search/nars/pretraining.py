@@ -153,8 +153,8 @@ def pretrain(
   pretrained = PretrainedEncoder(
     params["encoder"],
     params["proxy_head"],
-    jnp.asarray(mean, jnp.float32),
-    jnp.asarray(deviation, jnp.float32),
+    jax.device_put(mean.astype(np.float32)),
+    jax.device_put(deviation.astype(np.float32)),
     (*COSTS, *scores),
   )
   predicted = np.asarray(predict_labels(pretrained, space, rows[test]))
