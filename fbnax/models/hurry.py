@@ -1,12 +1,10 @@
 """Programs that run once are compiled in a hurry.
 
-Half of what XLA for CPUs takes goes into LLVM's optimisations. Without them a
-program takes 0.6 of the time to compile and 2.8 to run (a training step of the
-middle of `small` at 8 pixels; `tests.benchmarks.compiling`), so a training
-earns them within some hundred steps; drawing weights and planning memory never
-do. XLA's further options give nothing: its levels 1 to 3, its expensive passes,
-its preset for fast compilation, narrower vectors, its older emitters and fewer
-parts all take the same time. Results differ by rounding.
+Without LLVM's optimisations a program of XLA for CPUs takes about 0.6 of the
+time to compile and 2.8 to run (a training step of the middle of `small` at 8
+pixels; `tests.benchmarks.compiling`), so a training earns them within some
+hundred steps; drawing weights and planning memory never do. Results differ by
+rounding.
 """
 
 from __future__ import annotations

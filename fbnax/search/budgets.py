@@ -248,6 +248,32 @@ def cost_range(space: SearchSpace, num_classes: int = 1000) -> CostRange:
   )
 
 
+def of_shares(
+  shares: Sequence[float], floor: float, space: SearchSpace, num_classes: int
+) -> list[float]:
+  """Limits on MACs, as shares of those of a space's largest network.
+
+  Args:
+    shares: of `config.budgets.share`.
+    floor: least share of its limit that a network must use.
+    space: the space.
+    num_classes: outputs of the classifier.
+
+  Raises:
+    ValueError: no network meets one; the range that can be met is told.
+  """
+  fewest, most = cost_range(space, num_classes).macs
+  least = fewest / most
+  for share in shares:
+    if share < least or floor * share > 1:
+      raise ValueError(
+        f"config.budgets.share has {share:g}; legal: from"
+        f" {math.ceil(1000 * least) / 1000:g} to 1, since the networks of space"
+        f" {space.name!r} have {fewest:,} to {most:,} MACs"
+      )
+  return [share * most for share in shares]
+
+
 def check_reachable(
   budgets: Budget, space: SearchSpace, num_classes: int = 1000
 ) -> None:

@@ -449,27 +449,38 @@ def _source(
   """What gives the batches, None for a scan, and what is left for a step."""
   if not isinstance(train, Examples):
     stream = batches(settings, train, batch_size, train=True, seed=seed)
-    # Crops, flips and turns of streamed images are made where they are decoded.
-    return stream, dataclasses.replace(
-      settings,
-      flip=False,
-      vertical_flip=False,
-      quarter_turns=False,
-      crop_padding=0,
-    )
+    return stream, step_settings(settings, train)
   if take is None:
     return None, settings
   rows = mesh.rows(settings.mesh, batch_size)
   return MemoryBatches(settings, train, member.key, rows), settings
 
 
-def first_batch(settings: Settings, train: Feed, batch_size: int) -> Examples:
-  """The first images of a set, as one batch."""
+def step_settings(settings: Settings, train: Feed) -> Settings:
+  """What is left of the settings for a step.
+
+  Crops, flips and turns of streamed images are made where they are decoded.
+  """
   if isinstance(train, Examples):
-    return Examples(*(leaf[:batch_size] for leaf in train))
-  split = train.take(np.arange(batch_size))
-  batch = next(iter(batches(settings, split, batch_size, train=False)))
-  return Examples(*map(jnp.asarray, batch))
+    return settings
+  return dataclasses.replace(
+    settings,
+    flip=False,
+    vertical_flip=False,
+    quarter_turns=False,
+    crop_padding=0,
+  )
+
+
+def first_batch(settings: Settings, train: Feed, batch_size: int) -> Examples:
+  """The first images of a set, as one batch that lies as those of `fit`."""
+  if isinstance(train, Examples):
+    rows = mesh.rows(settings.mesh, batch_size) or range(batch_size)
+    part: Any = (leaf[rows.start : rows.stop] for leaf in train)
+  else:
+    split = train.take(np.arange(batch_size))
+    part = next(iter(batches(settings, split, batch_size, train=False)))
+  return _put(settings.mesh, part, batch_size)
 
 
 def save(

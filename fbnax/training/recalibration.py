@@ -11,7 +11,9 @@ Symbols: `N` images, `H`, `W`, `C` their shape, `D` decisions.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -97,7 +99,9 @@ def sample(
   if isinstance(train, loop.Examples):
     return train.images[rows]
   split, size = train.take(rows), min(settings.batch_size, len(rows))
-  batches = loop.batches(settings, split, size, train=False)
+  # All of them in each process, as of a set in memory.
+  alone = dataclasses.replace(settings, mesh=None)
+  batches = loop.batches(alone, split, size, train=False)
   images = np.concatenate([np.asarray(images) for images, _ in batches])
   return jnp.asarray(images[: len(rows)])
 
@@ -125,7 +129,33 @@ def inherited(
   cut = extract(space, genotype, jax.device_get(variables))
   classes = cut["params"]["head"]["classifier"]["bias"].shape[-1]
   module = Network(space.architecture(genotype), classes)
+  cut, images = mesh.put(settings.mesh, (cut, images))
   return recalibrated(module, settings, cut, None, images)
+
+
+def of_images(
+  space: SearchSpace,
+  variables: Any,
+  settings_at: Callable[[int], Settings],
+  train: loop.Feed,
+  count: int,
+  seed: int,
+  genotype: Any,
+) -> Any:
+  """As `inherited`, with a sample of training images at its resolution.
+
+  Args:
+    space: of the supernet.
+    variables: of the supernet, or of its largest network.
+    settings_at: settings at a resolution.
+    train: where the images are taken from.
+    count: how many, at most.
+    seed: of the choice.
+    genotype: `i32[D]`.
+  """
+  settings = settings_at(space.architecture(genotype).resolution)
+  images = sample(settings, train, count, seed)
+  return inherited(space, genotype, variables, settings, images)
 
 
 def forget() -> None:

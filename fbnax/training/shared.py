@@ -246,9 +246,9 @@ def step_of(
     progress = min(at / (settings.epochs * steps_per_epoch), 1.0)
     random = np.random.default_rng((seed, at))
     subnets = choose(boxes, sharing.subnets, progress, random)
-    shared, outer = prepared(
-      model, settings, state.step, member, *batch, teacher
-    )
+    # A training of another length has the same programs but for its sum.
+    of_any = dataclasses.replace(settings, epochs=1, head_epochs=0.0)
+    shared, outer = prepared(model, of_any, state.step, member, *batch, teacher)
     lessons: list[Lesson] = []
     stats, spared = None, _spared(member, np.float32(0))
     for subnet in subnets:
@@ -262,7 +262,7 @@ def step_of(
       lesson = gradient(
         num_classes,
         box,
-        dataclasses.replace(settings, resolution=box.resolution),
+        dataclasses.replace(of_any, resolution=box.resolution),
         is_largest or masks,
         state.variables,
         member if is_largest else spared,

@@ -108,7 +108,7 @@ def model(tmp_path_factory):
   settings = Settings(1, 4, 8, (0.5,) * 3, (0.5,) * 3)
   entry = {
     **{"name": "tiny", "macs": 1, "params": 1, "epochs": 1, "history": []},
-    **{"test_accuracy": 0.5, "test_log_loss": 0.7},
+    **{"test_accuracy": 0.5, "test_log_loss": 0.7, "scores": {}},
     "architecture": json.loads(NETWORK.to_json()),
     "recipe": json.loads(RECIPE.to_json()),
   }

@@ -50,7 +50,7 @@ RUN = {
 
 def make_run(path, seed=0, trials=6):
   """Leaves a finished run of two members, whose teacher knows nothing."""
-  space = inputs.space(inputs.NamedSpace.of_run(RUN), 1)
+  space = inputs.space(inputs.NamedSpace.of_run(RUN, path), 1)
   members, tried = [], []
   for i, (name, limits) in enumerate(BUDGETS.items()):
     key = jax.random.fold_in(jax.random.key(seed), i)

@@ -117,7 +117,7 @@ def test_a_worker_gets_what_this_machine_trains_with(here, monkeypatch):
 @pytest.mark.parametrize(
   "changes, message",
   [
-    ({"evaluator": "rey"}, "legal: train, ray, or a part"),
+    ({"evaluator": "rey"}, "legal: train, ray, shared, or a part"),
     ({"ray.attempts": 0}, "config.ray.attempts is 0; legal: at least 1"),
     ({"ray.workers": -1}, "config.ray.workers is -1; legal: at least 0"),
     ({"ray.workers": 2, "ray.address": "auto"}, "legal: 0 where the cluster"),

@@ -1,9 +1,11 @@
 """Members beyond the default: scaled, of one network, of one recipe."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from fbnax.costs.memory import part_memory
 from fbnax.costs.table import Context
 from fbnax.jobs.nars import job as nars
 from fbnax.jobs.nars import members, pool
-from fbnax.jobs.runtime import families, inputs
+from fbnax.jobs.runtime import configs, families, inputs
 from fbnax.jobs.runtime.shell import run_job
 from fbnax.report.schema import MemberRow
 from fbnax.search.budgets import Budget
@@ -231,6 +233,44 @@ def test_a_search_of_recipes_alone(tmp_path):
   assert len(tried) == 8
   assert {t["macs"] for t in result["trials"]} == {member["macs"]}
   assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+  ("epochs", "lengths"), [(2, [(2, 2), (5, 5)]), (0, [(1, 0), (5, 5)])]
+)
+def test_a_training_with_the_tree_has_its_own_epochs(
+  tmp_path, monkeypatch, epochs, lengths
+):
+  """Also where the plain weights are inherited, and are not trained at all."""
+  trained = []
+
+  def train_network(
+    directory, name, architecture, recipe, settings, *_, **rest
+  ):
+    epochs = rest["epochs"]
+    trained.append(
+      (settings.epochs, settings.epochs if epochs is None else epochs)
+    )
+    return MemberRow(name=name), name
+
+  def train_member(tree, seed, path, dataset, name, recipe, settings, fit):
+    fit(f"{name}-plain", recipe, settings)
+    longer = dataclasses.replace(settings, epochs=tree.finetune_epochs)
+    return fit(name, recipe, longer, supervised=object(), start_from=object())
+
+  monkeypatch.setattr(members, "train_network", train_network)
+  monkeypatch.setattr(members.tree_training, "train_member", train_member)
+  changes = {"head": "nbdt", "tree.finetune_epochs": 5}
+  config = configs.typed(
+    _config(**TINY | changes | {"training.epochs": epochs})
+  )
+  space = spaces.get("small")
+  choice = _member(space, np.zeros(len(space.decisions), int), 1e6)
+  work = types.SimpleNamespace(
+    path=tmp_path, phase=lambda _: contextlib.nullcontext()
+  )
+  members.train(config, work, inputs.dataset(config), [choice], None, None)
+  assert trained == lengths
 
 
 def test_a_search_of_architectures_alone_with_a_scaled_member(

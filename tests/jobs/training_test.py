@@ -31,6 +31,7 @@ ENTRY = {
   "history": [],
   "test_accuracy": 0.5,
   "test_log_loss": 1.0,
+  "scores": {},
   "architecture": json.loads(NETWORK.to_json()),
   "recipe": json.loads(RECIPE.to_json()),
 }

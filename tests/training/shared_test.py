@@ -89,6 +89,16 @@ def _loss(network, params, stats, x, targets):
   return -(targets * logs).sum(-1).mean(), logits
 
 
+def test_a_training_of_another_length_compiles_no_gradient_again():
+  _step()
+  before = shared.gradient._cache_size(), shared.prepared._cache_size()
+  _step(settings=dataclasses.replace(SETTINGS, epochs=5, head_epochs=1.0))
+  assert before == (
+    shared.gradient._cache_size(),
+    shared.prepared._cache_size(),
+  )
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def _alone(architecture, cut, images, targets):
   """The gradient of one network, by itself at its resolution."""

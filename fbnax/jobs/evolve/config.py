@@ -16,6 +16,7 @@ class EvolveConfig:
   seed: int = key(0, "of the evolution")
   run: str = key("runs/digits", "directory of a finished search")
   space: str = key("", sections.OWN_SPACE)
+  data: sections.OwnDataKeys = section(sections.OwnDataKeys)
   budgets: sections.BudgetKeys = section(
     sections.BudgetKeys, macs=(600e3, 1200e3)
   )
@@ -23,5 +24,12 @@ class EvolveConfig:
     False,
     "takes the best of the networks that the run's report has on its slider,"
     " without another evolution; one of each budget",
+  )
+  epochs: int = key(
+    0,
+    "of fine-tuning the weights that the best network of each budget inherits,"
+    " of a run that started from weights",
+    "epochs",
+    least=0,
   )
   top: int = key(5, "of each budget at most", "networks", least=0)

@@ -20,6 +20,7 @@ from fbnax import costs
 from fbnax.base import files, json_values
 from fbnax.base.cost_kinds import COST_KINDS, FURTHER
 from fbnax.costs.table import Context, cost
+from fbnax.jobs.evolve import inheriting
 from fbnax.jobs.evolve.config import EvolveConfig
 from fbnax.jobs.evolve.result import EvolveResult, PredictedNetwork
 from fbnax.jobs.runtime import inputs, parts, run_results
@@ -44,11 +45,10 @@ def run(
   The space is that of the run; where it is the user's own, `config.space` names
   it again (see `fbnax.jobs.runtime.parts`).
   """
-  del progress  # One program, of a few seconds.
   finished = run_results.read(config.run, "nars")
   trials = run_results.trials(finished)
   classes = finished["dataset"]["num_classes"]
-  choice = inputs.NamedSpace.of_run(finished["config"])
+  choice = inputs.NamedSpace.of_run(finished["config"], config.run)
   parts.of_run(config, dataclasses.asdict(choice), config.run)
   space = inputs.space(choice, finished["dataset"]["channels"])
   run_results.check_genotypes(finished, "trials", space, config.run)
@@ -64,6 +64,10 @@ def run(
     for name, budget, picks in zip(names, budgets, chosen, strict=True)
     for rank, pick in enumerate(picks[: config.top], 1)
   ]
+  if finished["config"].get("weights"):
+    candidates = inheriting.given_weights(
+      config, finished, space, candidates, work, progress
+    )
   _write(work.path / CANDIDATES, candidates)
   return EvolveResult(run=config.run, candidates=tuple(candidates))
 
@@ -181,6 +185,11 @@ def lines(result: EvolveResult, folder: Path) -> Iterator[str]:
       f"{candidate.params:,} parameters, {further}"
       f"predicted {candidate.predicted:.4f}"
     )
+    if candidate.checkpoint is not None:
+      yield (
+        f"  trained: {folder / candidate.checkpoint}, test accuracy"
+        f" {candidate.test_accuracy:.4f}"
+      )
   yield f"for configs/train.py: {folder / CANDIDATES}"
 
 
@@ -208,6 +217,9 @@ def _candidate(
 ) -> PredictedNetwork:
   architecture = space.architecture(genotype)
   counted = costs.count(architecture, classes)
+  further: dict[str, Any] = inputs.further_costs(
+    config, budget, architecture, classes
+  )
   return PredictedNetwork(
     name=name,
     budget=inputs.as_json(budget),
@@ -217,7 +229,7 @@ def _candidate(
     genotype=tuple(genotype.tolist()),
     architecture=architecture,
     recipe=json.loads(space.recipe(genotype).to_json()),
-    **inputs.further_costs(config, budget, architecture, classes),
+    **further,
   )
 
 

@@ -13,9 +13,10 @@ from fbnax.spaces import Architecture
 @dataclasses.dataclass(frozen=True)
 @cost_kinds.fields(cost_kinds.FURTHER, "float | None", lambda _: left_out())
 class PredictedNetwork:
-  """A network under a budget, which is not trained.
+  """A network under a budget.
 
-  Every other cost that its budget limits is a field too.
+  Every other cost that its budget limits is a field too. One that inherits
+  weights has a model's directory and what it does on the test images.
   """
 
   name: str = ""
@@ -26,6 +27,9 @@ class PredictedNetwork:
   genotype: tuple[int, ...] = ()
   architecture: Architecture | None = None
   recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+  checkpoint: str | None = left_out()
+  test_accuracy: float | None = left_out()
+  test_log_loss: float | None = left_out()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,6 +55,12 @@ class MemberBudgetKeys(sections.BudgetKeys):
   scaled_stochastic_depth: float = key(
     0.2, "of members that are scaled up", "share", least=0, below=1
   )
+  share: tuple[float, ...] = key(
+    (),
+    "limits in place of `macs`, of the MACs of the space's largest network",
+    "share",
+    above=0,
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +117,61 @@ class NarsSearchKeys:
   )
   proxy_names: tuple[str, ...] = key(
     ("synflow", "jacob_cov", "snip"), "which of its scores"
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class AroundKeys:
+  """Which networks inside that of `weights` are searched."""
+
+  resolutions: tuple[int, ...] = key(
+    (),
+    "of the images; none for multiples of 32 from 64 to the images' own, at"
+    " most 128",
+    "px",
+    least=1,
+  )
+  widths: tuple[float, ...] = key(
+    (0.5, 0.75, 1.0), "of the network's widths", "share", above=0
+  )
+  expansions: tuple[float, ...] = key(
+    (0.5, 0.75, 1.0), "of its expansions", "share", above=0
+  )
+  kernels: tuple[int, ...] = key(
+    (3, 5, 7), "none larger than a block's own", "px", least=3
+  )
+  depths: int = key(1, "least number of blocks of a stage", least=1)
+  importance: str = key(
+    "norm",
+    "what channels are sorted by: `norm` (of the weights that read them),"
+    " `bn_scale`, or `none`",
+    choices=("norm", "bn_scale", "none"),
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class SharedKeys:
+  """How all networks inside that of `weights` are trained as one."""
+
+  epochs: int = key(5, "of the training that they share", "epochs", least=1)
+  strategy: str = key(
+    "sandwich",
+    "which of them a step trains: `sandwich` (largest, smallest, random ones),"
+    " `progressive` (the largest, and more and more of the others) or `random`",
+  )
+  subnets: int = key(2, "random ones in a step", least=0)
+  distillation: float = key(
+    1.0, "of the largest one's distribution in the others' loss", "share"
+  )
+  head_epochs: float = key(
+    1.0,
+    "at the beginning, in which the classifier alone moves; at most a quarter"
+    " of those that `minutes` buy",
+    "epochs",
+  )
+  trunk_rate: float = key(1.0, "factor of the other layers' learning rate")
+  images: int = key(
+    256, "on which BN's statistics of one of them are computed", least=1
   )
 
 
@@ -179,9 +240,42 @@ class NarsConfig:
   recipe_file: str = key(
     "", "searches architectures alone, under the recipe in this JSON file"
   )
+  weights: str = key(
+    "",
+    "searches inside this pretrained network, in place of `space`: as"
+    " `config.weights` of `configs/finetune.py`",
+  )
+  weights_architecture: str = key(
+    "",
+    "of these weights: name of the zoo, or JSON file; none for what is known"
+    " of them",
+  )
+  mean: tuple[float, ...] = key(
+    (),
+    "of each channel of the images of these weights, where white is 1; none"
+    " for what is known of them, or else the data set's own",
+  )
+  std: tuple[float, ...] = key((), "deviation of each, likewise", above=0)
+  minutes: float = key(
+    0.0,
+    "that the run may take on this machine, by which `shared.epochs` and"
+    " `training.epochs` are chosen with `weights`; without `baselines`; 0 for"
+    " these keys' own",
+    "minutes",
+    least=0,
+  )
+  baselines: bool = key(
+    False,
+    "trains beside the family what a user would do otherwise with `weights`:"
+    " smaller images, narrower layers, members from scratch",
+  )
+  around: AroundKeys = section(AroundKeys)
+  shared: SharedKeys = section(SharedKeys)
+  recipe: sections.RecipeKeys = section(sections.RecipeKeys)
   evaluator: str = key(
     "train",
-    "`train` (on this machine), `ray` (on a cluster), or a part of your own",
+    "`train` (on this machine), `ray` (on a cluster), `shared` (by the weights"
+    " that all share, with `weights`), or a part of your own",
   )
   ray: RayKeys = section(RayKeys)
   head: str = key(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from fbnax.data import Dataset
-from fbnax.jobs.nars import round_loads
+from fbnax.jobs.nars import round_loads, supernet, supernet_estimate
 from fbnax.jobs.nars.config import NarsConfig
 from fbnax.jobs.nars.pool import Pool, draw_for, resolutions, shown
 from fbnax.jobs.runtime import dry_run, estimates, inputs
@@ -28,7 +28,8 @@ def estimate(config: NarsConfig) -> Iterator[str]:
   yield from images.lines()
   dataset, train, validation = images.dataset, images.train, images.validation
   classes = dataset.num_classes
-  space = inputs.space(config, dataset.channels)
+  network = supernet.read(config, dataset)
+  space = supernet.space_of(config, dataset, network)
   reachable = cost_range(space, classes)
   yield (
     f"space: {space.name}, {space.size:,} points, "
@@ -55,20 +56,26 @@ def estimate(config: NarsConfig) -> Iterator[str]:
   # Those scaled from others are trained as well; what they cost is not known.
   scaled = len(config.budgets.scaled)
   members = len(budgets) + scaled
+  trained, how = candidates, f"{search.epochs} epochs each at most"
+  if config.evaluator == "shared":
+    trained, how = 0, "measured by shared weights"
   yield (
-    f"{candidates + members} trainings: {search.rounds} rounds of "
-    f"{' + '.join(map(str, _rounds(config)))} candidates, {search.epochs}"
-    f" epochs each at most; {members} members, {config.training.epochs} epochs"
-    " each"
+    f"{trained + members} trainings: {search.rounds} rounds of "
+    f"{' + '.join(map(str, _rounds(config)))} candidates, {how}; {members}"
+    f" members, {config.training.epochs} epochs each"
   )
-  number = candidates * search.epochs * train
+  number = trained * search.epochs * train
   number += members * config.training.epochs * len(dataset.train)
   yield f"  {number:,} images in all at most"
   parts: list[PartEstimate] = []
   evaluator = config.evaluator
+  if network is not None:
+    config = yield from supernet_estimate.lines(
+      config, dataset, network, train, validation, parts
+    )
   if evaluator in ("train", "ray"):
     yield from _search(config, dataset, pool, budgets, train, validation, parts)
-  else:
+  elif evaluator != "shared":
     yield (
       f"search: not estimated, since config.evaluator={evaluator!r} trains"
       " nothing here"
@@ -133,7 +140,12 @@ def _members(
   for index in ends:
     genotype = pool.genotypes[index]
     architecture = pool.space.architecture(genotype)
-    settings = inputs.settings(config, dataset, architecture.resolution)
+    settings = inputs.settings(
+      config,
+      dataset,
+      architecture.resolution,
+      epochs=max(config.training.epochs, 1),
+    )
     recipe = pool.space.recipe(genotype)
     measured.append(
       estimates.measure_network(architecture, recipe, settings, dataset)
@@ -161,6 +173,8 @@ def _members(
   yield dry_run.part_line(f"{len(chosen)} members", total)
   if config.budgets.scaled:
     yield "  the scaled members are not in the estimate"
+  if config.baselines:
+    yield "  the baselines are not in the estimate"
 
 
 def _rounds(config: NarsConfig) -> list[int]:

@@ -1,7 +1,9 @@
 """What turns candidates into accuracies: `config.evaluator`.
 
 `train` is this machine, `ray` a cluster whose workers do the same
-(`fbnax.jobs.nars.ray_worker`); a part of the user's own does what it will.
+(`fbnax.jobs.nars.ray_worker`), `shared` measures the weights that candidates
+inherit (`fbnax.jobs.nars.supernet`); a part of the user's own does what it
+will.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ from fbnax import __version__, data
 from fbnax.base.json_values import to_json
 from fbnax.data import Dataset
 from fbnax.jobs.nars.config import NarsConfig
+from fbnax.jobs.nars.supernet import Inheritance
 from fbnax.jobs.runtime import configs, devices, inputs, parts
 from fbnax.jobs.runtime.config_values import all_numbers
 from fbnax.search.evaluators import Evaluator, local
 from fbnax.search.evaluators.grouping import Grouping, by_masks, by_size
 from fbnax.search.evaluators.local import Trainer, planned
 from fbnax.search.evaluators.ray_cluster import WorkerKind, connected
+from fbnax.search.evaluators.shared import by_shared_weights
 from fbnax.search.evaluators.tasks import by_tasks
 from fbnax.spaces import SearchSpace
 from fbnax.training import loop
@@ -59,6 +63,7 @@ def opened(
   dataset: Dataset,
   train: data.AnySplit,
   validation: data.AnySplit,
+  inheritance: Inheritance | None = None,
 ) -> Iterator[Evaluator]:
   """The evaluator that the config names, while the context lasts.
 
@@ -69,6 +74,17 @@ def opened(
   named = config.evaluator
   if named == "train":
     yield training(config, space, dataset, train, validation)
+  elif named == "shared" and inheritance is not None:
+    yield by_shared_weights(
+      space,
+      dataset.num_classes,
+      inheritance.largest.variables,
+      inheritance.pretrained.settings_at(config, dataset),
+      loop.place(train),
+      loop.place(validation),
+      images=config.shared.images,
+      seed=config.seed,
+    )
   elif named == "ray":
     options = ray_options(config)
     if jax.process_count() > 1:
@@ -98,8 +114,8 @@ def opened(
     yield parts.evaluator(config, space, dataset.num_classes)
   else:
     raise ValueError(
-      f"config.evaluator is {named!r}; legal: train, ray, or a part of your"
-      " own, file.py:name"
+      f"config.evaluator is {named!r}; legal: train, ray, shared, or a part of"
+      " your own, file.py:name"
     )
 
 

@@ -15,7 +15,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from fbnax.jobs.nars import evaluating, front, members
+from fbnax.jobs.nars import (
+  baselines,
+  evaluating,
+  front,
+  members,
+  supernet,
+  time_plan,
+)
 from fbnax.jobs.nars.config import NarsConfig
 from fbnax.jobs.nars.pool import draw_for
 from fbnax.jobs.nars.result import NarsResult
@@ -26,11 +33,12 @@ from fbnax.jobs.runtime.networks import read_teacher
 from fbnax.jobs.runtime.trees import settings as tree_settings
 from fbnax.jobs.runtime.workdir import TRIALS, WorkDir
 from fbnax.report import schema
+from fbnax.report.front_schema import Front
 from fbnax.search import nars
 from fbnax.search.budgets import Budget, CostRange, cost_range
 from fbnax.search.nars import predictor_files
 from fbnax.search.nars.planning import NarsSizes
-from fbnax.search.trials import open_store
+from fbnax.search.trials import TrialStore, open_store
 from fbnax.spaces import SearchSpace
 from fbnax.training.progress import Progress
 
@@ -43,10 +51,11 @@ def run(config: NarsConfig, work: WorkDir, progress: Progress) -> NarsResult:
   """Searches, and trains the family."""
   with work.phase("data"):
     dataset = inputs.dataset(config)
-    train, validation = inputs.hold_out(config, dataset)
+    train, validation = members.search_split(config, dataset)
     facts = inputs.facts(dataset, train, validation)
   classes = dataset.num_classes
-  space = inputs.space(config, dataset.channels)
+  pretrained = supernet.read(config, dataset)
+  space = supernet.space_of(config, dataset, pretrained)
   budgets = inputs.budgets(config, space, classes)
   reachable = cost_range(space, classes)
   within: tuple[float, float] = reachable.macs
@@ -56,17 +65,25 @@ def run(config: NarsConfig, work: WorkDir, progress: Progress) -> NarsResult:
   sizes = _sizes(config, budgets, within)
   # What is not legal is said before the search.
   tree_settings.has_trees(config)
-  inputs.settings(config, dataset, 1)
-  members.calibration_split(config, dataset)
+  members.checked(config, dataset)
   teacher = read_teacher(
     config.training.teacher, "config.training.teacher", dataset
   )
   scored = zero_cost_scores.scored(
     config.search, "config.search", space, config.space, work
   )
+  inheritance = None
+  if pretrained is not None:
+    with work.phase(supernet.NAME):
+      config = time_plan.planned(
+        config, work, dataset, pretrained, train, validation, teacher
+      )
+      inheritance = supernet.train(
+        config, work, dataset, pretrained, train, validation, teacher, progress
+      )
   with open_store(work.path / TRIALS) as store:
     with evaluating.opened(
-      config, space, dataset, train, validation
+      config, space, dataset, train, validation, inheritance
     ) as evaluate:
       search = nars.search(
         space,
@@ -81,21 +98,9 @@ def run(config: NarsConfig, work: WorkDir, progress: Progress) -> NarsResult:
     predictor_files.save(work.path / PREDICTOR, search.model)
     trials = tuple(schema.TrialRow(**entry) for entry in search.entries())
     with work.phase("evolution"), progress.phase("evolution"):
-      chosen = members.evolve(
-        config, space, classes, budgets, search.model, trials, store
+      chosen, best = _evolved(
+        config, space, classes, budgets, search, trials, store
       )
-      best = front.of_search(
-        config,
-        space,
-        classes,
-        budgets,
-        search.model,
-        trials,
-        np.asarray([c.genotype for c in chosen], np.int32),
-        store,
-        search.report["early_stop"]["epoch"],
-      )
-      chosen += members.scaled(config, chosen, space, classes)
   jax.clear_caches()  # Programs of the search; see `train_network`.
   return NarsResult(
     dataset=facts,
@@ -105,8 +110,41 @@ def run(config: NarsConfig, work: WorkDir, progress: Progress) -> NarsResult:
     signal=search.report["signal"],
     trials=trials,
     front=best,
-    members=members.train(config, work, dataset, chosen, teacher, progress),
+    members=members.train(
+      config, work, dataset, chosen, teacher, progress, inheritance
+    ),
+    baselines=baselines.train(
+      config, work, dataset, inheritance, teacher, chosen, progress
+    ),
+    supernet=inheritance.member if inheritance else None,
   )
+
+
+def _evolved(
+  config: NarsConfig,
+  space: SearchSpace,
+  classes: int,
+  budgets: Sequence[Budget],
+  search: nars.NarsSearch,
+  trials: Sequence[schema.TrialRow],
+  store: TrialStore,
+) -> tuple[list[members.Chosen], Front | None]:
+  """The members before they are trained, and the best for any budget."""
+  chosen = members.evolve(
+    config, space, classes, budgets, search.model, trials, store
+  )
+  best = front.of_search(
+    config,
+    space,
+    classes,
+    budgets,
+    search.model,
+    trials,
+    np.asarray([c.genotype for c in chosen], np.int32),
+    store,
+    search.report["early_stop"]["epoch"],
+  )
+  return [*chosen, *members.scaled(config, chosen, space, classes)], best
 
 
 def lines(result: NarsResult, folder: Path) -> Iterator[str]:

@@ -17,8 +17,10 @@ import numpy as np
 
 from fbnax import costs, spaces
 from fbnax.data import AnySplit, Dataset, hold_out
+from fbnax.jobs.nars import supernet
 from fbnax.jobs.nars.config import NarsConfig
 from fbnax.jobs.nars.result import FamilyMember
+from fbnax.jobs.nars.supernet import Inheritance
 from fbnax.jobs.runtime import inputs
 from fbnax.jobs.runtime.families import best_first, member_names
 from fbnax.jobs.runtime.judging import MISTAKES
@@ -195,6 +197,41 @@ def calibration_split(
   )
 
 
+def search_split(
+  config: NarsConfig, dataset: Dataset
+) -> tuple[AnySplit, AnySplit]:
+  """The images that a search trains on, and its validation images.
+
+  With weights, which members inherit, the images for the members' calibration
+  are neither.
+
+  Raises:
+    ValueError: see `calibration_split`; or there are not enough.
+  """
+  rest, _ = calibration_split(config, dataset)
+  if config.weights:
+    dataset = dataclasses.replace(dataset, train=rest)
+  return inputs.hold_out(config, dataset)
+
+
+def checked(config: NarsConfig, dataset: Dataset) -> None:
+  """Raises a ValueError where the members' training is not legal."""
+  epochs = config.training.epochs
+  # Weights that a member inherits are of use without any.
+  legal = max(epochs, 1) if config.weights and not epochs else epochs
+  inputs.settings(config, dataset, 1, epochs=legal)
+  if (
+    config.weights
+    and tree_settings.has_trees(config)
+    and not (epochs or config.minutes or config.tree.finetune_epochs)
+  ):
+    raise ValueError(
+      "config.training.epochs is 0 and config.tree.finetune_epochs 0 with"
+      " config.head 'nbdt'; legal: one of them above 0, since inherited weights"
+      " know no tree"
+    )
+
+
 def train(
   config: NarsConfig,
   work: WorkDir,
@@ -202,22 +239,39 @@ def train(
   chosen: Sequence[Chosen],
   teacher: Teacher | None,
   progress: Progress,
+  inheritance: Inheritance | None = None,
 ) -> tuple[FamilyMember, ...]:
   """Trains on all but the test set, and what `calibration_split` holds out.
 
   The given teacher teaches all of them. Without one the largest member, which
-  is trained first, teaches the others. With `config.head` of `nbdt` they come
-  with their trees.
+  is trained first, teaches the others. Those that inherit weights start from
+  them, taught by the largest network of the supernet. With `config.head` of
+  `nbdt` they come with their trees.
   """
   split, held_split = calibration_split(config, dataset)
   images = loop.place(split)
   held = None if held_split is None else loop.place(held_split)
+  normalization: dict[str, Any] = {}
+  inherited = None
+  if inheritance is not None:
+    teacher = teacher or inheritance.largest
+    normalization = inheritance.pretrained.normalization
+    inherited = supernet.start_of(config, dataset, inheritance, images)
   by_size = sorted(
     chosen, key=lambda c: costs.count(c.architecture).macs, reverse=True
   )
   members = {}
   for choice in by_size:
-    settings = inputs.settings(config, dataset, choice.architecture.resolution)
+    settings = inputs.settings(
+      config,
+      dataset,
+      choice.architecture.resolution,
+      epochs=max(config.training.epochs, 1),
+      **normalization,
+    )
+    start = None
+    if inherited is not None:
+      start = functools.partial(inherited, choice.genotype)
 
     def fit(
       name: str,
@@ -228,6 +282,7 @@ def train(
       start_from: Any = None,
       choice: Chosen = choice,
       teacher: Teacher | None = teacher,
+      start: Any = start,
     ) -> tuple[MemberRow, Teacher]:
       return train_network(
         work.path,
@@ -243,7 +298,10 @@ def train(
         checkpoint_every=config.training.checkpoint_every,
         progress=progress,
         supervised=supervised,
-        start_from=start_from,
+        start_from=start if start_from is None else start_from,
+        # A training with the tree may be longer than the plain one, and is one
+        # even where the plain weights are inherited and stay.
+        epochs=None if supervised or config.training.epochs else 0,
         mistakes=MISTAKES,
       )
 

@@ -27,6 +27,7 @@ def draw(result: NarsResult, folder: Path) -> str:
     kind,
     ("overview", "Overview", overview(result)),
     ("accuracy-macs", "Accuracy against MACs", design.accuracy_macs(result)),
+    ("otherwise", "What one would do otherwise", _baselines(result)),
     ("any-budget", "A network for any budget", choice),
     ("sampling", "The search, round by round", _sampling(result)),
     ("predictor", "What the predictor knew", _predictor(result)),
@@ -42,6 +43,52 @@ def draw(result: NarsResult, folder: Path) -> str:
     ("setup", "Configuration and versions", design.setup(result)),
     script=slider.script() if choice else "",
     style=slider.style() if choice else "",
+  )
+
+
+_OTHERWISE = {
+  "resolution": "the given network on smaller images",
+  "width": "the given network, all widths narrowed alike",
+  "scratch": "the member's architecture from random weights",
+}
+
+
+def _baselines(result: NarsResult) -> str:
+  """A row for each member, and below it those of its budget."""
+  if not result.baselines:
+    return ""
+  rows = []
+  for member in result.members:
+    beside = [b for b in result.baselines if b.beside == member.name]
+    losses = [
+      m.test_log_loss for m in (member, *beside) if m.test_log_loss is not None
+    ]
+    best = min(losses, default=None)
+    for network, words in (
+      (member, f"<strong>{escape(member.name)}</strong>"),
+      *((b, escape(_OTHERWISE.get(b.kind, b.kind))) for b in beside),
+    ):
+      loss = markup.number(network.test_log_loss)
+      if network.test_log_loss == best:
+        loss = f"<strong>{loss}</strong>"
+      side = getattr(network.architecture, "resolution", None)
+      rows.append(
+        [
+          words,
+          markup.whole(network.macs),
+          markup.whole(side),
+          markup.percent(network.test_accuracy),
+          loss,
+        ]
+      )
+  table = markup.table(
+    ["network", "MACs", "pixels", "test accuracy", "log-loss"], rows
+  )
+  return table + (
+    "<p>Below each member stands what its budget buys without a search: each"
+    " has seen at least as many images as the supernet and the member together,"
+    " with the same recipe and teacher. The lowest log-loss under each budget"
+    " is bold.</p>"
   )
 
 

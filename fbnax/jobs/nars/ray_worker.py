@@ -47,7 +47,7 @@ def _trainer(config_json: str, directory: str, version: str) -> Any:
   """The space, and what trains here, built once in a process."""
   from ml_collections import config_dict
 
-  from fbnax.jobs.nars import evaluating
+  from fbnax.jobs.nars import evaluating, members, supernet
   from fbnax.jobs.runtime import configs, inputs
 
   if version != __version__:
@@ -59,6 +59,7 @@ def _trainer(config_json: str, directory: str, version: str) -> Any:
     os.chdir(directory)
   config = configs.typed(config_dict.ConfigDict(json.loads(config_json)))
   dataset = inputs.dataset(config)
-  train, validation = inputs.hold_out(config, dataset)
-  space = inputs.space(config, dataset.channels)
+  train, validation = members.search_split(config, dataset)
+  network = supernet.read(config, dataset)
+  space = supernet.space_of(config, dataset, network)
   return space, evaluating.trainer(config, space, dataset, train, validation)

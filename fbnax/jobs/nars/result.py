@@ -23,10 +23,24 @@ class FamilyMember(MemberRow):
 
 
 @dataclasses.dataclass(frozen=True)
+class BaselineRow(MemberRow):
+  """What a user would do otherwise under the budget of a member, `beside`."""
+
+  kind: str = ""
+  beside: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class NarsResult(Result):
-  """A search and the family that came of it."""
+  """A search and the family that came of it.
+
+  Where it started from a pretrained network, `supernet` is that, trained with
+  all its smaller ones, and `baselines` are what a user would do otherwise.
+  """
 
   members: tuple[FamilyMember, ...] = ()
+  supernet: MemberRow | None = left_out()
+  baselines: tuple[BaselineRow, ...] = left_out(tuple)
   front: Front | None = left_out()
 
   def check(self) -> None:

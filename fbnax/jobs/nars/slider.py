@@ -59,7 +59,7 @@ def slider(result: NarsResult) -> str:
     return ""
   charts = {line.cost: front_chart.draw(result, front, line) for line in lines}
   return (
-    f"<p>{_introduction(front)}</p>"
+    f"<p>{_introduction(front, result.supernet is not None)}</p>"
     f'<div class="slider" id="slider">{_costs(lines)}'
     + "".join(_line(front, line, charts[line.cost]) for line in lines)
     + f"{_choice(front)}</div>"
@@ -69,20 +69,23 @@ def slider(result: NarsResult) -> str:
   )
 
 
-def _introduction(front: Front) -> str:
+def _introduction(front: Front, inherits: bool) -> str:
   amount = len({n.architecture for n in front.networks})
+  trained = "inherits its weights" if inherits else "is not trained"
   return (
     "The members above are of the budgets that were asked for. For any other "
     "budget in the range of its trials the search has a network as well, which "
-    f"is not trained: {plural(amount, 'architecture')} in all."
+    f"{trained}: {plural(amount, 'architecture')} in all."
   )
 
 
 def _note(result: NarsResult, front: Front) -> str:
-  epochs = f" after {plural(front.epochs, 'epoch')}" if front.epochs else ""
+  state = f" after {plural(front.epochs, 'epoch')}" if front.epochs else ""
+  if result.supernet is not None:
+    state = " with the weights that it inherits"
   words = (
     "The expected accuracy is what the predictor gives for a candidate"
-    f"{epochs}, on validation images; a full training mostly ends higher, so "
+    f"{state}, on validation images; a full training mostly ends higher, so "
     "that members stand above the line. The spread is one standard deviation "
     "of the predictor's members on each side. "
   )
@@ -346,9 +349,12 @@ def _commands(
     f"--workdir={chosen}-exported",
     f"--config.model={chosen}-trained/members/{name}.architecture",
   ]
+  jobs = [("evolve", evolve), ("train", train), ("export", export)]
+  if result.supernet is not None:  # What it inherits is trained.
+    export[1] = f"--config.model={chosen}/members/{name}"
+    jobs = [("evolve", evolve), ("export", export)]
   return "\n".join(
-    " \\\n  ".join([f"{_COMMAND}{job}.py", *flags])
-    for job, flags in (("evolve", evolve), ("train", train), ("export", export))
+    " \\\n  ".join([f"{_COMMAND}{job}.py", *flags]) for job, flags in jobs
   )
 
 

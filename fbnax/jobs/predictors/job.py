@@ -223,7 +223,7 @@ def _labelled(config: PredictorsConfig) -> LabelledRows:
       config.num_classes,
     )
   finished = run_results.read(config.run, "nars")
-  choice = inputs.NamedSpace.of_run(finished["config"])
+  choice = inputs.NamedSpace.of_run(finished["config"], config.run)
   if parts.is_part(choice.space):
     raise ValueError(
       f"{config.run} has config.space={choice.space!r}: code of its user's, "

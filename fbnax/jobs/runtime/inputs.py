@@ -10,11 +10,13 @@ import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from fbnax import costs, data, spaces
+from fbnax.base import files
 from fbnax.base.cost_kinds import ALWAYS, COST_KINDS
 from fbnax.base.names import escaped
 from fbnax.costs import LatencyTable
@@ -33,6 +35,11 @@ from fbnax.training.recipes import Settings
 
 _SETTINGS = {field.name for field in dataclasses.fields(Settings)}
 _SHOWN_NAMES = 10
+# What a run that starts from weights leaves about its space, and the member
+# whose weights all networks of the space share.
+SUPERNET = "supernet"
+SURROUNDINGS = "surroundings.json"
+SHARED_RECIPE = "recipe.json"
 _FOLD_SEED = 0  # The folds of a set are the same for all runs.
 
 
@@ -99,8 +106,18 @@ class NamedSpace:
   recipe_file: str = ""
 
   @classmethod
-  def of_run(cls, config: Mapping[str, Any]) -> NamedSpace:
-    """That of the config of a finished run, which may lack some keys."""
+  def of_run(cls, config: Mapping[str, Any], run: str | Path) -> NamedSpace:
+    """That of the config of a finished run, which may lack some keys.
+
+    Of a run that started from weights it is a space of the run's own, whose
+    files are in its directory.
+    """
+    if config.get("weights"):
+      space, recipe = (
+        str(files.inside(run, f"{run}/{SUPERNET}/{name}"))
+        for name in (SURROUNDINGS, SHARED_RECIPE)
+      )
+      return cls(space, recipe_file=recipe)
     names = [field.name for field in dataclasses.fields(cls)]
     return cls(**{name: config[name] for name in names if name in config})
 
@@ -170,9 +187,9 @@ def hold_out(
 def space(config: SpaceConfig, channels: int) -> SearchSpace:
   """The space that `config.space` names, cut down by `config.fix`.
 
-  The name is one of the table, or of the user's own
-  (`fbnax.jobs.runtime.parts`). With `config.architecture` only recipes are left
-  to search, with `config.recipe_file` only architectures.
+  The name is one of the table, of a file of `spaces.Surroundings`, or of a part
+  of the user's own (`fbnax.jobs.runtime.parts`). With `config.architecture`
+  only recipes are left to search, with `config.recipe_file` only architectures.
 
   `fix` is `decision=value,value;decision=value`, values as they are printed.
 
@@ -180,7 +197,12 @@ def space(config: SpaceConfig, channels: int) -> SearchSpace:
     ValueError: unknown space, decision or value; the legal ones are named.
   """
   named = config.space
-  found = parts.space(named) if parts.is_part(named) else spaces.get(named)
+  if parts.is_part(named):
+    found = parts.space(named)
+  elif named.endswith(".json"):
+    found = networks.read_surroundings(named).space()
+  else:
+    found = spaces.get(named)
   if config.architecture and config.recipe_file:
     raise ValueError(
       f"config.architecture is {config.architecture!r} and config.recipe_file "
@@ -262,6 +284,15 @@ def budgets(
     for name in COST_KINDS
   }
   listed = {name: values for name, values in listed.items() if values}
+  shares = all_numbers("config.budgets.share", getattr(keys, "share", ()))
+  if shares:
+    if "macs" in listed:
+      raise ValueError(
+        f"config.budgets.share is {shares} and config.budgets.macs"
+        f" {listed['macs']}; legal: one of them, the other ()"
+      )
+    most = budgets_lib.of_shares(shares, keys.floor, space, classes)
+    listed = {"macs": most, **listed}
   if not listed:
     raise ValueError(
       f"config.budgets has none of {', '.join(COST_KINDS)}; give one"

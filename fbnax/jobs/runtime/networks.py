@@ -19,6 +19,7 @@ from fbnax.jobs.runtime.training import Teacher
 from fbnax.models import load_weights
 from fbnax.spaces import Architecture, Recipe, ResNet, resnet, zoo
 from fbnax.spaces.architecture import validate
+from fbnax.spaces.around import Surroundings
 from fbnax.spaces.exchange import parsed
 from fbnax.training import model_files
 
@@ -96,6 +97,11 @@ def read_architecture(name: str) -> Architecture:
   if path.suffix == ".json" or path.exists():
     return _of_file(path, Architecture.from_json)
   return zoo.get(name)
+
+
+def read_surroundings(path: str) -> Surroundings:
+  """What a space around a network is made from, of a JSON file."""
+  return _of_file(Path(path), Surroundings.from_json)
 
 
 def read_recipe(config: RecipeConfig) -> Recipe:

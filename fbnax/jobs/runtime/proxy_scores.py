@@ -100,7 +100,7 @@ def read(
       "say nothing; legal: none"
     )
   finished = run_results.read(path, "zero_cost")
-  of = _space(finished, named, where)
+  of = _space(finished, named, path, where)
   if of.name != space.name:
     raise ValueError(
       f"{where} scored networks of space {of.name!r}; legal: a run of "
@@ -130,9 +130,11 @@ def read(
   )
 
 
-def _space(finished: dict[str, Any], named: str, where: str) -> SearchSpace:
+def _space(
+  finished: dict[str, Any], named: str, path: str | Path, where: str
+) -> SearchSpace:
   """The space of the run's genotypes."""
-  config = inputs.NamedSpace.of_run(finished["config"])
+  config = inputs.NamedSpace.of_run(finished["config"], path)
   if parts.is_part(config.space) and config.space != named:
     raise ValueError(
       f"{where} has config.space={config.space!r}: code of its user's, which "

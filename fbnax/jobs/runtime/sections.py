@@ -15,7 +15,10 @@ from fbnax.jobs.runtime.configs import key
 SEED = "seed of everything random"
 JOB = "the job; not to be changed"
 FIX = "decisions to cut: `decision=value,value;decision=value`"
-SPACE = "a name of `fbnax.spaces.names()`, or a part of your own"
+SPACE = (
+  "a name of `fbnax.spaces.names()`, a JSON file of `spaces.around`, or a part"
+  " of your own"
+)
 OWN_SPACE = "the space, where the run's is a part of your own: named again"
 RESOLUTION = "replaces the architecture's; 0 keeps it"
 CLASS_NAMES = (
@@ -71,6 +74,15 @@ class SourceKeys:
     True,
     "result, report and trees may show pictures of the data; False where its"
     " licence forbids it",
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnDataKeys:
+  """The data of finished runs of your own code."""
+
+  name: str = key(
+    "", "the data set, where a run's is a part of your own: named again"
   )
 
 

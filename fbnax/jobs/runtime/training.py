@@ -208,7 +208,7 @@ def train_network(
     params=counted.params,
     architecture=cast(Architecture, architecture),
     recipe=json.loads(recipe.to_json()),
-    teacher=None if teacher is None else teacher.name,
+    teacher=teacher.name if teacher and epochs else None,
     epochs=epochs,
     history=_history(fitted.curves, epochs),
     checkpoint=f"members/{name}",
@@ -347,11 +347,11 @@ def _finished(
     logging.warning("%s; made again from the training's checkpoints", error)
     return None
   entry = json_values.plain(saved.card.get("entry"))
-  if "scores" not in (entry or {}):
-    logging.warning("%s: of an earlier version; measured again", card)
-    return None
   if saved.card.get("entry_sha256") != records.digest(_ENTRY, entry):
     logging.warning("%s: entry is not as it was written; made again", card)
+    return None
+  if "scores" not in entry:
+    logging.warning("%s: of an earlier version; measured again", card)
     return None
   for name, wanted in (("architecture", architecture), ("recipe", recipe)):
     if entry[name] != json.loads(wanted.to_json()):

@@ -47,6 +47,7 @@ _EVENTS = "tensorboard"  # Drawn from the metrics.
 # What jobs go on from, whatever its config was.
 _PROGRESS = (
   *("checkpoints", "members", "hierarchies", "searches", "cases", TRIALS),
+  "supernet",
   *("metrics.jsonl", "scores.jsonl", "parts.jsonl", "networks.jsonl"),
   *("hierarchies.jsonl", "parts.json"),
   *("search.json", "memory.json", "pretraining.json", "predictor0.npz"),

@@ -9,15 +9,6 @@ from fbnax.jobs.runtime.configs import key, section
 
 
 @dataclasses.dataclass(frozen=True)
-class OwnDataKeys:
-  """The data of runs of your own code."""
-
-  name: str = key(
-    "", "the data set, where the runs' is a part of your own: named again"
-  )
-
-
-@dataclasses.dataclass(frozen=True)
 class OwnTeacherKeys:
   """The teacher of runs of your own code."""
 
@@ -46,7 +37,7 @@ class StudyConfig:
     0, "of a training; 0 for as long as the members", "epochs", least=0
   )
   space: str = key("", sections.OWN_SPACE)
-  data: OwnDataKeys = section(OwnDataKeys)
+  data: sections.OwnDataKeys = section(sections.OwnDataKeys)
   training: OwnTeacherKeys = section(OwnTeacherKeys)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from fbnax import costs
 from fbnax.base.cost_kinds import ALWAYS, FURTHER
+from fbnax.base.json_values import shown
 from fbnax.jobs.runtime import configs, inputs, parts, run_results
 from fbnax.jobs.runtime.sections import SearchDataKeys, TrainingKeys
 from fbnax.jobs.study.config import StudyConfig
@@ -97,9 +98,15 @@ def read(config: StudyConfig, path: str) -> Run:
 
   Raises:
     ValueError: there is no finished run, no member of that name, or code that
-      the config does not name.
+      the config does not name; or the run started from weights.
   """
   result = run_results.read(path, "nars")
+  if result["config"].get("weights"):
+    raise ValueError(
+      f"{path} has config.weights={shown(result['config']['weights'])}, whose"
+      " members inherit weights that what a study trains would not have; legal:"
+      " a run without weights"
+    )
   run_results.check_family(result, path)
   run_config = _run_config(config, result["config"], path)
   family = sorted(

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from fbnax.models.network import Supernet, narrow, one_hot
 from fbnax.search.evaluators.contract import Candidate, Evaluator, Outcome
 from fbnax.spaces.space import SearchSpace
-from fbnax.training import corners, loop, programs, recalibration
+from fbnax.training import corners, loop, mesh, programs, recalibration
 from fbnax.training.corners import Corner
 from fbnax.training.recipes import Settings
 from fbnax.training.step import Model
@@ -85,12 +85,14 @@ def by_shared_weights(
       if len(held) == HELD:
         forget()
         held.clear()
-      held[box] = jax.tree.map(jnp.asarray, narrow(box.part, weights))
+      cut = jax.tree.map(jnp.asarray, narrow(box.part, weights))
+      held[box] = mesh.put(settings.mesh, cut)
     if box.resolution not in samples:
       taken = recalibration.sample(settings, train, images, seed)
-      samples[box.resolution] = taken
+      samples[box.resolution] = mesh.put(settings.mesh, taken)
     module = Supernet(box.part, num_classes)
     choice = one_hot(box.part, jnp.asarray(box.inside(genotype)))
+    choice = mesh.put(settings.mesh, choice)
     fitted = recalibration.recalibrated(
       module, settings, held[box], choice, samples[box.resolution]
     )
