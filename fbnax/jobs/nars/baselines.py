@@ -39,7 +39,6 @@ from fbnax.spaces.around import Surroundings
 from fbnax.training import loop
 from fbnax.training.progress import Progress
 
-KINDS = ("resolution", "width", "scratch")
 _PIXELS = 8  # Between the resolutions that are tried.
 _WIDTHS = np.arange(1.0, 0.1, -0.05)  # Shares that are tried.
 
