@@ -76,7 +76,9 @@ class Settings:
     momentum: of RMSProp and SGD, first moment of AdamW.
     rms_decay: of RMSProp's average of squares.
     rms_epsilon: added to that average under the root.
-    ema_decay: of the averaged weights, approached as (1 + t) / (10 + t).
+    ema_decay: of the averaged weights.
+    ema_growing: the decay of step t is at most (1 + t) / (10 + t); without it
+      the first weights, which are random, are in the average for long.
     label_smoothing: share of the target spread over all classes.
     class_weights: of an image in the loss, by its class; () for 1 each.
     sampling: which images an epoch shows, a name of
@@ -117,6 +119,7 @@ class Settings:
   rms_decay: float = 0.9
   rms_epsilon: float = 1e-3
   ema_decay: float = 0.999
+  ema_growing: bool = True
   label_smoothing: float = 0.1
   class_weights: tuple[float, ...] = ()
   sampling: str = "uniform"

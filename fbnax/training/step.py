@@ -158,8 +158,10 @@ def moved(
     "params": params,
     "batch_stats": batch_stats,
   }
-  count = state.step.astype(jnp.float32)
-  decay = jnp.minimum(settings.ema_decay, (1.0 + count) / (10.0 + count))
+  decay: Any = settings.ema_decay
+  if settings.ema_growing:
+    count = state.step.astype(jnp.float32)
+    decay = jnp.minimum(decay, (1.0 + count) / (10.0 + count))
   last, _ = ravel_pytree(variables)
   ema = decay * state.ema + (1.0 - decay) * last
   return TrainState(state.step + 1, variables, optimizer, ema)

@@ -18,7 +18,7 @@ from fbnax.costs.latency_keys import space_keys
 from fbnax.costs.memory import part_memory
 from fbnax.costs.table import Context
 from fbnax.jobs.nars import job as nars
-from fbnax.jobs.nars import members, pool
+from fbnax.jobs.nars import members, pool, published
 from fbnax.jobs.runtime import configs, families, inputs
 from fbnax.jobs.runtime.shell import run_job
 from fbnax.report.schema import MemberRow
@@ -30,12 +30,16 @@ ROOT = pathlib.Path(__file__).parents[2]
 PARTS = ROOT / "tests" / "jobs" / "example_parts.py"
 
 
-def _config(preset="digits", **changes):
+def _module():
   path = ROOT / "configs" / "nars.py"
   spec = importlib.util.spec_from_file_location("nars_config", path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
-  config = module.get_config(preset)
+  return module
+
+
+def _config(preset="digits", **changes):
+  config = _module().get_config(preset)
   config.update_from_flattened_dict(changes)
   config.lock()
   return config
@@ -271,6 +275,50 @@ def test_a_training_with_the_tree_has_its_own_epochs(
   )
   members.train(config, work, inputs.dataset(config), [choice], None, None)
   assert trained == lengths
+
+
+def test_the_largest_is_taught_by_itself_as_labels_made_it(
+  tmp_path, monkeypatch
+):
+  """The two steps of section 4.4 of Wan 2022."""
+  trained = []
+
+  def train_network(directory, name, *_, teacher, **rest):
+    trained.append((name, teacher))
+    return MemberRow(name=name), name
+
+  monkeypatch.setattr(members, "train_network", train_network)
+  config = configs.typed(_config(**TINY | {"training.teach_largest": True}))
+  space = spaces.get("small")
+  ends = (np.zeros(len(space.decisions), int), np.asarray(space.choices) - 1)
+  chosen = [_member(space, g, m) for g, m in zip(ends, (1e6, 9e6), strict=True)]
+  work = types.SimpleNamespace(
+    path=tmp_path, phase=lambda _: contextlib.nullcontext()
+  )
+  family, on_labels = members.train(
+    config, work, inputs.dataset(config), chosen, None, None
+  )
+  assert [m.name for m in family] == ["small-1m", "small-9m"]
+  assert on_labels.name == "small-9m-labels"
+  assert trained == [
+    ("small-9m-labels", None),
+    ("small-9m", "small-9m-labels"),
+    ("small-1m", "small-9m-labels"),
+  ]
+
+
+def test_the_docstring_has_the_statements_of_the_paper():
+  """Each with the key that follows it, as the preset sets it."""
+  text = _module().__doc__
+  for line in published.table():
+    assert f"    {line}\n" in text
+  paper = configs.as_dict(configs.typed(_config("paper")))
+  assert published.departures(paper) == []
+  departed = published.departures(paper | {"search": {"caution": 0.5}})
+  assert [(s.key, value) for s, value in departed] == [("search.caution", 0.5)]
+  assert "search.caution</code> 0.5 (0.0)" in published.line(
+    {"search": {"caution": 0.5}}
+  )
 
 
 def test_a_search_of_architectures_alone_with_a_scaled_member(

@@ -121,11 +121,12 @@ def test_scores_are_those_of_the_module(space):
   np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
-def test_a_step_is_adam_on_the_huber_loss(trials, pretrained):
+@pytest.mark.parametrize("huber", ["deviation", "label"])
+def test_a_step_is_adam_on_the_huber_loss(trials, pretrained, huber):
   """One step of each phase, against optax and the loss written out."""
   genotypes, labels = trials[0][:16], trials[1][:16].copy()
   labels[0] += 100.0  # An outlier, in the linear part of the loss.
-  settings = HeadSettings(epochs=1, batch_size=16, capacity=16)
+  settings = HeadSettings(epochs=1, batch_size=16, capacity=16, huber=huber)
   features = SMALL.encode(genotypes)
   mean, deviation = labels.mean(), labels.std()
   params, found_mean, found_deviation = train_ensembles(
@@ -148,10 +149,15 @@ def test_a_step_is_adam_on_the_huber_loss(trials, pretrained):
   weights = jax.random.exponential(weight_key, (16,))
   targets = (labels - mean) / deviation
   assert np.abs(targets).max() > 1
+  # The printed loss is of labels as they are; Adam does not mind its scale.
+  unit = 1.0 if huber == "deviation" else deviation
+  assert (np.abs(targets * unit) > 1).sum() != (np.abs(targets) > 1).sum() or (
+    huber == "deviation"
+  )
 
   def loss(params):
-    error = jnp.abs(module.apply({"params": params}, features) - targets)
-    losses = jnp.where(error < 1, 0.5 * error**2, error - 0.5)
+    error = jnp.abs(module.apply({"params": params}, features) - targets) * unit
+    losses = jnp.where(error < 1, 0.5 * error**2, error - 0.5) / unit**2
     return (weights * losses).sum() / weights.sum()
 
   for rate, frozen in ((settings.head_rate, True), (settings.full_rate, False)):

@@ -130,15 +130,17 @@ def test_a_step_of_a_linear_classifier_by_hand():
   assert after.variables["batch_stats"] == {}
 
 
-def test_the_average_is_equation_4_2():
-  """w_ema <- a w_ema + (1 - a) w, a = min(decay, (1 + t) / (10 + t))."""
+@pytest.mark.parametrize("growing", [True, False])
+def test_the_average_is_equation_4_2(growing):
+  """w_ema <- a w_ema + (1 - a) w; growing, a is at most (1 + t) / (10 + t)."""
+  settings = dataclasses.replace(SETTINGS, ema_growing=growing)
   images, labels = _data()
   state = _start()
   average = np.asarray(ravel_pytree(state.variables)[0], np.float64)
   np.testing.assert_array_equal(state.ema, average)
   # 1 / 10, 2 / 11, and in place of 3 / 12 the settings' decay.
-  for decay in (1 / 10, 2 / 11, 0.2):
-    state, _ = _step(NET, SETTINGS, 2, state, _member(), images, labels)
+  for decay in (1 / 10, 2 / 11, 0.2) if growing else (0.2, 0.2):
+    state, _ = _step(NET, settings, 2, state, _member(), images, labels)
     last = np.asarray(ravel_pytree(state.variables)[0], np.float64)
     average = decay * average + (1 - decay) * last
     np.testing.assert_allclose(state.ema, average, rtol=1e-5, atol=1e-6)

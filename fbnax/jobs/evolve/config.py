@@ -20,6 +20,9 @@ class EvolveConfig:
   budgets: sections.BudgetKeys = section(
     sections.BudgetKeys, macs=(600e3, 1200e3)
   )
+  evolution: sections.PredictedEvolutionKeys = section(
+    sections.PredictedEvolutionKeys
+  )
   front: bool = key(
     False,
     "takes the best of the networks that the run's report has on its slider,"

@@ -90,6 +90,7 @@ def _evolved(
     first_best=best_first(trials),
     num_classes=classes,
     table=inputs.latency_table(config),
+    **vars(config.evolution),
   )
   return [
     [

@@ -107,6 +107,13 @@ class NarsSearchKeys:
     " images are classified right",
   )
   ranks: bool = key(False, "the predictor learns ranks of accuracies")
+  huber: str = key(
+    "deviation",
+    "where the loss of the predictor turns from squares to magnitudes: at a"
+    " `deviation` of its labels, or at a `label` of 1, the paper's, which for"
+    " accuracies and likelihoods leaves squares alone",
+    choices=("deviation", "label"),
+  )
   caution: float = key(
     1.0, "deviations taken off in the evolution of members; the paper: 0"
   )
@@ -209,6 +216,11 @@ class MemberTrainingKeys(sections.TrainingKeys):
     "",
     "a model's directory or a part of your own; none for the largest member",
   )
+  teach_largest: bool = key(
+    False,
+    "the largest member, trained on labels, teaches another training of its own"
+    " network too; without a teacher or weights of one's own",
+  )
   calibration_images: int = key(
     0,
     "that members are not trained on: they are measured on them after each"
@@ -286,5 +298,8 @@ class NarsConfig:
   tree: sections.TreeKeys = section(sections.TreeKeys)
   budgets: MemberBudgetKeys = section(MemberBudgetKeys)
   search: NarsSearchKeys = section(NarsSearchKeys)
+  evolution: sections.PredictedEvolutionKeys = section(
+    sections.PredictedEvolutionKeys
+  )
   mesh: SearchMeshKeys = section(SearchMeshKeys)
   training: MemberTrainingKeys = section(MemberTrainingKeys)

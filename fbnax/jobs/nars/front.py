@@ -236,6 +236,7 @@ def _evolve(
       first_best=tried,
       num_classes=classes,
       table=table,
+      **vars(config.evolution),
     )
     best.append(np.asarray(result.genotypes[:, 0]))
   return np.concatenate(best) if best else tried[:0]

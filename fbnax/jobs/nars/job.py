@@ -102,6 +102,9 @@ def run(config: NarsConfig, work: WorkDir, progress: Progress) -> NarsResult:
         config, space, classes, budgets, search, trials, store
       )
   jax.clear_caches()  # Programs of the search; see `train_network`.
+  family, on_labels = members.train(
+    config, work, dataset, chosen, teacher, progress, inheritance
+  )
   return NarsResult(
     dataset=facts,
     space=_space(space, reachable),
@@ -110,9 +113,8 @@ def run(config: NarsConfig, work: WorkDir, progress: Progress) -> NarsResult:
     signal=search.report["signal"],
     trials=trials,
     front=best,
-    members=members.train(
-      config, work, dataset, chosen, teacher, progress, inheritance
-    ),
+    members=family,
+    on_labels=on_labels,
     baselines=baselines.train(
       config, work, dataset, inheritance, teacher, chosen, progress
     ),
@@ -200,6 +202,7 @@ def _sizes(
     exploration=search.exploration,
     signal=search.signal,
     ranks=search.ranks,
+    huber=search.huber,
   )
 
 

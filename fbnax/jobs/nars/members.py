@@ -39,6 +39,9 @@ from fbnax.training import loop
 from fbnax.training.progress import Progress
 from fbnax.training.recipes import Settings
 
+# Behind the name of the largest member where it is trained to teach alone.
+ON_LABELS = "-labels"
+
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
@@ -116,6 +119,7 @@ def _best(
     first_best=best_first(trials),
     num_classes=classes,
     table=inputs.latency_table(config),
+    **vars(config.evolution),
   )
   genotypes = np.asarray(result.genotypes[:, 0])
   scores = predictor.predict(model, genotypes).score
@@ -240,13 +244,18 @@ def train(
   teacher: Teacher | None,
   progress: Progress,
   inheritance: Inheritance | None = None,
-) -> tuple[FamilyMember, ...]:
+) -> tuple[tuple[FamilyMember, ...], MemberRow | None]:
   """Trains on all but the test set, and what `calibration_split` holds out.
 
   The given teacher teaches all of them. Without one the largest member, which
-  is trained first, teaches the others. Those that inherit weights start from
-  them, taught by the largest network of the supernet. With `config.head` of
-  `nbdt` they come with their trees.
+  is trained first, teaches the others; with `config.training.teach_largest` it
+  is no member, but teaches one of its own architecture and recipe too. Those
+  that inherit weights start from them, taught by the largest network of the
+  supernet. With `config.head` of `nbdt` they come with their trees.
+
+  Returns:
+    The members by their budgets; the teacher that was trained on labels and is
+    no member, None for none.
   """
   split, held_split = calibration_split(config, dataset)
   images = loop.place(split)
@@ -257,11 +266,9 @@ def train(
     teacher = teacher or inheritance.largest
     normalization = inheritance.pretrained.normalization
     inherited = supernet.start_of(config, dataset, inheritance, images)
-  by_size = sorted(
-    chosen, key=lambda c: costs.count(c.architecture).macs, reverse=True
-  )
+  on_labels = None
   members = {}
-  for choice in by_size:
+  for choice, is_teacher in _trainings(config, chosen, teacher):
     settings = inputs.settings(
       config,
       dataset,
@@ -305,7 +312,11 @@ def train(
         mistakes=MISTAKES,
       )
 
-    with work.phase(f"train {choice.name}"):
+    name = f"{choice.name}{ON_LABELS}" if is_teacher else choice.name
+    with work.phase(f"train {name}"):
+      if is_teacher:
+        on_labels, teacher = fit(name, choice.recipe, settings)
+        continue
       if tree_settings.has_trees(config):
         member, network = tree_training.train_member(
           config.tree,
@@ -321,7 +332,20 @@ def train(
         member, network = fit(choice.name, choice.recipe, settings)
     teacher = teacher or network
     members[choice.name] = _of_family(config, member, choice, dataset)
-  return tuple(members[c.name] for c in sorted(chosen, key=_limit))
+  return tuple(members[c.name] for c in sorted(chosen, key=_limit)), on_labels
+
+
+def _trainings(
+  config: NarsConfig, chosen: Sequence[Chosen], teacher: Teacher | None
+) -> list[tuple[Chosen, bool]]:
+  """What is trained in which order, and whether it is no member but teaches."""
+  by_size = sorted(
+    chosen, key=lambda c: costs.count(c.architecture).macs, reverse=True
+  )
+  trainings = [(choice, False) for choice in by_size]
+  if config.training.teach_largest and teacher is None:
+    trainings.insert(0, (by_size[0], True))
+  return trainings
 
 
 def _of_family(

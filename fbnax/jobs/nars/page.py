@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fbnax.jobs.nars import predictor_charts, search_charts, slider
+from fbnax.jobs.nars import predictor_charts, published, search_charts, slider
 from fbnax.jobs.nars.result import NarsResult
 from fbnax.report import accuracy_chart, design, markup
 from fbnax.report.family import LIKELIHOOD, signal
@@ -25,7 +25,7 @@ def draw(result: NarsResult, folder: Path) -> str:
   return design.document(
     result,
     kind,
-    ("overview", "Overview", overview(result)),
+    ("overview", "Overview", overview(result) + _on_labels(result)),
     ("accuracy-macs", "Accuracy against MACs", design.accuracy_macs(result)),
     ("otherwise", "What one would do otherwise", _baselines(result)),
     ("any-budget", "A network for any budget", choice),
@@ -40,9 +40,26 @@ def draw(result: NarsResult, folder: Path) -> str:
     ("training", "Training the family", design.curves(result)),
     ("times", "Where the time went", design.times(result)),
     ("failed", "Failed trials", _failed(result)),
-    ("setup", "Configuration and versions", design.setup(result)),
+    (
+      "setup",
+      "Configuration and versions",
+      published.line(result.config) + design.setup(result),
+    ),
     script=slider.script() if choice else "",
     style=slider.style() if choice else "",
+  )
+
+
+def _on_labels(result: NarsResult) -> str:
+  """What the network that teaches all can do itself."""
+  network = result.on_labels
+  if network is None:
+    return ""
+  return (
+    f"<p>All members were taught by <strong>{escape(network.name)}</strong>,"
+    " the largest of them as it was trained on labels alone: test accuracy"
+    f" {markup.percent(network.test_accuracy)}, log-loss"
+    f" {markup.number(network.test_log_loss)}.</p>"
   )
 
 

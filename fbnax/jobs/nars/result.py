@@ -36,10 +36,12 @@ class NarsResult(Result):
 
   Where it started from a pretrained network, `supernet` is that, trained with
   all its smaller ones, and `baselines` are what a user would do otherwise.
+  `on_labels` is the largest member as it was trained on labels to teach all.
   """
 
   members: tuple[FamilyMember, ...] = ()
   supernet: MemberRow | None = left_out()
+  on_labels: MemberRow | None = left_out()
   baselines: tuple[BaselineRow, ...] = left_out(tuple)
   front: Front | None = left_out()
 

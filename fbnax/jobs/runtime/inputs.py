@@ -316,8 +316,8 @@ def budgets(
   ]
   found.sort(key=lambda b: tuple(high for _, high in b.values()))
   if "macs" in listed:
-    # Said now and not after the search; `members.scaled` needs it.
-    low, high = found[0].macs[0], found[-1].macs[1]
+    # Said now, where a floor tells the smallest member's, not by `scaled` alone.
+    low, high = found[0].macs[0] or found[0].macs[1], found[-1].macs[1]
     scaled = all_numbers("config.budgets.scaled", getattr(keys, "scaled", ()))
     inside = [v for v in scaled if low <= v <= high]
     if inside:

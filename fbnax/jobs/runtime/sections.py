@@ -156,6 +156,11 @@ class TrainingKeys:
   )
   warmup_epochs: float = key(1.0, "of linear growth", "epochs")
   ema_decay: float = key(0.99, "of averaged weights")
+  ema_growing: bool = key(
+    True,
+    "that decay is approached as (1 + t) / (10 + t) in step t; the paper: False"
+    " (equation 4.2)",
+  )
   label_smoothing: float = key(0.1, "of the labels, spread evenly", "share")
   class_weights: str = key(
     "",
@@ -369,6 +374,24 @@ class BudgetKeys(LimitKeys):
     "share",
     least=0,
     below=1,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictedEvolutionKeys:
+  """How networks are sought with the predictor."""
+
+  generations_apart: int = key(
+    20,
+    "in which each parent's family keeps a place; the paper: 0",
+    "generations",
+    least=0,
+  )
+  patience: int = key(
+    3,
+    "in a row without a gain until a budget has stopped; the paper: 1",
+    "generations",
+    least=1,
   )
 
 

@@ -51,6 +51,7 @@ class NarsSizes:
       nearly all images are classified right or few are held out.
     ranks: the predictor learns ranks of accuracies instead of accuracies (see
       `predictor`).
+    huber: where the predictor's loss has its corner (see `predictor`).
   """
 
   pool: int
@@ -66,6 +67,7 @@ class NarsSizes:
   exploration: float = 0.0
   signal: str = "accuracy"
   ranks: bool = False
+  huber: str = "deviation"
 
   @property
   def total(self) -> int:

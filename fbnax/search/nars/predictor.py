@@ -47,6 +47,9 @@ __all__ = [
 ]
 
 
+HUBER = ("deviation", "label")
+
+
 class HeadSettings(NamedTuple):
   """How heads are fitted.
 
@@ -56,6 +59,9 @@ class HeadSettings(NamedTuple):
     head_rate: learning rate while the encoder is frozen.
     full_rate: learning rate while everything trains.
     weight_decay: decoupled, of all weights that train.
+    huber: where the Huber loss has its corner: at a "deviation" of what is
+      learned, so that accuracies in percent and in parts of one fit alike, or
+      at 1 in its units, the "label"'s, as printed in section 4.3.
     ranks: learn the ranks of the labels, which says more of the best where
       some are far below the rest. Scores then have the labels' mean and
       deviation, but order candidates without being accuracies.
@@ -68,6 +74,7 @@ class HeadSettings(NamedTuple):
   head_rate: float = 1e-2
   full_rate: float = 2e-3
   weight_decay: float = 1e-2
+  huber: str = "deviation"
   ranks: bool = False
   capacity: int = 256
 
@@ -102,9 +109,7 @@ def fit(
 ) -> FittedPredictor:
   """Fits an ensemble to measured trials.
 
-  The Huber loss has its corner at 1 standard deviation of the labels: they are
-  standardised first, so that accuracies in percent and in parts of one fit
-  alike.
+  Labels are standardised first.
 
   Args:
     key: typed key.
@@ -212,7 +217,9 @@ def train_ensembles(
     Parameters `[folds, M, ...]`, label mean and deviation `f32[folds]`.
   """
   masks = np.asarray(masks, np.float32)
-  mean, deviation, targets = _standardised(np.asarray(labels), masks, settings)
+  mean, deviation, targets, corners = _standardised(
+    np.asarray(labels), masks, settings
+  )
   # As many as the fold with the most labels needs, the same for all.
   steps = -(-int(masks.sum(axis=1).max()) // settings.batch_size)
   folds, count = len(masks), len(masks) * members
@@ -228,6 +235,7 @@ def train_ensembles(
       genotypes,
       masks[rows],
       targets[rows],
+      corners[rows],
       np.int32(steps),
       space=space,
       settings=settings,
@@ -248,33 +256,50 @@ def _train_networks(
   genotypes: jax.Array,
   masks: jax.Array,
   targets: jax.Array,
+  corners: jax.Array,
   steps: jax.Array,
   *,
   space: SearchSpace,
   settings: HeadSettings,
 ) -> Any:
-  """Parameters of networks `[n, ...]`, of keys `[n]` and data `f32[n, c]`."""
+  """Parameters of networks `[n, ...]`.
+
+  Of keys `[n]`, data `f32[n, c]`, and corners of their losses `f32[n]`.
+  """
   features = space.encode(genotypes)
 
-  def network(key: jax.Array, mask: jax.Array, targets: jax.Array) -> Any:
+  def network(
+    key: jax.Array, mask: jax.Array, targets: jax.Array, corner: jax.Array
+  ) -> Any:
     init_key, weight_key, train_key = jax.random.split(key, 3)
     params = predictor_module(space).init(init_key, features[:1])["params"]
     if pretrained is not None and "encoder" in params:
       params = params | {"encoder": pretrained.encoder}
     weights = mask * jax.random.exponential(weight_key, mask.shape)
     data = features, targets, weights
-    return _train_member(train_key, space, params, data, steps, settings)
+    return _train_member(
+      train_key, space, params, data, corner, steps, settings
+    )
 
-  return jax.vmap(network)(keys, masks, targets)
+  return jax.vmap(network)(keys, masks, targets, corners)
 
 
 def _standardised(
   labels: np.ndarray, masks: np.ndarray, settings: HeadSettings
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Mean and deviation of labels, `f32[folds]`, and targets, `f32[folds, c]`.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+  """Labels for the predictor.
 
   Arguments are those of `train_ensembles`.
+
+  Returns:
+    Mean and deviation of the labels, `f32[folds]`; targets, `f32[folds, c]`;
+    where their loss has its corner, `f32[folds]`.
+
+  Raises:
+    ValueError: the corner has no such name.
   """
+  if settings.huber not in HUBER:
+    raise ValueError(f"huber is {settings.huber!r}; legal: {', '.join(HUBER)}")
   mean, deviation = _moments(np.broadcast_to(labels, masks.shape), masks)
   learned = np.broadcast_to(labels, masks.shape)
   if settings.ranks:
@@ -283,8 +308,14 @@ def _standardised(
   # Equal labels have a deviation of 0; their score is then their mean.
   scale = np.where(spread > 0, spread, 1.0)
   targets = (learned - center[:, None]) / scale[:, None]
+  corners = 1.0 / scale if settings.huber == "label" else np.ones_like(scale)
   single = np.float32
-  return mean.astype(single), deviation.astype(single), targets.astype(single)
+  return (
+    mean.astype(single),
+    deviation.astype(single),
+    targets.astype(single),
+    corners.astype(single),
+  )
 
 
 def _moments(
@@ -343,17 +374,21 @@ def _train_member(
   space: SearchSpace,
   params: Any,
   data: tuple[jax.Array, jax.Array, jax.Array],
+  corner: jax.Array,
   steps: jax.Array,
   settings: HeadSettings,
 ) -> Any:
-  """One member through both phases; `steps` per epoch, `i32[]`."""
+  """One member through both phases; `steps` per epoch, `i32[]`.
+
+  The loss turns from squares to magnitudes at `corner`, `f32[]`.
+  """
   features, targets, weights = data
   module = predictor_module(space)
   adam = optax.scale_by_adam()
 
   def loss(params: Any, rows: jax.Array) -> jax.Array:
     scores = module.apply({"params": params}, features[rows])
-    losses = optax.huber_loss(scores, targets[rows], delta=1.0)
+    losses = optax.huber_loss(scores, targets[rows], delta=corner)
     total = weights[rows].sum()
     return (weights[rows] * losses).sum() / jnp.where(total > 0, total, 1.0)
 

@@ -199,7 +199,9 @@ def _learn(
   # What failed is as good as the worst that did not.
   learned = np.where(np.isfinite(labels), labels, np.nanmin(labels))
   # As many as there can be, so that later rounds compile nothing.
-  sizes = predictor.HeadSettings(capacity=options.total, ranks=options.ranks)
+  sizes = predictor.HeadSettings(
+    capacity=options.total, ranks=options.ranks, huber=options.huber
+  )
   examples = (space, pretrained, genotypes, learned)
   model = predictor.fit(
     key, *examples, members=options.predictors, settings=sizes
