@@ -56,7 +56,10 @@ def family_table(result: Result) -> str:
     *((kind.column, _costs(members, kind)) for kind in COST_KINDS.values()),
     ("network", [_network(m) for m in members]),
     ("training", [_training(m) for m in members]),
-    ("predicted", [percent(m.predicted) for m in members]),
+    (
+      f"predicted {signal(result)}",
+      [percent(m.predicted) for m in members],
+    ),
   ]
   return _filled(columns) + _table_note(result)
 
@@ -108,8 +111,8 @@ def _table_note(result: Result) -> str:
     )
   if any(m.predicted is not None for m in result.members):
     notes.append(
-      f"“Predicted” is what the search expected as validation {signal(result)} "
-      "of a candidate, before the member was trained."
+      f"“Predicted {signal(result)}” is what the search expected of a "
+      "candidate on validation images, before the member was trained."
       + (LIKELIHOOD if signal(result) == "likelihood" else "")
     )
   if any(m.checkpoint for m in result.members):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fbnax.report import markup
 from fbnax.report.markup import escape
 from fbnax.report.schema import Choice, MemberRow, Result
 
+_AT_END = 1e-6  # Of a range, within which a number is its end.
 _NAMES = {
   "ema": "weight averaging (EMA)",
   "mixup": "mixup alpha",
@@ -33,11 +34,47 @@ def recipe_table(result: Result) -> str:
   for field in fields:
     choice = choices.get(field)
     name = _NAMES.get(field, field.replace("_", " "))
-    factor = result.space.sgd_factor or 1.0 if field == "learning_rate" else 1.0
+    factor = _sgd_factor(result, field)
     cells = [_cell(m, field, choice, factor) for m in members]
     rows.append([escape(name), *cells, _searched(choice, factor)])
   head = ["recipe", *(escape(m.name) for m in members), "searched"]
-  return markup.table(head, rows, "recipes")
+  return markup.table(head, rows, "recipes") + _edges(result, choices)
+
+
+def _edges(result: Result, choices: Mapping[str, Choice]) -> str:
+  """Which searched numbers of most members lie at an end of their range.
+
+  Where they do, better ones may lie beyond. Those of scaled members were not
+  predicted; below 0 there is nothing to search.
+  """
+  members = [m for m in result.members if m.predicted is not None]
+  at_ends = []
+  for field, choice in choices.items():
+    values = _numbers(choice)
+    if len(values) < 2:
+      continue
+    factor = _sgd_factor(result, field)
+    places = [_place(m, field, choice, factor) for m in members]
+    for end, word, limit in (
+      (0.0, "least", values[0]),
+      (1.0, "largest", values[-1]),
+    ):
+      count = sum(p is not None and abs(p - end) < _AT_END for p in places)
+      if 2 * count > len(members) and limit != 0:
+        name = _NAMES.get(field, field.replace("_", " "))
+        at_ends.append(f"{escape(name)} ({word}: {count} of {len(members)})")
+  if not at_ends:
+    return ""
+  return (
+    '<p class="note">At an end of their range lie, in most members: '
+    f"{', '.join(at_ends)}. The best may lie beyond it: a wider range, in a"
+    " space of one's own, would tell.</p>"
+  )
+
+
+def _sgd_factor(result: Result, field: str) -> float:
+  """The space searches one range of rates, and multiplies what SGD gets."""
+  return (result.space.sgd_factor or 1.0) if field == "learning_rate" else 1.0
 
 
 def _numbers(choice: Choice | None) -> list[float]:
@@ -55,24 +92,39 @@ def _numbers(choice: Choice | None) -> list[float]:
 def _cell(
   member: MemberRow, field: str, choice: Choice | None, factor: float
 ) -> str:
-  value: Any = member.recipe.get(field)
-  text = escape(markup.plain(value))
-  values = _numbers(choice)
-  is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-  if len(values) < 2 or not is_number or values[0] == values[-1]:
+  text = escape(markup.plain(member.recipe.get(field)))
+  place = _place(member, field, choice, factor)
+  if place is None:
     return text
-  low, high = values[0], values[-1]
-  if member.recipe.get("optimizer") == "sgd":
-    # The space searches one range and multiplies what SGD gets.
-    low, high = low * factor, high * factor
-  place = (float(value) - low) / (high - low)
   if not -1e-6 <= place <= 1 + 1e-6:
     return f'{text} <span class="muted">outside the range</span>'
+  low, high = _range(member, choice, factor)
   searched = f"{markup.plain(low)} to {markup.plain(high)}"
   return (
     f'{text}<span class="range" title="{searched}">'
     f'<i style="left:{min(max(place, 0.0), 1.0) * 100:.1f}%"></i></span>'
   )
+
+
+def _range(
+  member: MemberRow, choice: Choice | None, factor: float
+) -> tuple[float, float]:
+  """The ends of what was searched; those of SGD are `factor` times larger."""
+  values = _numbers(choice) if choice is not None else []
+  scale = factor if member.recipe.get("optimizer") == "sgd" else 1.0
+  return (values[0] * scale, values[-1] * scale) if values else (0.0, 0.0)
+
+
+def _place(
+  member: MemberRow, field: str, choice: Choice | None, factor: float
+) -> float | None:
+  """Where a number lies in the searched range, from 0 to 1; None for none."""
+  value: Any = member.recipe.get(field)
+  low, high = _range(member, choice, factor)
+  is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+  if not is_number or low == high:
+    return None
+  return (float(value) - low) / (high - low)
 
 
 def _searched(choice: Choice | None, factor: float) -> str:

@@ -171,3 +171,34 @@ def test_classes_without_images_stand_out(report_of, result):
   assert "c8, c9 and 2 more</strong>" in text
   text = report_of({"schema_version": 1, "dataset": result["dataset"]})
   assert "image of" not in text
+
+
+def test_a_search_that_ends_at_an_edge_says_so(report_of, result):
+  """Of what most members have; below 0 there is nothing, SGD's ends differ."""
+  result["space"] |= {"sgd_factor": 4.0}
+  result["space"]["decisions"] = [
+    {"name": f"recipe.{name}", "values": values, "recipe": True}
+    for name, values in (
+      ("learning_rate", [0.02, 0.03]),
+      ("dropout", [0.0, 0.1, 0.2]),
+      ("weight_decay", [1e-5, 2e-5, 3e-5]),
+    )
+  ]
+  members = result["members"][:3]
+  for member, rate, decay in zip(
+    members, (0.12, 0.03, 0.08), (1e-5, 2e-5, 3e-5), strict=True
+  ):
+    optimizer = "rmsprop" if rate == 0.03 else "sgd"
+    member["predicted"] = 0.5
+    member["recipe"] = {
+      "optimizer": optimizer,
+      "learning_rate": rate,
+      "dropout": 0.0,
+      "weight_decay": decay,
+    }
+  result["members"] = members
+  text = report_of(result)
+  assert "At an end of their range lie" in text
+  assert "learning rate (largest: 2 of 3). The best" in text
+  members[0]["recipe"]["learning_rate"] = 0.1
+  assert "At an end of their range lie" not in report_of(result)

@@ -316,7 +316,7 @@ def budgets(
   ]
   found.sort(key=lambda b: tuple(high for _, high in b.values()))
   if "macs" in listed:
-    # Said now, where a floor tells the least, and not by `members.scaled` alone.
+    # Said now where a floor tells the least, and not by `scaled` alone.
     low, high = found[0].macs[0] or found[0].macs[1], found[-1].macs[1]
     scaled = all_numbers("config.budgets.scaled", getattr(keys, "scaled", ()))
     inside = [v for v in scaled if low <= v <= high]
