@@ -49,8 +49,9 @@ A preset is named after a colon, `--config=configs/nars.py:paper`:
 * `photos`: starts from a pretrained network, see below;
 * `cifar10_cpu`: 3,000 images of CIFAR-10 (`--config.data.path=cifar10.npz`) at
   16 pixels, small enough for two CPU cores;
-* `cifar10`: section 4.4's transfer to CIFAR-10, for a GPU: the FBNetV3 space at
-  32 pixels and more, EMA, AutoAugment, 400 epochs, without distillation;
+* `cifar10_search`: a search on CIFAR-10 itself, for a GPU (section 4.4 moves
+  networks there: `configs/train.py:cifar10`): the FBNetV3 space at 32 pixels
+  and more, EMA, AutoAugment, 400 epochs, without distillation;
 * `paper`: the joint search on ImageNet, sections 4.4 and 4.6: a pool of 20,000,
   five rounds of 48, 200 classes, four budgets from 400 to 800 M MACs, and
   FBNetV3 A, F and G as scaled members; hundreds of GPU days;
@@ -226,7 +227,7 @@ PRESETS: dict[str, dict[str, object]] = {
     "training.epochs": 15,
     "training.decay": 0.82,
   },
-  "cifar10": {
+  "cifar10_search": {
     "data.name": "npz",
     # The paper holds 10,000 images out.
     "data.validation_images": 10_000,

@@ -9,7 +9,7 @@ first and the other blocks of a stage, and depthwise paddings of their own.
 
 `fbnetv3_cifar` is its transfer to images of 32 pixels (section 4.4): the second
 stage of stride two has stride one, and resolutions are a seventh, so that the
-smallest, 224, becomes 32.
+smallest, 224, becomes 32. `spaces.scaling.for_small_images` moves one network.
 """
 
 from __future__ import annotations

@@ -46,6 +46,7 @@ from fbnax.spaces.widths import divisible
 # Phi is searched in these steps, up to this exponent either way.
 STEPS_PER_UNIT = 1_000_000
 LARGEST_EXPONENT = 16
+_SEVENTH = 7  # Of 224 pixels are the 32 of CIFAR-10.
 
 
 def scale(
@@ -92,6 +93,36 @@ def scale(
   )
   validate(scaled)
   return scaled
+
+
+def for_small_images(architecture: Architecture) -> Architecture:
+  """A network for large images moved to ones of a seventh of their side.
+
+  As section 4.4 of Wan 2022 moves FBNetV3 to CIFAR-10: 224 pixels become 32,
+  larger networks keep larger images by the same ratio, and the second block of
+  stride two has stride one.
+
+  Args:
+    architecture: of a network of 224 pixels or so.
+
+  Raises:
+    ValueError: it has no second block of stride two, or too few pixels.
+  """
+  strided = [i for i, b in enumerate(architecture.blocks) if b.stride == 2]
+  if len(strided) < 2:
+    raise ValueError(
+      f"the architecture has {len(strided)} blocks of stride 2; legal: at least"
+      " 2, of which the second gets stride 1"
+    )
+  blocks = list(architecture.blocks)
+  blocks[strided[1]] = dataclasses.replace(blocks[strided[1]], stride=1)
+  moved = dataclasses.replace(
+    architecture,
+    resolution=round(architecture.resolution / _SEVENTH),
+    blocks=tuple(blocks),
+  )
+  validate(moved)
+  return moved
 
 
 def scaled_to(

@@ -199,7 +199,7 @@ def test_the_papers_presets_are_what_it_says():
   space = inputs.space(paper, 3)
   assert space.size * 2 == spaces.get("fbnetv3").size  # EMA is always on.
   assert len(inputs.budgets(paper, space, 1000)) == 4
-  cifar = _config("cifar10")
+  cifar = _config("cifar10_search")
   assert cifar.training.ema_decay == 0.999
   assert len(inputs.budgets(cifar, inputs.space(cifar, 3), 10)) == 4
   recipes = inputs.space(_config("paper_recipe"), 3)

@@ -11,6 +11,7 @@ import pytest
 from fbnax import costs, spaces
 from fbnax.spaces import scale, scaled_to, zoo
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem, validate
+from fbnax.spaces.scaling import for_small_images
 
 every_network = pytest.mark.parametrize("name", zoo.names())
 
@@ -261,3 +262,17 @@ def test_illegal_factors():
     scaled_to(network, 1e9, macs, depth=0.9)
   with pytest.raises(ValueError, match=r"scale nothing"):
     scaled_to(network, 1e9, macs, depth=1, width=1, resolution=1)
+
+
+def test_networks_move_to_small_images_as_their_space_does():
+  """One network of `fbnetv3` becomes that of `fbnetv3_cifar`, as written."""
+  large, small = spaces.get("fbnetv3"), spaces.get("fbnetv3_cifar")
+  for genotype in np.asarray(large.sample(jax.random.key(0), 5)):
+    moved = for_small_images(large.architecture(genotype))
+    assert moved == small.architecture(genotype)
+  moved = for_small_images(zoo.get("fbnetv3_b"))
+  assert moved.resolution == round(zoo.get("fbnetv3_b").resolution / 7)
+  with pytest.raises(ValueError, match="has 1 blocks of stride 2; legal: at"):
+    one = zoo.get("fbnetv3_a")
+    first = next(i for i, b in enumerate(one.blocks) if b.stride == 2)
+    for_small_images(dataclasses.replace(one, blocks=one.blocks[: first + 1]))

@@ -19,6 +19,11 @@ class TrainConfig:
     "fbnet_96", "name of the zoo, JSON file, or a model's directory"
   )
   resolution: int = key(32, sections.RESOLUTION, "px")
+  small_images: bool = key(
+    False,
+    "moves a network of 224 pixels or so to a seventh of them: its second block"
+    " of stride two gets stride one (Wan 2022, section 4.4)",
+  )
   recipe_file: str = key("", sections.RECIPE_FILE)
   recipe: sections.RecipeKeys = section(sections.RecipeKeys)
   teacher: str = key("", "directory of a finished model that is distilled")

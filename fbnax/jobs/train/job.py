@@ -13,6 +13,7 @@ from fbnax.jobs.runtime.training import train_network
 from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.jobs.train.config import FinetuneConfig, TrainConfig
 from fbnax.jobs.train.result import TrainResult
+from fbnax.spaces import scaling
 from fbnax.training import loop
 from fbnax.training.progress import Progress
 
@@ -27,10 +28,11 @@ def run(config: TrainConfig, work: WorkDir, progress: Progress) -> TrainResult:
     dataset = inputs.dataset(config)
     train, validation = inputs.hold_out(config, dataset)
     facts = inputs.facts(dataset, train, validation)
+  architecture = networks.read_architecture(config.architecture)
+  if config.small_images:
+    architecture = scaling.for_small_images(architecture)
   architecture = dataclasses.replace(
-    networks.at_resolution(
-      networks.read_architecture(config.architecture), config.resolution
-    ),
+    networks.at_resolution(architecture, config.resolution),
     input_channels=dataset.channels,
   )
   recipe = networks.read_recipe(config)
