@@ -71,6 +71,17 @@ tell them apart.
 The report shows how much memory a training step takes with more channel options
 (Figure 3.7); `--config.memory_options="(1,2,4,8,16,32)"` asks for all of it,
 and the head of `tests/benchmarks/supernet_memory.py` has the numbers.
+
+Memory of a step by the number of resolutions (section 3.3), which the paper's
+search keeps constant; `search.recompute` does, for a slower step (two small
+blocks, 16 images of 32 pixels and fewer, two cores;
+`python -m tests.benchmarks.supernet_memory`):
+
+    resolutions        1         2         4         8
+    one by one     75.5 MB   53.2 MB   57.5 MB   66.7 MB
+      its step       28 ms     74 ms    169 ms    355 ms
+    all kept       75.5 MB    161 MB    304 MB    499 MB
+      its step       33 ms     68 ms    118 ms    228 ms
 """
 
 from ml_collections import config_dict
@@ -98,6 +109,7 @@ PRESETS: dict[str, dict[str, object]] = {
     "data.name": "npz",
     "fix": "",
     "search.target": 6e6,
+    "search.recompute": True,
     "search.epochs": 90,
     "search.frozen_epochs": 10,
     "search.annealing": 0.045,
@@ -121,6 +133,7 @@ PRESETS: dict[str, dict[str, object]] = {
     "search.combination": "additive",
     "search.target": 238e6,
     "search.derivation": "argmax",
+    "search.recompute": True,
     "search.epochs": 90,
     "search.frozen_epochs": 10,
     "search.classes": 100,

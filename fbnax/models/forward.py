@@ -31,7 +31,12 @@ from fbnax.models.head import NetworkHead
 from fbnax.models.layers import ConvNorm
 from fbnax.models.reading import read_field, read_prefix
 from fbnax.models.searched import SearchedBlock
-from fbnax.ops.resolution import resolution_subsampled
+from fbnax.ops.branching import recomputed_switch
+from fbnax.ops.resolution import (
+  intersperse,
+  resolution_subsampled,
+  subsample,
+)
 from fbnax.spaces.architecture import Architecture, out_size
 from fbnax.spaces.follow import Follow, Reader, largest
 
@@ -47,7 +52,8 @@ def forward(
   features: bool,
   *,
   single_path: bool = False,
-  subsample: bool = False,
+  subsampled: bool = False,
+  recompute: bool = False,
 ) -> Any:
   """Builds and runs the layers of a table inside `module`'s compact call.
 
@@ -61,9 +67,12 @@ def forward(
     stochastic_depth: likewise.
     features: likewise.
     single_path: as in `fbnax.models.Supernet`.
-    subsample: likewise.
+    subsampled: as its `subsample`.
+    recompute: likewise.
   """
-  spread = _Resolutions.of(table, read, images) if subsample else _Resolutions()
+  spread = _Resolutions()
+  if subsampled:
+    spread = _Resolutions.of(table, read, images, recompute)
   stem = table.stem
   widths = stem.channels
   first = ConvNorm(
@@ -78,7 +87,11 @@ def forward(
     name="stem",
   )
   mask = read_prefix(read, int, widths)
-  x = spread(lambda x, share: first(x, mask, train=train, share=share), images)
+  x = spread(
+    lambda layers, x, share: layers[0](x, mask, train=train, share=share),
+    (first,),
+    images,
+  )
   spread = spread.after(stem.kernel, stem.stride, None)
   maps, stride = {}, stem.stride
   blocks = [
@@ -111,13 +124,13 @@ def forward(
     else:
       layer = TrunkBlock(**place)
     run = functools.partial(
-      layer,
+      _run,
       read=read,
       train=train,
       drop_rate=stochastic_depth * reached / total,
       uniform=uniform,
     )
-    x = spread(lambda x, share, run=run: run(x, share=share), x)
+    x = spread(run, (layer,), x)
     spread = spread.after(block.kernel, block.stride, block.padding)
     stride *= block.stride
     widths = block.channels
@@ -136,6 +149,13 @@ def forward(
   )
 
 
+def _run(
+  layers: Sequence[nn.Module], x: jax.Array, share: Any, **arguments: Any
+) -> jax.Array:
+  (layer,) = layers
+  return layer(x, share=share, **arguments)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Resolutions:
   """Runs an operation at each resolution of a choice.
@@ -143,14 +163,20 @@ class _Resolutions:
   Attributes:
     weights: of the resolutions, `f32[R]` or `f32[B, R]`; None without a choice.
     sizes: `[R]`, side of the map that is the next operation's input.
+    recompute: nothing but that input is kept for the gradient.
   """
 
   weights: Any = None
   sizes: tuple[int, ...] = ()
+  recompute: bool = False
 
   @classmethod
   def of(
-    cls, table: Architecture, read: Reader | None, images: jax.Array
+    cls,
+    table: Architecture,
+    read: Reader | None,
+    images: jax.Array,
+    recompute: bool,
   ) -> _Resolutions:
     options = table.resolution
     if read is None or not isinstance(options, Follow):
@@ -165,17 +191,76 @@ class _Resolutions:
       return cls()
     rows = np.eye(len(sizes), dtype=np.float32)
     places = Follow(options.decision, tuple(range(len(sizes))))
-    return cls(read(lambda i: rows[i], places), sizes)
+    return cls(read(lambda i: rows[i], places), sizes, recompute)
 
-  def __call__(self, function: Any, x: jax.Array) -> jax.Array:
+  def __call__(
+    self, function: Any, layers: Sequence[nn.Module], x: jax.Array
+  ) -> jax.Array:
+    """The function of layers, a map and a share of BN's statistics."""
     if self.weights is None:
-      return function(x, None)
+      return function(layers, x, None)
     shares = self.weights.reshape(-1, len(self.sizes)).mean(0)
     each = [
-      functools.partial(function, share=shares[i])
+      functools.partial(function, layers, share=shares[i])
       for i in range(len(self.sizes))
     ]
-    return resolution_subsampled(each, x, self.weights, self.sizes)
+    if not self.recompute or not layers or layers[0].is_initializing():
+      return resolution_subsampled(each, x, self.weights, self.sizes)
+    return self._one_by_one(function, layers, x, shares)
+
+  def _one_by_one(
+    self,
+    function: Any,
+    layers: Sequence[nn.Module],
+    x: jax.Array,
+    shares: jax.Array,
+  ) -> jax.Array:
+    """The same sum in a loop, whose steps keep nothing for the gradient.
+
+    A loop takes the resolutions one after the other in the backward pass, too;
+    unrolled, the maps of all would be there at a time.
+    """
+    variables = [dict(layer.variables) for layer in layers]
+    statistics = [v.pop("batch_stats", {}) for v in variables]
+    free = [layer.clone(parent=None, name=None) for layer in layers]
+
+    def at(index: int, statistics: Any, side: Any = None) -> Any:
+      bound = [
+        layer.bind({**v, "batch_stats": s}, mutable=["batch_stats"])
+        for layer, v, s in zip(free, variables, statistics, strict=True)
+      ]
+      size = self.sizes[index]
+      y = function(bound, subsample(x, size, size), shares[index])
+      weight = self.weights[..., index, None, None, None].astype(y.dtype)
+      y = weight * y
+      if side is not None:
+        y = intersperse(y, *side)
+      return y, [b.variables.get("batch_stats", {}) for b in bound]
+
+    shapes = [
+      jax.eval_shape(functools.partial(at, i), statistics)[0]
+      for i in range(len(self.sizes))
+    ]
+    side = tuple(max(s.shape[axis] for s in shapes) for axis in (1, 2))
+    branches = [
+      lambda _, statistics, i=i: at(i, statistics, side)
+      for i in range(len(self.sizes))
+    ]
+
+    def step(carry: Any, index: jax.Array) -> tuple[Any, None]:
+      total, statistics = carry
+      y, statistics = recomputed_switch(index, branches, statistics)
+      return (total + y, statistics), None
+
+    zero = jnp.zeros((x.shape[0], *side, shapes[0].shape[-1]), shapes[0].dtype)
+    (total, statistics), _ = jax.lax.scan(
+      step, (zero, statistics), jnp.arange(len(self.sizes))
+    )
+    for layer, of_layer in zip(layers, statistics, strict=True):
+      if layer.is_mutable_collection("batch_stats"):
+        for name, value in of_layer.items():
+          layer.put_variable("batch_stats", name, value)
+    return total
 
   def after(self, kernel: Any, stride: int, padding: Any) -> _Resolutions:
     """For what comes after an operation."""

@@ -5,7 +5,7 @@ Symbols: `B` images, `H`, `W` height and width, `C` channels, `K` classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -18,16 +18,21 @@ from fbnax.spaces import kinds
 from fbnax.spaces.architecture import Architecture
 from fbnax.spaces.follow import Follow, Reader, largest, smallest
 
-# Runs a function of a map and of the share of its BN statistics at each
-# resolution; see `fbnax.models.forward`.
-Spread = Callable[[Callable[[jax.Array, Any], jax.Array], jax.Array], jax.Array]
+# Runs a function of layers, of a map and of the share of its BN statistics at
+# each resolution; see `fbnax.models.forward`.
+Layers = Sequence[nn.Module]
+Spread = Callable[
+  [Callable[[Layers, jax.Array, Any], jax.Array], Layers, jax.Array], jax.Array
+]
 
 
 def once(
-  function: Callable[[jax.Array, Any], jax.Array], x: jax.Array
+  function: Callable[[Layers, jax.Array, Any], jax.Array],
+  layers: Layers,
+  x: jax.Array,
 ) -> jax.Array:
   """The function at the one resolution that there is."""
-  return function(x, None)
+  return function(layers, x, None)
 
 
 class NetworkHead(nn.Module):
@@ -65,17 +70,21 @@ class NetworkHead(nn.Module):
       "activation": head.activation,
       "epsilon": table.bn_epsilon,
     }
-    expand = None
+    layers: list[nn.Module] = []
+    masks: list[Any] = []
     if head.expand:
-      expand = ConvNorm(
-        features=mid,
-        use_bias=head.bias,
-        norm=head.norm,
-        name="expand",
-        **common,
+      layers.append(
+        ConvNorm(
+          features=mid,
+          use_bias=head.bias,
+          norm=head.norm,
+          name="expand",
+          **common,
+        )
       )
+      masks.append((mask,))
     side = largest(int, head.kernel)
-    depthwise = taps = None
+    taps = None
     if side > 1:
       if smallest(int, head.kernel) == 1:
         raise ValueError(
@@ -83,23 +92,24 @@ class NetworkHead(nn.Module):
         )
       if isinstance(head.kernel, Follow) and read is not None:
         taps = read(lambda k: kernel_mask(k, side), head.kernel)
-      depthwise = ConvNorm(
-        features=mid,
-        kernel=side,
-        padding=table.padding,
-        depthwise=True,
-        name="depthwise",
-        **common,
+      layers.append(
+        ConvNorm(
+          features=mid,
+          kernel=side,
+          padding=table.padding,
+          depthwise=True,
+          name="depthwise",
+          **common,
+        )
       )
+      masks.append((mask, taps))
 
-    def pooled(x: jax.Array, share: Any) -> jax.Array:
-      if expand is not None:
-        x = expand(x, mask, train=train, share=share)
-      if depthwise is not None:
-        x = depthwise(x, mask, taps, train=train, share=share)
+    def pooled(layers: Layers, x: jax.Array, share: Any) -> jax.Array:
+      for layer, of_layer in zip(layers, masks, strict=True):
+        x = layer(x, *of_layer, train=train, share=share)
       return x.mean((1, 2), keepdims=True)
 
-    x = spread(pooled, x)
+    x = spread(pooled, layers, x)
     if head.expansion:
       mask = read_prefix(read, int, head.channels)
       project = Conv(

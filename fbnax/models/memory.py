@@ -7,6 +7,9 @@ are padded and summed, and grows with `k`; or one block under a mask (equation
 compiled; the memory is what XLA's own analysis says that a training step takes.
 Nothing is run.
 
+The same for `k` input resolutions (Figure 3.2), whose maps are either all kept
+for the gradient, or computed again, one resolution after the other.
+
 Symbols: `B` images, `k` options.
 """
 
@@ -30,6 +33,7 @@ from fbnax.spaces.architecture import Architecture, Block, Head, Stem
 from fbnax.spaces.space import Decision, SearchSpace, follow
 
 MASKS, SEPARATE = "masks", "blocks"
+KEPT, RECOMPUTED = "resolutions kept", "resolutions recomputed"
 # Channels and stride of each block; 32 options divide the channels.
 _BLOCKS = ((32, 1), (64, 2))
 _SIDE, _BATCH, _CLASSES = 32, 16, 10
@@ -130,18 +134,73 @@ def channel_space(options: int) -> SearchSpace:
   )
 
 
+def resolution_space(options: int) -> SearchSpace:
+  """Networks without another choice than `k` resolutions, of even pixels.
+
+  Args:
+    options: `k`.
+
+  Raises:
+    ValueError: there are not as many.
+  """
+  if not 1 <= options < _SIDE // 2:
+    raise ValueError(
+      f"options is {options!r}; legal: 1 to {_SIDE // 2 - 1} resolutions"
+    )
+  sizes = tuple(range(_SIDE, _SIDE - 2 * options, -2))[::-1]
+  decision = Decision("resolution", sizes)
+  channels = channel_space(1)
+  return dataclasses.replace(
+    channels,
+    name=f"resolutions{options}",
+    decisions=(decision, *channels.decisions),
+    table=dataclasses.replace(channels.table, resolution=follow(decision)),
+  )
+
+
+def _module(form: str, options: int) -> Any:
+  if form == MASKS:
+    return Supernet(channel_space(options), _CLASSES)
+  if form == SEPARATE:
+    return SeparateSupernet(channel_space(options), _CLASSES)
+  return Supernet(
+    resolution_space(options),
+    _CLASSES,
+    subsample=True,
+    recompute=form == RECOMPUTED,
+  )
+
+
 def step_bytes(form: str, options: int) -> Bytes:
   """What a training step of a form takes, by XLA's analysis.
 
   A step computes the gradient toward weights and choices and subtracts it.
 
   Args:
-    form: `MASKS` or `SEPARATE`.
+    form: `MASKS`, `SEPARATE`, `KEPT` or `RECOMPUTED`.
     options: `k`.
   """
-  space = channel_space(options)
-  kinds: dict[str, Any] = {MASKS: Supernet, SEPARATE: SeparateSupernet}
-  module = kinds[form](space, _CLASSES)
+  lowered, arguments = lower_step(form, options)
+  # Memory is planned before code is made.
+  found = lowered.compile(compiler_options=hurry.options()).memory_analysis()
+  if found is None:
+    raise ValueError(
+      f"backend {jax.default_backend()!r} tells no memory; legal: cpu, gpu, tpu"
+    )
+  total = (
+    found.argument_size_in_bytes
+    + found.output_size_in_bytes
+    + found.temp_size_in_bytes
+    - found.alias_size_in_bytes
+  )
+  params = sum(leaf.size for leaf in jax.tree.leaves(arguments[0]["params"]))
+  return Bytes(options, int(total), int(params))
+
+
+def lower_step(form: str, options: int) -> tuple[Any, tuple[Any, ...]]:
+  """The program of `step_bytes`, and the shapes of its arguments."""
+  module = _module(form, options)
+  space = module.space
   images = jax.ShapeDtypeStruct((_BATCH, _SIDE, _SIDE, 3), jnp.float32)
   labels = jax.ShapeDtypeStruct((_BATCH,), jnp.int32)
   theta = tuple(jax.ShapeDtypeStruct((k,), jnp.float32) for k in space.choices)
@@ -172,20 +231,5 @@ def step_bytes(form: str, options: int) -> Bytes:
     )
     return {"params": params, **updated}, theta
 
-  lowered = jax.jit(step, donate_argnums=(0, 1)).lower(
-    variables, theta, images, labels
-  )
-  # Memory is planned before code is made.
-  found = lowered.compile(compiler_options=hurry.options()).memory_analysis()
-  if found is None:
-    raise ValueError(
-      f"backend {jax.default_backend()!r} tells no memory; legal: cpu, gpu, tpu"
-    )
-  total = (
-    found.argument_size_in_bytes
-    + found.output_size_in_bytes
-    + found.temp_size_in_bytes
-    - found.alias_size_in_bytes
-  )
-  params = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-  return Bytes(options, int(total), int(params))
+  arguments = (variables, theta, images, labels)
+  return jax.jit(step, donate_argnums=(0, 1)).lower(*arguments), arguments

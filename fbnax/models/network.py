@@ -94,12 +94,16 @@ class Supernet(nn.Module):
       nearest pixels (see `fbnax.models.forward`); a choice of one resolution
       costs nothing. Without it the images come at the resolution of the choice,
       and its weights are not read.
+    recompute: with `subsample` a layer keeps its input alone for the gradient,
+      and computes the maps of each resolution again, so that memory does not
+      grow with the number of resolutions; a step takes longer.
   """
 
   space: SearchSpace
   num_classes: int
   single_path: bool = False
   subsample: bool = False
+  recompute: bool = False
 
   @nn.compact
   def __call__(
@@ -151,7 +155,8 @@ class Supernet(nn.Module):
       stochastic_depth,
       features,
       single_path=self.single_path,
-      subsample=self.subsample,
+      subsampled=self.subsample,
+      recompute=self.recompute,
     )
 
 

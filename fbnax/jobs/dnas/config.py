@@ -23,6 +23,12 @@ class CostSearchKeys(sections.ThetaSearchKeys):
     0.6, "exponent of the logarithm of the cost in `multiplicative`"
   )
   classes: int = key(0, "random classes that the search sees; 0 for all")
+  recompute: bool = key(
+    False,
+    "maps of the resolutions are computed again for the gradient, one"
+    " resolution after the other, so that memory does not grow with their"
+    " number, as in the paper; without it a step is faster",
+  )
   checkpoint_steps: int = key(
     0,
     "between checkpoints beside those at epoch ends; 0 for none",

@@ -133,6 +133,7 @@ def task(config: DnasConfig) -> DnasTask:
     classes,
     single_path=plan.relaxation == "single_path",
     subsample=True,
+    recompute=keys.recompute,
   )
   placed = loop.place(weights), loop.place(theta)
   return DnasTask(
