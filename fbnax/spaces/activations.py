@@ -17,7 +17,9 @@ class Nonlinearity:
     label: what pictures and tables call it.
     onnx: the operator of ONNX.
     attributes: of that operator.
-    constants: inputs of that operator behind the map.
+    tflite: the operator of TensorFlow Lite; "" where it has none.
+    fused: its name there as a part of the operation before it; "" for none.
+    constants: inputs of ONNX's operator behind the map.
     times_input: the operator's result multiplies what it was given.
     gates: its values lie between 0 and 1, so that it is a gate of
       squeeze-excite and no activation.
@@ -26,20 +28,24 @@ class Nonlinearity:
   label: str
   onnx: str
   attributes: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  tflite: str = ""
+  fused: str = ""
   constants: tuple[float, ...] = ()
   times_input: bool = False
   gates: bool = False
 
 
 NONLINEARITIES: dict[str, Nonlinearity] = {
-  "relu": Nonlinearity("relu", "Relu"),
-  "hswish": Nonlinearity("hswish", "HardSwish"),
-  "relu6": Nonlinearity("relu6", "Clip", constants=(0.0, 6.0)),
-  "silu": Nonlinearity("silu", "Sigmoid", times_input=True),
+  "relu": Nonlinearity("relu", "Relu", tflite="RELU", fused="RELU"),
+  "hswish": Nonlinearity("hswish", "HardSwish", tflite="HARD_SWISH"),
+  "relu6": Nonlinearity(
+    "relu6", "Clip", tflite="RELU6", fused="RELU6", constants=(0.0, 6.0)
+  ),
+  "silu": Nonlinearity("silu", "Sigmoid", tflite="LOGISTIC", times_input=True),
   "hard_sigmoid": Nonlinearity(
     "hard sigmoid", "HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}, gates=True
   ),
-  "sigmoid": Nonlinearity("sigmoid", "Sigmoid", gates=True),
+  "sigmoid": Nonlinearity("sigmoid", "Sigmoid", tflite="LOGISTIC", gates=True),
 }
 ACTIVATIONS = tuple(n for n, entry in NONLINEARITIES.items() if not entry.gates)
 GATES = tuple(n for n, entry in NONLINEARITIES.items() if entry.gates)

@@ -40,6 +40,10 @@ class Recipe:
   stochastic_depth: float = 0.09
   mixup: float = 0.19
 
+  def slowed(self, factor: float) -> Recipe:
+    """The recipe with a learning rate of `factor` times as much."""
+    return dataclasses.replace(self, learning_rate=factor * self.learning_rate)
+
   def to_json(self) -> str:
     """The recipe as a JSON object in one line."""
     return json.dumps(dataclasses.asdict(self))

@@ -35,4 +35,7 @@ class EvolveConfig:
     "epochs",
     least=0,
   )
+  inherited_rate: float = key(
+    0.3, "factor of the recipe's learning rate in that fine-tuning", above=0
+  )
   top: int = key(5, "of each budget at most", "networks", least=0)

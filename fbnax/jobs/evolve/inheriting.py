@@ -93,7 +93,7 @@ def given_weights(
         work.path,
         candidate.name,
         architecture,
-        space.recipe(candidate.genotype),
+        space.recipe(candidate.genotype).slowed(config.inherited_rate),
         settings_at(architecture.resolution),
         dataset,
         feed,

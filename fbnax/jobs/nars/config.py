@@ -229,6 +229,12 @@ class MemberTrainingKeys(sections.TrainingKeys):
     "images",
     least=0,
   )
+  inherited_rate: float = key(
+    0.3,
+    "factor of the recipe's learning rate for members that start from weights"
+    " which they inherit",
+    above=0,
+  )
   checkpoint_every: int = key(10, "between checkpoints", "epochs", least=1)
 
 

@@ -276,8 +276,9 @@ def train(
       epochs=max(config.training.epochs, 1),
       **normalization,
     )
-    start = None
+    recipe, start = choice.recipe, None
     if inherited is not None:
+      recipe = recipe.slowed(config.training.inherited_rate)
       start = functools.partial(inherited, choice.genotype)
 
     def fit(
@@ -315,7 +316,7 @@ def train(
     name = f"{choice.name}{ON_LABELS}" if is_teacher else choice.name
     with work.phase(f"train {name}"):
       if is_teacher:
-        on_labels, teacher = fit(name, choice.recipe, settings)
+        on_labels, teacher = fit(name, recipe, settings)
         continue
       if tree_settings.has_trees(config):
         member, network = tree_training.train_member(
@@ -324,12 +325,12 @@ def train(
           work.path,
           dataset,
           choice.name,
-          choice.recipe,
+          recipe,
           settings,
           fit,
         )
       else:
-        member, network = fit(choice.name, choice.recipe, settings)
+        member, network = fit(choice.name, recipe, settings)
     teacher = teacher or network
     members[choice.name] = _of_family(config, member, choice, dataset)
   return tuple(members[c.name] for c in sorted(chosen, key=_limit)), on_labels
