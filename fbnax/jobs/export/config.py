@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from fbnax.jobs.runtime import sections
-from fbnax.jobs.runtime.configs import key
+from fbnax.jobs.runtime.configs import key, section
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,12 +13,35 @@ class ExportConfig:
   """A trained network as files for other programs."""
 
   job: str = key("export", sections.JOB)
+  seed: int = key(0, "of the choice of calibration images")
   model: str = key("", sections.MODEL)
   normalize: bool = key(
     True,
     "pixels, `u8`, come in and are normalised inside; else normalised `f32`",
   )
   onnx: bool = key(False, "writes `model.onnx` too; needs the extra `onnx`")
+  tflite: bool = key(
+    False,
+    "writes `model.tflite`, float32, for normalised images; needs the extra"
+    " `tflite`",
+  )
+  int8: bool = key(
+    False,
+    "writes `model_int8.tflite`, of pixels, and C++ sources that hold and run"
+    " it, calibrated and judged on `data`; needs the extra `tflite`, and the"
+    " extra `tflm` for what a microcontroller gives",
+  )
+  calibration_images: int = key(
+    128, "training images by which int8 scales are chosen", "images", least=1
+  )
+  max_drop: float = key(
+    0.01,
+    "of test accuracy that int8 may cost; where it costs more, that is said,"
+    " and the file is written all the same",
+    "share",
+    least=0,
+  )
+  data: sections.DataKeys = section(sections.DataKeys)
   platforms: tuple[str, ...] = key(
     ("cpu", "cuda", "tpu"), "that the StableHLO program runs on"
   )

@@ -8,6 +8,7 @@ StableHLO one is timed.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,14 +18,23 @@ import numpy as np
 
 from fbnax import __version__, costs
 from fbnax.base import files, json_values
-from fbnax.jobs.export import onnx_files
+from fbnax.data import Dataset
+from fbnax.jobs.export import (
+  c_array,
+  device,
+  onnx_files,
+  tflite_files,
+  tflite_int8,
+)
 from fbnax.jobs.export import programs as exporting
 from fbnax.jobs.export.config import ExportConfig
 from fbnax.jobs.export.result import (
+  DeviceChecks,
   ExportedProgram,
   ExportLatency,
   ExportResult,
 )
+from fbnax.jobs.runtime import classes, inputs
 from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.models import folded, save_weights, timing
 from fbnax.report.schema import as_json
@@ -33,7 +43,11 @@ from fbnax.training import model_files
 from fbnax.training.progress import Progress
 
 _BATCHES = (1, 7)
-_TOLERANCE = {"stablehlo": 1e-3, "onnx": 1e-3}  # Of the largest logit.
+_TOLERANCE = {
+  "stablehlo": 1e-3,
+  "onnx": 1e-3,
+  "tflite": 1e-5,
+}  # Of the largest logit.
 
 
 class Reference(NamedTuple):
@@ -52,11 +66,16 @@ def prepare(config: ExportConfig) -> None:
   """Raises a ValueError where no model is named, or a package is lacking."""
   if not config.model:
     raise ValueError("config.model is empty; give a model's directory")
-  if config.onnx and (name := onnx_files.missing()):
-    raise ValueError(
-      f"config.onnx needs the package {name}: pip install 'fbnax[onnx]', or"
-      " --config.onnx=False"
-    )
+  for key, extra, missing in (
+    ("onnx", "onnx", onnx_files.missing),
+    ("tflite", "tflite", tflite_files.missing),
+    ("int8", "tflite", tflite_int8.missing),
+  ):
+    if getattr(config, key) and (name := missing()):
+      raise ValueError(
+        f"config.{key} needs the package {name}: pip install"
+        f" 'fbnax[{extra}]', or --config.{key}=False"
+      )
 
 
 def run(
@@ -68,6 +87,11 @@ def run(
   side = saved.card["preprocessing"]["resolution"]
   shape = (side, side, saved.module.architecture.input_channels)
   result = _programs(config, saved, shape, work)
+  if result.device is not None and result.device.drop > config.max_drop:
+    print(
+      f"warning: int8 costs {100 * result.device.drop:.1f} points of test"
+      f" accuracy; config.max_drop is {100 * config.max_drop:g}"
+    )
   weights = _weights(saved, work.path)
   card = _card(config, saved, shape, result, weights)
   files.write_atomically(
@@ -80,15 +104,37 @@ def run(
 def lines(result: ExportResult, folder: Path) -> Iterator[str]:
   """What is printed at the end."""
   for name, program in result.programs.items():
-    yield (
-      f"{folder / program.file}: {program.bytes:,} bytes, logits of"
-      f" {name} within {program.difference:.1e} of the network's"
-    )
+    line = f"{folder / program.file}: {program.bytes:,} bytes"
+    if program.difference is not None:
+      line += (
+        f", logits of {name} within {program.difference:.1e} of the network's"
+      )
+    yield line
+  if result.device is not None:
+    yield from _device_lines(result.device)
   latency = result.latency
   budget = latency.budget_ms
   yield (
     f"{latency.ms:.2f} ms for one image on {latency.device}"
     + ("" if budget is None else f"; the budget is {budget:g} ms")
+  )
+
+
+def _device_lines(checks: DeviceChecks) -> Iterator[str]:
+  yield (
+    f"int8: accuracy {checks.int8_accuracy:.4f} on {checks.images} test"
+    f" images, {checks.float_accuracy:.4f} of the network; the same class for"
+    f" {checks.same_class:.4f} of them"
+  )
+  if checks.arena is None:
+    yield (
+      "not run by the microcontroller's interpreter, which is not installed:"
+      " pip install 'fbnax[tflm]'"
+    )
+    return
+  yield (
+    f"the microcontroller's interpreter takes {checks.arena:,} bytes (64 bits,"
+    f" reference kernels), its logits within {checks.micro_step} steps"
   )
 
 
@@ -133,6 +179,33 @@ def _programs(
         lambda images: onnx_files.run(model, images),
         reference,
       )
+  if config.tflite:
+    with work.phase("tflite"):
+      plain = folded.fold(saved.module.architecture, saved.variables)
+      model = tflite_files.convert(plain, shape)
+      contents["model.tflite"] = model
+      programs["tflite"] = _compared(
+        "tflite",
+        "model.tflite",
+        model,
+        functools.partial(tflite_files.run, model),
+        reference._replace(images=_normal(reference.images, saved, config)),
+      )
+  checks = None
+  if config.int8:
+    with work.phase("int8"):
+      made = device.make(
+        saved,
+        _data(config, saved),
+        config.calibration_images,
+        config.seed,
+      )
+      checks = made.checks
+      contents["model_int8.tflite"] = made.content
+      contents |= c_array.sources(
+        made.content, shape, saved.class_names, checks.arena
+      )
+      programs["int8"] = ExportedProgram("model_int8.tflite", len(made.content))
   with work.phase("latency"):
     entry = timing.measure_function(
       call, reference.images[:1], timing.TimingSettings(repeats=config.repeats)
@@ -147,7 +220,26 @@ def _programs(
       spread=entry.spread,
       budget_ms=config.budget_ms or None,
     ),
+    device=checks,
   )
+
+
+def _data(config: ExportConfig, saved: model_files.SavedModel) -> Dataset:
+  """The images that calibrate and judge, of the model's classes."""
+  dataset = inputs.dataset(config, saved.bits)
+  classes.check(config.model, saved, dataset)
+  return dataset
+
+
+def _normal(
+  images: np.ndarray, saved: model_files.SavedModel, config: ExportConfig
+) -> np.ndarray:
+  """Images as the network takes them."""
+  if not config.normalize:
+    return images
+  given = saved.card["preprocessing"]
+  mean, std = (np.asarray(given[name]) for name in ("mean", "std"))
+  return ((images / 255.0 - mean) / std).astype(np.float32)
 
 
 def _dtype(config: ExportConfig) -> Any:
@@ -253,6 +345,7 @@ def _card(
     "weights": weights,
     "platforms": list(config.platforms),
     "latency": as_json(result.latency),
+    **({"int8": as_json(result.device)} if result.device else {}),
     "fbnax_version": __version__,
   }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from fbnax.report.schema import JobResult
+from fbnax.report.schema import JobResult, left_out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,39 @@ class ExportLatency:
 
 
 @dataclasses.dataclass(frozen=True)
+class DeviceChecks:
+  """What the int8 file can, beside the network.
+
+  Attributes:
+    images: test images that both were judged by.
+    float_accuracy: of the network.
+    int8_accuracy: of the file, in LiteRT.
+    same_class: share of the images of which both say the same.
+    micro_step: largest difference of its logits between LiteRT and the
+      microcontroller's interpreter under the same kernels, steps of int8; None
+      where that is not installed.
+    arena: memory that interpreter takes, bytes; likewise.
+    tensor_types: of all tensors of the file.
+  """
+
+  images: int = 0
+  float_accuracy: float | None = None
+  int8_accuracy: float | None = None
+  same_class: float | None = None
+  micro_step: int | None = None
+  arena: int | None = None
+  tensor_types: tuple[str, ...] = ()
+
+  @property
+  def drop(self) -> float:
+    """The share of test accuracy that int8 costs; less than 0 for a gain."""
+    return (self.float_accuracy or 0.0) - (self.int8_accuracy or 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
 class ExportResult(JobResult):
   """The programs by kind, and how long one runs."""
 
   programs: dict[str, ExportedProgram] = dataclasses.field(default_factory=dict)
   latency: ExportLatency = dataclasses.field(default_factory=ExportLatency)
+  device: DeviceChecks | None = left_out()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,17 @@ class _Graph:
     return pack(self.model)
 
 
+def run(content: bytes, images: np.ndarray) -> np.ndarray:
+  """Logits of images `f32[B, H, W, C]` by LiteRT, by a float32 file."""
+  from ai_edge_litert import interpreter
+
+  runner = interpreter.Interpreter(model_content=content, num_threads=1)
+  call = runner.get_signature_runner(SIGNATURE)
+  return np.concatenate(
+    [call(**{IMAGES: image[None]})[LOGITS] for image in images]
+  )
+
+
 def unpack(content: bytes) -> Any:
   """A file as the schema's tree, `ModelT`, with all weights in its buffers.
 
@@ -149,6 +160,42 @@ def unpack(content: bytes) -> Any:
       buffer.data = np.frombuffer(content[buffer.offset : end], np.uint8)
       buffer.offset = buffer.size = 0
   return model
+
+
+def with_metadata(content: bytes, texts: Mapping[str, str]) -> bytes:
+  """A file with texts in it, by their names."""
+  from ai_edge_litert import schema_py_generated as schema
+
+  model = unpack(content)
+  model.metadata = list(model.metadata or [])
+  for name, text in texts.items():
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(text.encode(), np.uint8)
+    model.buffers.append(buffer)
+    entry.name, entry.buffer = name, len(model.buffers) - 1
+    model.metadata.append(entry)
+  return pack(model)
+
+
+def metadata(content: bytes, name: str) -> str | None:
+  """The text of that name in a file; None without one."""
+  model = unpack(content)
+  for entry in model.metadata or []:
+    if entry.name.decode() == name:
+      return bytes(model.buffers[entry.buffer].data).decode()
+  return None
+
+
+def operators(content: bytes) -> list[str]:
+  """The operators of a file by the schema's names, each once, in order."""
+  from ai_edge_litert import schema_py_generated as schema
+
+  names = {
+    value: name
+    for name, value in vars(schema.BuiltinOperator).items()
+    if isinstance(value, int)
+  }
+  return sorted({names[c.builtinCode] for c in unpack(content).operatorCodes})
 
 
 def pack(model: Any) -> bytes:

@@ -29,7 +29,7 @@ _MOST_STEPS = 2.0**30  # Of an int32 bias, with room for the sum.
 # Of the largest weight of a kernel: less would make a scale of int32 biases
 # that they overflow, as BN's scales of 0 do.
 _LEAST_WEIGHT = 1e-4
-_LARGEST_ARENA = 1 << 28
+LARGEST_ARENA = 1 << 28
 
 
 class PixelSteps(NamedTuple):
@@ -241,7 +241,7 @@ def run_micro(model: bytes, images: np.ndarray) -> Interpreted:
   from tflite_micro import runtime
 
   try:
-    runner = runtime.Interpreter.from_bytes(model, arena_size=_LARGEST_ARENA)
+    runner = runtime.Interpreter.from_bytes(model, arena_size=LARGEST_ARENA)
   except Exception as error:
     raise ValueError(
       f"the microcontroller's interpreter does not load the file: {error}"
