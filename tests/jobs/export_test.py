@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fbnax import models, spaces
-from fbnax.jobs.export import onnx_files
+from fbnax.jobs.export import onnx_files, tflite_files, tflite_int8
 from fbnax.jobs.export import programs as exporting
 from fbnax.models import folded
 from fbnax.training import model_files
@@ -44,7 +44,7 @@ def member(tmp_path_factory):
     network,
     variables,
     Settings(1, 32, side, MEAN, STD),
-    tuple("abcdefghij"),
+    tuple("0123456789"),
     recipe={"optimizer": "sgd"},
     licence="BSD",
     entry={"test_accuracy": 0.75, "test_log_loss": 0.5},
@@ -73,11 +73,16 @@ def run(workdir, *flags):
 
 
 def test_a_fresh_process_without_this_package(member, tmp_path):
+  on_device = ("--config.tflite", "--config.int8", "--config.max_drop=0")
+  if tflite_int8.missing():
+    on_device = ()
   done = run(
     tmp_path / "out",
     f"--config.model={member}",
     "--config.budget_ms=5",
     "--config.repeats=3",
+    "--config.data.max_images=60",
+    *on_device,
   )
   assert done.returncode == 0, done.stderr[-2000:]
   assert "the budget is 5 ms" in done.stdout
@@ -107,6 +112,20 @@ def test_a_fresh_process_without_this_package(member, tmp_path):
     found = np.load(tmp_path / "logits.npy")
     np.testing.assert_allclose(found, wanted, atol=1e-6, rtol=0)
   card = json.loads((tmp_path / "out" / "model.json").read_text())
+  if on_device:
+    content = (tmp_path / "out" / "model_int8.tflite").read_bytes()
+    assert tflite_files.metadata(content, "labels.txt") == "\n".join(
+      "0123456789"
+    )
+    assert card["programs"]["int8"]["bytes"] == len(content)
+    assert card["programs"]["tflite"]["difference"] < 1e-4
+    checks = card["int8"]
+    assert checks["tensor_types"] == ["int32", "int8"]
+    assert checks["images"] == 60 and checks["same_class"] > 0.8
+    drop = checks["float_accuracy"] - checks["int8_accuracy"]
+    assert ("warning: int8 costs" in done.stdout) == (drop > 0)
+    assert f"on {checks['images']} test images" in done.stdout
+    assert (tmp_path / "out" / "example.cc").is_file()
   assert card["schema_version"] == 1
   assert card["accuracy"]["test_accuracy"] == 0.75
   assert card["costs"]["macs"] > 0
@@ -114,7 +133,7 @@ def test_a_fresh_process_without_this_package(member, tmp_path):
   assert card["budget"]["macs"] == [1.0, 2.0]
   assert card["latency"]["ms"] > 0
   assert card["input"]["dtype"] == "uint8"
-  assert card["class_names"] == list("abcdefghij")
+  assert card["class_names"] == list("0123456789")
   assert card["weights"] == "weights.safetensors"
   plain, wanted = models.weights.unbiased(
     saved.module.architecture, saved.variables
