@@ -46,6 +46,8 @@ the result and the trees.
 A preset is named after a colon, `--config=configs/nars.py:paper`:
 
 * `digits`: what stands here, the default;
+* `images`: a folder of images (`--config.data.path=IMAGES`) at 16 and 32
+  pixels, from random weights;
 * `photos`: starts from a pretrained network, see below;
 * `cifar10_cpu`: 3,000 images of CIFAR-10 (`--config.data.path=cifar10.npz`) at
   16 pixels, small enough for two CPU cores;
@@ -248,6 +250,12 @@ PRESETS: dict[str, dict[str, object]] = {
     "training.ema_decay": 0.999,
     "training.augment": "autoaugment_cifar10",
     "training.distillation": 0.0,
+  },
+  "images": {
+    "data.name": "folder",
+    "data.decode_resolution": 32,
+    "fix": "resolution=16,32",
+    "budgets.macs": (1e6, 2e6, 4e6),
   },
   "photos": {
     "data.name": "folder",

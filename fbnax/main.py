@@ -25,7 +25,13 @@ def _run(argv: list[str]) -> int:
   from ml_collections import config_flags
 
   from fbnax.jobs import JOBS
-  from fbnax.jobs.runtime import compiling, config_values, configs, processes
+  from fbnax.jobs.runtime import (
+    compiling,
+    config_files,
+    config_values,
+    configs,
+    processes,
+  )
   from fbnax.jobs.runtime.messages import escaping, explain
   from fbnax.jobs.runtime.user_code import told_config
 
@@ -42,7 +48,9 @@ def _run(argv: list[str]) -> int:
   try:
     app.define_help_flags()
     with told_config():
-      rest = flags.FLAGS(argv)[1:]
+      # Which ml_collections reads once more.
+      sys.argv = config_files.located(argv)
+      rest = flags.FLAGS(sys.argv)[1:]
       job = None if (config := given.value) is None else config.job
     if config is None:
       raise ValueError("--config is missing; such as --config=configs/nars.py")

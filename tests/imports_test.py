@@ -29,6 +29,11 @@ ALLOWED = {
   "jobs": {*_LOWER, "nbdt", "proxies", "search", "report"},
   "main": {*_LOWER, "nbdt", "proxies", "search", "report", "jobs"},
   "predict": {*_LOWER, "nbdt", "proxies", "search", "report", "jobs"},
+  # The task as a function, and as a command; how the package is built.
+  "family": {"base", "data", "training", "jobs"},
+  "commands": {"base", "training", "report", "jobs", "main", "predict"},
+  "packaging": set(),
+  "__init__": {"family"},
 }
 # These run wherever JAX, Flax and Optax are.
 LIGHT = {"base", "spaces", "ops", "costs", "models"}
@@ -65,7 +70,7 @@ def test_every_room_has_a_line():
   rooms = {room_of(path) for path in FILES} - {"__init__"}
   assert rooms <= set(ALLOWED), f"not in the table: {rooms - set(ALLOWED)}"
   modules = {path.stem for path in ROOT.glob("*.py")} - {"__init__"}
-  assert modules <= {"main", "predict"}
+  assert modules <= {"main", "predict", "family", "commands", "packaging"}
 
 
 def test_arrows_run_downwards():
@@ -214,6 +219,7 @@ _WRITES = {
   ("base/records.py", "append"): "the one that adds",
   ("jobs/runtime/processes.py", "working"): "os.devnull",
   ("jobs/runtime/processes.py", "_pack"): "a buffer in memory",
+  ("packaging.py", "run"): "a build's folder",
   ("launch/snapshot.py", "snapshot"): "in what files.writing opened",
   ("launch/snapshot.py", "_link_or_copy"): "a folder that is removed",
 }

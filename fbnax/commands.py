@@ -1,0 +1,414 @@
+"""The command `fbnax`: the jobs by the names of what one wants.
+
+    fbnax search photos --macs 4e6,8e6 --out runs/photos
+    fbnax predict runs/photos/members/around-8m holiday.jpg
+    fbnax --help
+
+A row for each command says which config it starts from and which keys its flags
+set; any other key is set by `--set key=value`. What it runs is a command line
+of `python -m fbnax.main`, which is printed first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from fbnax import __version__
+from fbnax.training import stopping
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+  """A flag of a command.
+
+  Attributes:
+    name: without dashes.
+    keys: of the config that take its value.
+    meaning: for the help.
+    is_switch: it has no value.
+  """
+
+  name: str
+  keys: tuple[str, ...]
+  meaning: str
+  is_switch: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+  """A command that runs a job.
+
+  Attributes:
+    name: of the command.
+    config: name of its config, with a preset or without.
+    words: what it does, in a line.
+    argument: what comes first, for the help; "" for nothing.
+    key: of the config that takes it; "images" for a data set.
+    is_needed: it cannot be left out.
+    flags: beside those that all have.
+    examples: of its arguments.
+  """
+
+  name: str
+  config: str
+  words: str
+  argument: str = ""
+  key: str = ""
+  is_needed: bool = False
+  flags: tuple[Flag, ...] = ()
+  examples: tuple[str, ...] = ()
+
+
+def _limit(name: str, of: str) -> Flag:
+  return Flag(name, (f"budgets.{name}",), f"{of}, such as 4e6,8e6")
+
+
+_EPOCHS = Flag("epochs", ("training.epochs",), "of the training")
+_WEIGHTS = Flag("weights", ("weights",), "a pretrained network to start from")
+_LIMITS = (
+  _limit("macs", "limits on multiply-accumulates"),
+  _limit("params", "limits on parameters"),
+)
+COMMANDS = (
+  Command(
+    "search",
+    "nars",
+    "designs and trains a family of networks for budgets",
+    "IMAGES",
+    "images",
+    flags=(
+      *_LIMITS,
+      _WEIGHTS,
+      Flag("minutes", ("minutes",), "that it may take, with weights"),
+      _EPOCHS,
+    ),
+    examples=(
+      "",
+      "photos --macs 4e6,8e6",
+      "photos --weights lite0 --minutes 30",
+    ),
+  ),
+  Command(
+    "train",
+    "train",
+    "trains one network",
+    "IMAGES",
+    "images",
+    flags=(
+      Flag("architecture", ("architecture",), "of the zoo, or a JSON file"),
+      Flag("resolution", ("resolution",), "of the images, pixels"),
+      _WEIGHTS,
+      _EPOCHS,
+    ),
+    examples=("photos --architecture fbnetv3_a --resolution 96",),
+  ),
+  Command(
+    "explain",
+    "nbdt",
+    "makes a classifier a tree of decisions",
+    "IMAGES",
+    "images",
+    flags=(Flag("model", ("model",), "a trained model's directory"), _EPOCHS),
+    examples=("", "photos --model runs/nars/members/small-800k"),
+  ),
+  Command(
+    "score",
+    "zero_cost",
+    "scores networks of a space without training them",
+    "IMAGES",
+    "images",
+    flags=(
+      Flag("space", ("space",), "the space"),
+      Flag("sample", ("sample",), "random networks of it"),
+    ),
+    examples=("--space small --sample 16",),
+  ),
+  Command(
+    "eval",
+    "eval",
+    "measures a trained model on images",
+    "MODEL",
+    "model",
+    is_needed=True,
+    flags=(Flag("images", ("images",), "a data set"),),
+    examples=("runs/nars/members/small-800k --images photos",),
+  ),
+  Command(
+    "export",
+    "export",
+    "writes a trained model as files for other programs",
+    "MODEL",
+    "model",
+    is_needed=True,
+    flags=(
+      Flag("onnx", ("onnx",), "an ONNX file", is_switch=True),
+      Flag("tflite", ("tflite",), "a TensorFlow Lite file", is_switch=True),
+      Flag("int8", ("int8",), "an int8 one for devices", is_switch=True),
+      Flag("images", ("images",), "that int8 is calibrated on"),
+    ),
+    examples=("runs/nars/members/small-800k --int8 --images photos",),
+  ),
+  Command(
+    "evolve",
+    "evolve",
+    "finds networks for other budgets in a finished search",
+    "RUN",
+    "run",
+    is_needed=True,
+    flags=_LIMITS,
+    examples=("runs/nars --macs 1e6",),
+  ),
+  Command(
+    "profile",
+    "profile",
+    "measures what layers take on this machine",
+    flags=(Flag("space", ("space",), "whose layers"),),
+    examples=("--space small",),
+  ),
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Runs what the command line asks for; returns the exit code."""
+  given = list(sys.argv[1:] if argv is None else argv)
+  try:
+    parsed = _parser().parse_args(_known(given))
+    code: int = parsed.run(parsed)
+  except ValueError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+  return code
+
+
+def script() -> None:
+  """The entry point of the installed command."""
+  stopping.leave(main())
+
+
+def _known(argv: list[str]) -> list[str]:
+  """The arguments, if they begin with a command that there is.
+
+  Raises:
+    ValueError: they do not; the nearest is told.
+  """
+  from fbnax.base.names import nearest
+
+  legal = [*(c.name for c in COMMANDS), *_OTHERS]
+  if argv and not argv[0].startswith("-") and argv[0] not in legal:
+    near = nearest(argv[0], legal)
+    raise ValueError(
+      f"there is no command {argv[0]!r}; "
+      + (
+        f"nearest: {', '.join(near)}" if near else f"legal: {', '.join(legal)}"
+      )
+    )
+  return argv
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog="fbnax",
+    description="Designs efficient convolutional networks.",
+    epilog="examples:\n"
+    + "\n".join(f"  fbnax {c.name} {c.examples[-1]}" for c in COMMANDS)
+    + "\n\nA command's own help: fbnax COMMAND --help",
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument(
+    "--version", action="version", version=f"fbnax {__version__}"
+  )
+  commands = parser.add_subparsers(
+    metavar="COMMAND", required=True, title="commands"
+  )
+  for command in COMMANDS:
+    _add(commands, command)
+  for name, (words, argument, run) in _OTHERS.items():
+    other = commands.add_parser(name, help=words, description=words)
+    if argument:
+      nargs = "*" if name == "predict" else "?"
+      other.add_argument("arguments", nargs=nargs, metavar=argument)
+    other.set_defaults(run=run)
+  return parser
+
+
+def _add(commands: Any, command: Command) -> None:
+  parser = commands.add_parser(
+    command.name,
+    help=command.words,
+    description=f"{command.words.capitalize()} (configs/{command.config}.py).",
+    epilog="examples:\n"
+    + "\n".join(
+      f"  fbnax {command.name} {e}".rstrip() for e in command.examples
+    )
+    + f"\n\nAll keys: fbnax keys {command.config}; what it does, and results: "
+    f"fbnax docs {command.config}",
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  if command.argument:
+    parser.add_argument(
+      "argument",
+      nargs=None if command.is_needed else "?",
+      metavar=command.argument,
+      help="a folder with one for each class, or an .npz file"
+      if command.key == "images"
+      else None,
+    )
+  for flag in command.flags:
+    action = {"action": "store_true"} if flag.is_switch else {}
+    parser.add_argument(f"--{flag.name}", help=flag.meaning, **action)
+  parser.add_argument("--out", help="the work directory; default: runs/JOB")
+  parser.add_argument("--preset", help="of the config")
+  parser.add_argument(
+    "--set",
+    action="append",
+    default=[],
+    metavar="KEY=VALUE",
+    help="any key of the config",
+  )
+  parser.add_argument(
+    "--dry-run", action="store_true", help="says what it would take"
+  )
+  parser.set_defaults(run=lambda given: _run(command, given))
+
+
+def _run(command: Command, given: argparse.Namespace) -> int:
+  from fbnax import main as jobs
+
+  argv = arguments(command, given)
+  print(f"python -m fbnax.main {shlex.join(argv)}", flush=True)
+  return jobs.main(["fbnax", *argv])
+
+
+def arguments(command: Command, given: argparse.Namespace) -> list[str]:
+  """The command line of `fbnax.main` that a command stands for.
+
+  Args:
+    command: a row of `COMMANDS`.
+    given: its parsed arguments.
+
+  Raises:
+    ValueError: a `--set` is no `key=value`.
+  """
+  values: dict[str, str] = {}
+  config, preset = command.config, given.preset
+  if command.name == "search" and given.weights:
+    preset = preset or "photos"
+  if command.name == "search" and given.argument and not preset:
+    preset = "images"
+  if command.name == "train" and given.weights:
+    config = "finetune"
+  if command.argument and given.argument is not None:
+    values |= (
+      _images(given.argument)
+      if command.key == "images"
+      else {command.key: given.argument}
+    )
+  for flag in command.flags:
+    value = getattr(given, flag.name)
+    if value in (None, False):
+      continue
+    for key in flag.keys:
+      if key == "images":
+        values |= _images(value)
+      elif key.startswith("budgets."):
+        # In place of those that the config has.
+        values |= {"budgets.macs": "()", key: _tuple(value)}
+        if preset == "photos":
+          values["budgets.share"] = "()"
+      else:
+        values[key] = "True" if flag.is_switch else value
+  for text in given.set:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+      raise ValueError(f"--set is {text!r}; legal: key=value")
+    values[key.removeprefix("config.")] = value
+  name = f"configs/{config}.py" + (f":{preset}" if preset else "")
+  argv = [f"--config={name}"]
+  if given.out:
+    argv.append(f"--workdir={given.out}")
+  if given.dry_run:
+    argv.append("--dry_run")
+  return [*argv, *(f"--config.{key}={v}" for key, v in values.items())]
+
+
+def _images(path: str) -> dict[str, str]:
+  """The keys of a data set on disk."""
+  kind = "npz" if path.endswith(".npz") else "folder"
+  return {"data.name": kind, "data.path": path}
+
+
+def _tuple(text: str) -> str:
+  """`4e6,8e6` as a config's flag takes it."""
+  return f"({text.strip('(), ')},)"
+
+
+def _jobs(_: argparse.Namespace) -> int:
+  from fbnax.jobs.runtime import config_files
+
+  for name in config_files.names():
+    print(f"{name:<18} {config_files.docstring(name).splitlines()[0]}")
+  return 0
+
+
+def _keys(given: argparse.Namespace) -> int:
+  from fbnax import main as jobs
+
+  name = given.arguments or "nars"
+  return jobs.main(["fbnax", f"--config={_path(name)}", "--explain"])
+
+
+def _docs(given: argparse.Namespace) -> int:
+  from fbnax.jobs.runtime import config_files
+
+  if given.arguments:
+    print(config_files.docstring(given.arguments.partition(":")[0]))
+    return 0
+  readme = Path(__file__).parents[1] / "README.md"
+  if readme.is_file():
+    print(f"{readme}\n")
+  print("What each job does, and its results: fbnax docs JOB\n")
+  return _jobs(given)
+
+
+def _path(name: str) -> str:
+  from fbnax.jobs.runtime import config_files
+
+  config, colon, preset = name.partition(":")
+  return config_files.path(config) + colon + preset
+
+
+def _predict(given: argparse.Namespace) -> int:
+  from fbnax import predict
+
+  if len(given.arguments) < 2:
+    raise ValueError("fbnax predict MODEL IMAGE...: a model and images, please")
+  return predict.main(["fbnax predict", *given.arguments])
+
+
+def _report(given: argparse.Namespace) -> int:
+  from fbnax import report
+
+  if not given.arguments:
+    raise ValueError(
+      "fbnax report RUN: the directory of a finished run, please"
+    )
+  print(report.write(given.arguments))
+  return 0
+
+
+# Commands that run no job: what they do, their argument, and the function.
+_OTHERS: dict[str, tuple[str, str, Any]] = {
+  "predict": ("tells the classes of images", "MODEL IMAGE", _predict),
+  "report": ("writes the report of a finished run again", "RUN", _report),
+  "jobs": ("lists the jobs", "", _jobs),
+  "keys": ("explains the keys of a job", "JOB", _keys),
+  "docs": ("says what a job does, and its results", "JOB", _docs),
+}
+
+if __name__ == "__main__":
+  script()
