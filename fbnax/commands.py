@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -176,12 +177,20 @@ COMMANDS = (
 def main(argv: list[str] | None = None) -> int:
   """Runs what the command line asks for; returns the exit code."""
   given = list(sys.argv[1:] if argv is None else argv)
+  return stopping.run(lambda: _chosen(given), "stopped")
+
+
+def _chosen(argv: list[str]) -> int:
   try:
-    parsed = _parser().parse_args(_known(given))
+    parsed = _parser().parse_args(_known(argv))
     code: int = parsed.run(parsed)
   except ValueError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2
+  except BrokenPipeError:
+    # Who reads has read enough; Python would say so once more at the end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
   return code
 
 

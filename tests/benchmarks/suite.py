@@ -52,6 +52,7 @@ BENCHMARKS = (
   Benchmark("supernet_step", 2.0),
   Benchmark("supernet_memory", 2.0),
   Benchmark("shared", 12.0),
+  Benchmark("device", 5.0, packages=("ai_edge_quantizer", "tflite_micro")),
   Benchmark("sampling_step", 3.0),
   Benchmark("population", 12.0),
   Benchmark("ray_workers", 15.0, packages=("ray",)),
