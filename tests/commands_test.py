@@ -121,7 +121,8 @@ def test_switches_have_no_value():
 def test_the_readmes_commands_are_command_lines():
   """Those of the command, as they stand there."""
   readme = (config_files.folder().parent / "README.md").read_text("utf-8")
-  lines = re.findall(r"^fbnax (.+?)(?: {2,}#.*)?$", readme, re.M)
+  blocks = "".join(re.findall(r"^```\n(.*?)^```", readme, re.M | re.S))
+  lines = re.findall(r"^fbnax (.+?)(?: {2,}#.*)?$", blocks, re.M)
   assert len(lines) >= 4
   for line in lines:
     assert commands._parser().parse_args(line.split())
