@@ -65,6 +65,7 @@ from fbnax.nbdt.inference import (
 )
 from fbnax.nbdt.losses import (
   hard_tree_loss,
+  hard_tree_loss_per_node,
   original_hard_tree_loss,
   original_soft_tree_loss,
   soft_tree_loss,
@@ -122,6 +123,7 @@ __all__ = [
   "given",
   "hard_predict",
   "hard_tree_loss",
+  "hard_tree_loss_per_node",
   "hypernym_names",
   "hypothesis_accuracy",
   "induce",

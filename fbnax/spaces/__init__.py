@@ -28,7 +28,7 @@ from fbnax.spaces.exchange import json_object
 from fbnax.spaces.recipe import Recipe
 from fbnax.spaces.resnet import KIND as RESNET
 from fbnax.spaces.resnet import ResNet
-from fbnax.spaces.scaling import scale, scaled_to
+from fbnax.spaces.scaling import for_small_images, scale, scaled_to
 from fbnax.spaces.space import Decision, SearchSpace, follow
 
 SPACES: dict[str, Callable[[], SearchSpace]] = {
@@ -99,6 +99,7 @@ __all__ = [
   "Surroundings",
   "around",
   "follow",
+  "for_small_images",
   "from_json",
   "get",
   "names",

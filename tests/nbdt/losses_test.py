@@ -12,6 +12,7 @@ from tests.nbdt import trees
 LOSSES = (
   nbdt.soft_tree_loss,
   nbdt.hard_tree_loss,
+  nbdt.hard_tree_loss_per_node,
   nbdt.original_soft_tree_loss,
   nbdt.original_hard_tree_loss,
 )
@@ -55,6 +56,31 @@ def test_target_probabilities(loss):
   wanted = jax.value_and_grad(loss)(logits, labels, hierarchy)
   np.testing.assert_allclose(value, wanted[0], rtol=1e-5)
   np.testing.assert_allclose(gradient, wanted[1], atol=1e-6)
+
+
+def test_equation_5_4_node_by_node():
+  """Each node's cross entropy over its children, a batch mean; their mean."""
+  children = [[0, 1, 2], [3, 4], [6, 7, 5]]  # Nodes 6, 7 and the root 8.
+  random = np.random.default_rng(1)
+  logits = random.normal(size=(7, 6))
+  labels = random.integers(0, 6, 7)
+  below = {i: [i] for i in range(6)}
+  for node, those in enumerate(children, 6):
+    below[node] = [leaf for c in those for leaf in below[c]]
+  total = 0.0
+  for node, those in enumerate(children, 6):
+    for row, label in zip(logits, labels, strict=True):
+      if label in below[node]:
+        scores = np.asarray([row[below[c]].mean() for c in those])
+        (taken,) = [i for i, c in enumerate(those) if label in below[c]]
+        total += np.log(np.exp(scores).sum()) - scores[taken]
+  hierarchy = nbdt.Hierarchy.from_children(children, 6)
+  found = nbdt.hard_tree_loss_per_node(
+    jnp.asarray(logits, jnp.float32), jnp.asarray(labels), hierarchy
+  )
+  np.testing.assert_allclose(found, total / len(labels) / 3, rtol=1e-5)
+  # The published weight of ten is of this form.
+  assert nbdt.published("hard_per_node", "constant").omega == 10.0
 
 
 def test_a_step_downhill_on_a_deep_tree():

@@ -252,8 +252,9 @@ class TreeKeys:
   normalize: bool = key(False, "rows of the weights are divided by their norms")
   loss: str = key(
     "soft",
-    "`soft` (equation 5.3), `hard` (5.4), `original_soft`, `original_hard` (as"
-    " the original program computes them), or `none`",
+    "`soft` (equation 5.3), `hard_per_node` (5.4), `hard` (the same over the"
+    " decisions on the path in place of all nodes), `original_soft`,"
+    " `original_hard` (as the original program computes them), or `none`",
   )
   schedule: str = key(
     "constant",

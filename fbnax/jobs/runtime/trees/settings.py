@@ -104,8 +104,8 @@ def has_trees(config: FamilyConfig) -> bool:
   tree = config.tree
   if tree.loss == "none":
     raise ValueError(
-      "config.tree.loss is 'none' with config.head 'nbdt'; legal: soft, hard, "
-      "original_soft, original_hard"
+      "config.tree.loss is 'none' with config.head 'nbdt'; legal: "
+      f"{', '.join(LOSSES)}"
     )
   if needs_features(tree.hierarchy):
     raise ValueError(
