@@ -4,7 +4,8 @@ Prints the likeliest classes of each image with their probabilities (calibrated,
 and with a decision, where the model's card has a temperature and a threshold)
 and, where it has a hierarchy (`hierarchy.json`), the decisions on the path;
 `--html=FILE` writes them beside the pictures. MODEL is a directory such as
-`runs/digits/members/small-800k`. Images may be of any kind: EXIF, CMYK, 16 bits
+`runs/digits/members/small-800k`, or a `model_int8.tflite` of the job export
+(extra `tflite`). Images may be of any kind: EXIF, CMYK, 16 bits
 and transparency are converted, and that is said. Wrong input is told in a line
 (exit code 2).
 """
@@ -26,7 +27,9 @@ def _run(argv: list[str]) -> int:
     prog="python -m fbnax.predict",
     description="classes of images by a finished model",
   )
-  parser.add_argument("model", help="a model's directory")
+  parser.add_argument(
+    "model", help="a model's directory, or an int8 file of it"
+  )
   parser.add_argument("images", nargs="+", metavar="image")
   parser.add_argument("--top", type=int, default=5, help="classes to show")
   parser.add_argument("--html", metavar="FILE", help="write a page, too")
@@ -37,7 +40,10 @@ def _run(argv: list[str]) -> int:
 
   stopping.answer()
   try:
-    found = predicting.predict(given.model, given.images, given.top)
+    predict = predicting.predict
+    if given.model.endswith(".tflite"):
+      from fbnax.jobs.export.predicting_files import predict
+    found = predict(given.model, given.images, given.top)
     for prediction in found:
       print(predicting.text(prediction))
     if given.html:

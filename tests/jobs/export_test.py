@@ -10,6 +10,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from fbnax import models, spaces
 from fbnax.jobs.export import onnx_files, tflite_files, tflite_int8
@@ -72,6 +73,19 @@ def run(workdir, *flags):
   )
 
 
+def predict_with(model, member, folder):
+  """Classes and probabilities of an image, the likeliest first."""
+  from fbnax.jobs.export import predicting_files
+  from fbnax.jobs.runtime import predicting
+
+  image = np.random.default_rng(0).integers(0, 256, (40, 30), np.uint8)
+  Image.fromarray(image).save(folder / "image.png")
+  predict = predicting.predict if model == member else predicting_files.predict
+  (found,) = predict(model, [folder / "image.png"], top=2)
+  assert found.image.shape[2] == 1 and "squeezed" in found.notes[0]
+  return found.classes
+
+
 def test_a_fresh_process_without_this_package(member, tmp_path):
   on_device = ("--config.tflite", "--config.int8", "--config.max_drop=0")
   if tflite_int8.missing():
@@ -126,6 +140,13 @@ def test_a_fresh_process_without_this_package(member, tmp_path):
     assert ("warning: int8 costs" in done.stdout) == (drop > 0)
     assert f"on {checks['images']} test images" in done.stdout
     assert (tmp_path / "out" / "example.cc").is_file()
+    by_file, by_network = (
+      predict_with(model, member, tmp_path)
+      for model in (tmp_path / "out" / "model_int8.tflite", member)
+    )
+    assert [name for name, _ in by_file] == [name for name, _ in by_network]
+    for (_, one), (_, other) in zip(by_file, by_network, strict=True):
+      assert abs(one - other) < 0.05
   assert card["schema_version"] == 1
   assert card["accuracy"]["test_accuracy"] == 0.75
   assert card["costs"]["macs"] > 0

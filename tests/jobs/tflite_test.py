@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from fbnax import models
-from fbnax.jobs.export import c_array, tflite_files, tflite_int8
+from fbnax.jobs.export import (
+  c_array,
+  predicting_files,
+  tflite_files,
+  tflite_int8,
+)
 from fbnax.models import folded
 from fbnax.spaces.architecture import Architecture, Block, Head, Stem
 from fbnax.spaces.resnet import ResNet
@@ -231,6 +236,15 @@ def test_texts_and_sources(quantized):
     assert f"operators.{call}();" in program
   (comment,) = [s for s in files["model_int8.h"].splitlines() if "class" in s]
   assert comment == "// 4 classes: a*/, b?, c?, d"
+
+
+def test_files_that_say_nothing_of_images(quantized, tmp_path):
+  (tmp_path / "a.tflite").write_bytes(quantized[0])
+  with pytest.raises(ValueError, match="neither its classes nor how"):
+    predicting_files.predict(tmp_path / "a.tflite", [])
+  (tmp_path / "b.tflite").write_bytes(b"not at all")
+  with pytest.raises(ValueError, match=r"b.tflite is no TensorFlow Lite file"):
+    predicting_files.predict(tmp_path / "b.tflite", [])
 
 
 def test_the_missing_package_is_named(monkeypatch):

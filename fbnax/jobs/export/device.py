@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import re
 import tempfile
@@ -23,6 +24,7 @@ import numpy as np
 
 from fbnax.data import AnySplit, Dataset
 from fbnax.jobs.export import tflite_files, tflite_int8
+from fbnax.jobs.export.predicting_files import FACTS, LABELS
 from fbnax.jobs.export.result import DeviceChecks
 from fbnax.models import folded
 from fbnax.training import augment, loop, model_files
@@ -84,8 +86,15 @@ def make(
     images - network.zero,
     (-float(network.zero), 255.0 - network.zero),
   )
+  facts = {
+    **given,
+    "channels": saved.module.architecture.input_channels,
+    "zero": network.zero,
+    "temperature": saved.calibration.by,
+  }
   content = tflite_files.with_metadata(
-    content, {"labels.txt": "\n".join(saved.class_names)}
+    content,
+    {LABELS: "\n".join(saved.class_names), FACTS: json.dumps(facts)},
   )
   return DeviceFile(content, _checks(saved, dataset, content, network.zero))
 

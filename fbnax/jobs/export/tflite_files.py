@@ -26,7 +26,7 @@ from fbnax.spaces.activations import NONLINEARITIES
 
 SIGNATURE = "serving_default"
 IMAGES, LOGITS = "images", "logits"
-_VERSION, _IDENTIFIER = 3, b"TFL3"
+_VERSION, IDENTIFIER = 3, b"TFL3"
 _ALIGNMENT = 16  # Of weights in the file, bytes.
 _LAST_OLD_CODE = 127  # Above, an operator's code stands in a second field.
 
@@ -205,7 +205,7 @@ def pack(model: Any) -> bytes:
   builder = flatbuffers.Builder(1 << 16)
   for buffer in model.buffers:
     buffer.Pack = functools.partial(_packed_buffer, buffer)
-  builder.Finish(model.Pack(builder), _IDENTIFIER)
+  builder.Finish(model.Pack(builder), IDENTIFIER)
   return bytes(builder.Output())
 
 

@@ -76,9 +76,7 @@ def predict(
   crop, side = given.get("crop_ratio", 1.0), given["resolution"]
   names = saved.card["class_names"]
   hierarchy = _hierarchy(Path(model), names)
-  prepared = [
-    _prepare(Path(p), channels, side, crop, saved.bits) for p in paths
-  ]
+  images = [prepared(Path(p), channels, side, crop, saved.bits) for p in paths]
   settings = saved.settings()
   apply = jax.jit(
     lambda x: saved.module.apply(
@@ -86,7 +84,7 @@ def predict(
     )
   )
   found: list[Prediction] = []
-  for path, (image, notes) in zip(paths, prepared, strict=True):
+  for path, (image, notes) in zip(paths, images, strict=True):
     logits = np.asarray(apply(jnp.asarray(image[None])))[0]
     if not np.isfinite(logits).all():
       raise ValueError(
@@ -160,10 +158,18 @@ def _hierarchy(model: Path, names: Sequence[str]) -> nbdt.Hierarchy | None:
   return None
 
 
-def _prepare(
+def prepared(
   path: Path, channels: int, side: int, crop: float, known_bits: int | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-  """The image as the model sees it, and what was done to it."""
+  """The image as a model sees it, `u8[H, W, C]`, and what was done to it.
+
+  Args:
+    path: of the image.
+    channels: of the model's images.
+    side: of them, pixels.
+    crop: share of the shorter side that is seen, centred.
+    known_bits: significant ones of images of 16 bits; None if it saw none.
+  """
   bits = known_bits or decoding.DEEPEST
   image = decoding.decode(path, channels, str(path), bits)
   if known_bits is None and not image[..., :3].any():
