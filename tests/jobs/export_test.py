@@ -205,3 +205,24 @@ def test_bad_input_is_told(member, tmp_path, flags, message):
   done = run(tmp_path / "out", *(flag.format(member) for flag in flags))
   assert done.returncode == 2, done.stderr[-2000:]
   assert message in done.stderr
+
+
+@pytest.mark.skipif(
+  bool(onnx_files.missing()), reason="the extra `onnx` is not installed"
+)
+def test_int8_onnx(member):
+  from fbnax.jobs.export import onnx_int8
+
+  saved = model_files.load(member)
+  side = saved.module.architecture.resolution
+  steps = folded.fold(saved.module.architecture, saved.variables)
+  steps = exporting.normalizing(steps, MEAN, STD)
+  model = onnx_files.convert(steps, (side, side, 1), np.uint8)
+  images = np.random.default_rng(0).integers(0, 256, (40, side, side, 1))
+  images = images.astype(np.uint8)
+  quantized = onnx_int8.quantize(model, images[:32])
+  wanted, found = (onnx_files.run(m, images[32:]) for m in (model, quantized))
+  assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.98
+  assert b"QuantizeLinear" in quantized
+  with pytest.raises(ValueError, match="no calibration images"):
+    onnx_int8.quantize(model, images[:0])

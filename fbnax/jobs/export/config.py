@@ -19,7 +19,11 @@ class ExportConfig:
     True,
     "pixels, `u8`, come in and are normalised inside; else normalised `f32`",
   )
-  onnx: bool = key(False, "writes `model.onnx` too; needs the extra `onnx`")
+  onnx: bool = key(
+    False,
+    "writes `model.onnx` too, and with `int8` `model_int8.onnx`; needs the"
+    " extra `onnx`",
+  )
   tflite: bool = key(
     False,
     "writes `model.tflite`, float32, for normalised images; needs the extra"

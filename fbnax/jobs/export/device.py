@@ -11,19 +11,25 @@ Symbols: `N` images, `H`, `W` height and width, `C` channels.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from fbnax.data import AnySplit, Dataset
-from fbnax.jobs.export import tflite_files, tflite_int8
+from fbnax.jobs.export import (
+  onnx_files,
+  onnx_int8,
+  tflite_files,
+  tflite_int8,
+)
 from fbnax.jobs.export.predicting_files import FACTS, LABELS
 from fbnax.jobs.export.result import DeviceChecks
 from fbnax.models import folded
@@ -44,10 +50,24 @@ class DeviceFile(NamedTuple):
   Attributes:
     content: the int8 file.
     checks: what it can.
+    onnx: the int8 form of an ONNX file; None without one.
   """
 
   content: bytes
   checks: DeviceChecks
+  onnx: bytes | None = None
+
+
+class OnnxFile(NamedTuple):
+  """A float ONNX file.
+
+  Attributes:
+    content: the file.
+    prepare: makes its input of pixels from 0 to 255, `f32[N, H, W, C]`.
+  """
+
+  content: bytes
+  prepare: Callable[[np.ndarray], np.ndarray]
 
 
 def make(
@@ -55,6 +75,7 @@ def make(
   dataset: Dataset,
   calibration_images: int,
   seed: int = 0,
+  onnx: OnnxFile | None = None,
 ) -> DeviceFile:
   """The int8 file of a model, calibrated and judged.
 
@@ -63,6 +84,7 @@ def make(
     dataset: whose training images calibrate, and whose test images judge.
     calibration_images: how many of the former; all where there are fewer.
     seed: of their choice.
+    onnx: a float file that is quantized by the same images, too.
 
   Raises:
     ValueError: there are no images to calibrate on or to judge by, or the
@@ -96,7 +118,18 @@ def make(
     content,
     {LABELS: "\n".join(saved.class_names), FACTS: json.dumps(facts)},
   )
-  return DeviceFile(content, _checks(saved, dataset, content, network.zero))
+  tested, labels = _pixels(saved, dataset.test)
+  checks = _checks(saved, dataset, content, network.zero, tested, labels)
+  if onnx is None:
+    return DeviceFile(content, checks)
+  quantized = onnx_int8.quantize(onnx.content, onnx.prepare(images))
+  said = [
+    onnx_files.run(quantized, onnx.prepare(tested[i : i + _BATCH])).argmax(-1)
+    for i in range(0, len(tested), _BATCH)
+  ]
+  accuracy = float((np.concatenate(said) == labels).mean())
+  checks = dataclasses.replace(checks, onnx_accuracy=accuracy)
+  return DeviceFile(content, checks, quantized)
 
 
 def _checks(
@@ -104,8 +137,9 @@ def _checks(
   dataset: Dataset,
   content: bytes,
   zero: int,
+  images: np.ndarray,
+  labels: np.ndarray,
 ) -> DeviceChecks:
-  images, labels = _pixels(saved, dataset.test)
   measured = loop.measure_logits(
     Model(saved.module),
     saved.settings(),

@@ -126,6 +126,8 @@ def _device_lines(checks: DeviceChecks) -> Iterator[str]:
     f" images, {checks.float_accuracy:.4f} of the network; the same class for"
     f" {checks.same_class:.4f} of them"
   )
+  if checks.onnx_accuracy is not None:
+    yield f"int8 ONNX: accuracy {checks.onnx_accuracy:.4f}"
   if checks.arena is None:
     yield (
       "not run by the microcontroller's interpreter, which is not installed:"
@@ -199,6 +201,7 @@ def _programs(
         _data(config, saved),
         config.calibration_images,
         config.seed,
+        _onnx(config, saved, contents),
       )
       checks = made.checks
       contents["model_int8.tflite"] = made.content
@@ -206,6 +209,11 @@ def _programs(
         made.content, shape, saved.class_names, checks.arena
       )
       programs["int8"] = ExportedProgram("model_int8.tflite", len(made.content))
+      if made.onnx is not None:
+        contents["model_int8.onnx"] = made.onnx
+        programs["onnx_int8"] = ExportedProgram(
+          "model_int8.onnx", len(made.onnx)
+        )
   with work.phase("latency"):
     entry = timing.measure_function(
       call, reference.images[:1], timing.TimingSettings(repeats=config.repeats)
@@ -231,15 +239,33 @@ def _data(config: ExportConfig, saved: model_files.SavedModel) -> Dataset:
   return dataset
 
 
+def _onnx(
+  config: ExportConfig,
+  saved: model_files.SavedModel,
+  contents: Mapping[str, str | bytes],
+) -> device.OnnxFile | None:
+  """The float ONNX file among what is written, and how it takes pixels."""
+  content = contents.get("model.onnx")
+  if not isinstance(content, bytes):
+    return None
+  if config.normalize:
+    return device.OnnxFile(content, lambda pixels: pixels.astype(np.uint8))
+  return device.OnnxFile(content, lambda pixels: _normalized(pixels, saved))
+
+
+def _normalized(
+  pixels: np.ndarray, saved: model_files.SavedModel
+) -> np.ndarray:
+  given = saved.card["preprocessing"]
+  mean, std = (np.asarray(given[name]) for name in ("mean", "std"))
+  return ((pixels / 255.0 - mean) / std).astype(np.float32)
+
+
 def _normal(
   images: np.ndarray, saved: model_files.SavedModel, config: ExportConfig
 ) -> np.ndarray:
   """Images as the network takes them."""
-  if not config.normalize:
-    return images
-  given = saved.card["preprocessing"]
-  mean, std = (np.asarray(given[name]) for name in ("mean", "std"))
-  return ((images / 255.0 - mean) / std).astype(np.float32)
+  return _normalized(images, saved) if config.normalize else images
 
 
 def _dtype(config: ExportConfig) -> Any:

@@ -44,6 +44,7 @@ class DeviceChecks:
     float_accuracy: of the network.
     int8_accuracy: of the file, in LiteRT.
     same_class: share of the images of which both say the same.
+    onnx_accuracy: of the int8 ONNX file, in onnxruntime; None without one.
     micro_step: largest difference of its logits between LiteRT and the
       microcontroller's interpreter under the same kernels, steps of int8; None
       where that is not installed.
@@ -55,6 +56,7 @@ class DeviceChecks:
   float_accuracy: float | None = None
   int8_accuracy: float | None = None
   same_class: float | None = None
+  onnx_accuracy: float | None = left_out()
   micro_step: int | None = None
   arena: int | None = None
   tensor_types: tuple[str, ...] = ()
