@@ -84,9 +84,10 @@ def load_weights(
 ) -> dict[str, Any]:
   """Variables of a `Network` from a file of PyTorch's weights.
 
-  A line is printed where the classifier is new, where all names had a prefix
-  (`module.`, `_orig_mod.`, `model_ema.`, …), which is taken off, and where the
-  average of weights is taken of a file that has both.
+  A line is printed where the classifier is new, where kernels are summed for
+  images of one channel, where all names had a prefix (`module.`, `_orig_mod.`,
+  `model_ema.`, …), which is taken off, and where the average of weights is
+  taken of a file that has both.
 
   Args:
     path: of a safetensors file or one of `torch.save` (`.pth`, `.pt`, `.bin`),
@@ -119,7 +120,8 @@ def load_weights(
       f"{path} has no classifier; say num_classes, for a new one"
     )
   wanted = places(architecture, classes, layout, arrays)
-  arrays = _one_channel(architecture, wanted, arrays)
+  of_file, arrays = arrays, _one_channel(architecture, wanted, arrays)
+  summed = arrays is not of_file
   replaced = set()
   heads = _head_sizes(arrays, layout)
   if classes not in heads:
@@ -138,6 +140,11 @@ def load_weights(
       f" another network, {len(lines)} do not fit:\n  " + "\n  ".join(shown)
     )
   _check_types(path, wanted, arrays)
+  if summed:
+    print(
+      f"{path}: the images have one channel, so the first kernels are summed"
+      " over the file's channels: exact where these have one mean and deviation"
+    )
   if replaced:
     print(
       f"{path}: the classifier is new, for {classes} classes; the file has"

@@ -212,6 +212,10 @@ def test_a_new_budget_is_not_answered_by_another_run_s_weights(
       "config.fix is 'resolution=8' and config.weights",
     ),
     ({"around.resolutions": ()}, "digits has images of 8 pixels"),
+    (
+      {"around.resolutions": (8, 16), "data.decode_resolution": 12},
+      "has 16 pixels, and images are read at config.data.decode_resolution, 12",
+    ),
     ({"budgets.scaled": (1e6,)}, "config.budgets.scaled is (1000000.0,)"),
     (
       {"weights": ""},

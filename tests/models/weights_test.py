@@ -195,7 +195,7 @@ def test_a_new_head(tmp_path):
   assert equal(found, variables)
 
 
-def test_gray_images_take_the_sum_over_the_channels(tmp_path):
+def test_gray_images_take_the_sum_over_the_channels(tmp_path, capsys):
   path = tmp_path / "w.safetensors"
   variables = filled(COLOUR, 5)
   models.save_weights(path, COLOUR, variables)
@@ -207,6 +207,7 @@ def test_gray_images_take_the_sum_over_the_channels(tmp_path):
     rtol=1e-4,
     atol=1e-5,
   )
+  assert "first kernels are summed over" in capsys.readouterr().out
 
 
 def test_a_file_of_another_network_lists_everything(tmp_path):

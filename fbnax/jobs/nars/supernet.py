@@ -299,10 +299,19 @@ def _sides(config: NarsConfig, dataset: Dataset) -> tuple[int, ...]:
   """The resolutions, ascending.
 
   Raises:
-    ValueError: the images are smaller than all of them.
+    ValueError: the images are smaller than all of them, or are read at a
+      smaller size than one.
   """
   if config.around.resolutions:
-    return tuple(sorted(set(config.around.resolutions)))
+    sides = tuple(sorted(set(config.around.resolutions)))
+    read_at = config.data.decode_resolution
+    if read_at and sides[-1] > read_at:
+      raise ValueError(
+        f"config.around.resolutions has {sides[-1]} pixels, and images are read"
+        f" at config.data.decode_resolution, {read_at}; legal: at most that, or"
+        " a larger decode_resolution"
+      )
+    return sides
   size = dataset.train.size
   most = _MOST_SIDE if size is None else min(*size, _MOST_SIDE)
   sides = tuple(range(_LEAST_SIDE, most + 1, _STEP))
