@@ -283,6 +283,9 @@ def _source(
 
 def _run(name: str, preset: str, out: str | Path, keys: dict[str, Any]) -> None:
   """Runs a job as its config and changes say."""
+  from fbnax.jobs.runtime import compiling
+
+  compiling.prepare()  # Before JAX is imported, where nothing else has.
   from fbnax.jobs.runtime import config_files, config_values
   from fbnax.jobs.runtime.shell import run_job
 
