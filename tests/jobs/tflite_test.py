@@ -184,7 +184,14 @@ def test_a_microcontroller_gives_the_same(quantized):
   reference = tflite_int8.run(content, integers, reference=True)
   steps = micro.integers.astype(int) - reference.integers.astype(int)
   assert np.abs(steps).max() <= 1
-  assert 9 * 9 * 8 < device.arena_bytes(content) < 1 << 20
+  arena = device.arena_bytes(content)
+  assert 9 * 9 * 8 < arena < 1 << 20
+  loading = device.loading_arena(content, arena)
+  from tflite_micro import runtime
+
+  runtime.Interpreter.from_bytes(content, arena_size=loading)
+  with pytest.raises(RuntimeError, match="failed to allocate"):
+    runtime.Interpreter.from_bytes(content, arena_size=loading - 64)
 
 
 def test_channels_that_never_open(steps):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from fbnax.jobs.export import tflite_files
 
 _IN_LINE = 12
+_UNKNOWN_ARENA = 1 << 20
 
 HEADER = """\
 // {classes} classes: {names}
@@ -20,6 +21,7 @@ HEADER = """\
 
 extern const unsigned char kModel[];
 extern const unsigned int kModelBytes;
+// {measured}
 constexpr unsigned int kArenaBytes = {arena};
 
 #endif
@@ -71,7 +73,7 @@ def sources(
     content: an int8 file.
     shape: of its images, `(H, W, C)`.
     class_names: in the order of its outputs.
-    arena: bytes that the interpreter takes; None where they were not measured.
+    arena: bytes that the interpreter needs; None where they were not measured.
   """
   rows = (
     "  " + "".join(f"0x{byte:02x}, " for byte in content[i : i + _IN_LINE])
@@ -84,8 +86,12 @@ def sources(
     "model_int8.h": HEADER.format(
       classes=len(class_names),
       names=", ".join(map(_comment, class_names[:20])),
-      # Where it is not known, more than any network of its size took.
-      arena=arena or 4 * height * width * max(channels, 64) + len(content),
+      arena=_UNKNOWN_ARENA if arena is None else arena,
+      measured=(
+        "Not measured: AllocateTensors tells how many bytes are missing."
+        if arena is None
+        else "As measured with 64 bits and reference kernels."
+      ),
     ),
     "model_int8.cc": (
       '#include "model_int8.h"\n\nalignas(16) const unsigned char kModel[] ='

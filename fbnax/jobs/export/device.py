@@ -41,6 +41,7 @@ from fbnax.training.recipes import Settings
 _BATCH = 64
 _MICRO_IMAGES = 64  # Its kernels take about a second for a large network.
 _STDERR = 2
+_STEP = 16  # Bytes.
 _ARENA = re.compile(r"Arena allocation total (\d+) bytes")
 
 
@@ -149,7 +150,7 @@ def _checks(
   integers = tflite_int8.as_integers(content, images, zero)
   fast = tflite_int8.run(content, integers)
   some = integers[:_MICRO_IMAGES]
-  step = arena = None
+  step = arena = loading = None
   if tflite_int8.has_micro():
     reference = tflite_int8.run(content, some, reference=True).integers
     micro = tflite_int8.run_micro(content, some).integers
@@ -160,6 +161,7 @@ def _checks(
         " from LiteRT with the same kernels"
       )
     arena = arena_bytes(content)
+    loading = loading_arena(content, arena)
   return DeviceChecks(
     images=len(labels),
     float_accuracy=float(measured.metrics.accuracy),
@@ -169,6 +171,7 @@ def _checks(
     ),
     micro_step=step,
     arena=arena,
+    loading_arena=loading,
     tensor_types=tuple(sorted(tflite_int8.tensor_types(content))),
   )
 
@@ -222,6 +225,36 @@ def arena_bytes(content: bytes) -> int:
   if match is None:
     raise ValueError("the microcontroller's interpreter tells no arena")
   return int(match[1])
+
+
+def loading_arena(content: bytes, allocated: int) -> int:
+  """The smallest arena that the file loads in, to 16 bytes.
+
+  While it plans its memory the interpreter needs some that it gives back, so
+  that a small network needs more than what it has in the end.
+
+  Args:
+    content: an int8 file.
+    allocated: of `arena_bytes`.
+  """
+  from tflite_micro import runtime
+
+  def loads(size: int) -> bool:
+    with _captured_errors():
+      try:
+        runtime.Interpreter.from_bytes(content, arena_size=size)
+      except Exception:
+        return False
+    return True
+
+  step = _STEP
+  while not loads(allocated + step):
+    step *= 2
+  low, high = allocated // _STEP - 1, -(-(allocated + step) // _STEP)
+  while high - low > 1:
+    middle = (low + high) // 2
+    low, high = (low, middle) if loads(middle * _STEP) else (middle, high)
+  return high * _STEP
 
 
 @contextlib.contextmanager

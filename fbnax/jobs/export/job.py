@@ -135,8 +135,9 @@ def _device_lines(checks: DeviceChecks) -> Iterator[str]:
     )
     return
   yield (
-    f"the microcontroller's interpreter takes {checks.arena:,} bytes (64 bits,"
-    f" reference kernels), its logits within {checks.micro_step} steps"
+    f"the microcontroller's interpreter takes {checks.arena:,} bytes, and"
+    f" {checks.loading_arena:,} to load (64 bits, reference kernels); its"
+    f" logits are within {checks.micro_step} steps"
   )
 
 
@@ -206,7 +207,7 @@ def _programs(
       checks = made.checks
       contents["model_int8.tflite"] = made.content
       contents |= c_array.sources(
-        made.content, shape, saved.class_names, checks.arena
+        made.content, shape, saved.class_names, checks.loading_arena
       )
       programs["int8"] = ExportedProgram("model_int8.tflite", len(made.content))
       if made.onnx is not None:

@@ -48,7 +48,8 @@ class DeviceChecks:
     micro_step: largest difference of its logits between LiteRT and the
       microcontroller's interpreter under the same kernels, steps of int8; None
       where that is not installed.
-    arena: memory that interpreter takes, bytes; likewise.
+    arena: memory that interpreter has taken, bytes; likewise.
+    loading_arena: the smallest that it loads in, bytes; likewise.
     tensor_types: of all tensors of the file.
   """
 
@@ -59,6 +60,7 @@ class DeviceChecks:
   onnx_accuracy: float | None = left_out()
   micro_step: int | None = None
   arena: int | None = None
+  loading_arena: int | None = None
   tensor_types: tuple[str, ...] = ()
 
   @property
