@@ -149,12 +149,21 @@ def _widen(ranges: dict[str, Any], model: bytes) -> None:
   that is the same for all images, as behind a ReLU that never opens, would have
   a scale of next to 0.
   """
+  from ai_edge_litert import schema_py_generated as schema
+
   tree = tflite_files.unpack(model)
   (graph,) = tree.subgraphs
+  # A padded map has the scale of the map that it was made of.
+  padded = {
+    o.outputs[0]: o.inputs[0]
+    for o in graph.operators
+    if tree.operatorCodes[o.opcodeIndex].builtinCode
+    == schema.BuiltinOperator.PAD
+  }
   for operator in graph.operators:
     if len(operator.inputs) != 3:  # No weights and bias.
       continue
-    source, kernel, bias = (graph.tensors[i] for i in operator.inputs)
+    kernel, bias = (graph.tensors[i] for i in operator.inputs[1:])
     weights, biases = (
       np.frombuffer(tree.buffers[t.buffer].data.tobytes(), np.float32)
       for t in (kernel, bias)
@@ -167,13 +176,22 @@ def _widen(ranges: dict[str, Any], model: bytes) -> None:
     largest = np.abs(by_channel).max(tuple(a for a in axes if a != kept))
     steps = np.abs(biases) / (largest / _MOST)
     least = _LEVELS * float(steps.max()) / _MOST_STEPS
-    name = (
-      source.name.decode() if isinstance(source.name, bytes) else source.name
-    )
-    found = ranges[name]
-    low, high = (float(np.min(found["min"])), float(np.max(found["max"])))
-    if max(high, 0.0) - min(low, 0.0) < least:
-      found["max"] = np.full_like(found["max"], min(low, 0.0) + least)
+    for place in (operator.inputs[0], padded.get(operator.inputs[0])):
+      if place is not None:
+        _reach(ranges[_name(graph.tensors[place])], least)
+
+
+def _reach(found: Any, least: float) -> None:
+  """Raises the upper end of a range until it is as wide."""
+  low, high = (float(np.min(found["min"])), float(np.max(found["max"])))
+  if max(high, 0.0) - min(low, 0.0) < least:
+    found["max"] = np.full_like(found["max"], min(low, 0.0) + least)
+
+
+def _name(tensor: Any) -> str:
+  """As the schema's tree has it, of bytes or not."""
+  name = tensor.name
+  return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def _floored(step: FoldedStep) -> FoldedStep:
