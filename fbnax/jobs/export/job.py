@@ -1,9 +1,10 @@
 """Job `export`: a trained network as programs that others run.
 
 Leaves in the work directory `model.stablehlo` with `load.py`, `model.onnx`,
-`weights.safetensors` with timm's names where these exist, and `model.json`, the
-model card. Every program is run here and compared with the network, and the
-StableHLO one is timed.
+`model.tflite`, `model_int8.tflite` with the C++ sources of a microcontroller
+(`fbnax.jobs.export.device`), `weights.safetensors` with timm's names where these
+exist, and `model.json`, the model card. Every program is run here and compared
+with the network, or judged beside it, and the StableHLO one is timed.
 """
 
 from __future__ import annotations

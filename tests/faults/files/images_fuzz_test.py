@@ -268,7 +268,7 @@ def read_image(path, channels, drawn):
     with mock.patch("subprocess.Popen", side_effect=External):
       image = decoding.decode(path, channels, str(path))
       height, width, grey = decoding.probe(path)
-      prepared, notes = predicting._prepare(
+      prepared, notes = predicting.prepared(
         path, channels, SIDE, 1.0, decoding.DEEPEST
       )
   except Exception:
