@@ -2,9 +2,9 @@
 
 Leaves in the work directory `model.stablehlo` with `load.py`, `model.onnx`,
 `model.tflite`, `model_int8.tflite` with the C++ sources of a microcontroller
-(`fbnax.jobs.export.device`), `weights.safetensors` with timm's names where these
-exist, and `model.json`, the model card. Every program is run here and compared
-with the network, or judged beside it, and the StableHLO one is timed.
+(`fbnax.jobs.export.device`), `weights.safetensors` with timm's names where
+these exist, and `model.json`, the model card. Every program is run here and
+compared with the network, or judged beside it, and the StableHLO one is timed.
 """
 
 from __future__ import annotations
