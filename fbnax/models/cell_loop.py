@@ -82,7 +82,11 @@ def loop(
     )
     for kind in ("params", "batch_stats")
   }
-  x, changed = lax.scan(step, x, stacked)
+  if len(names) == 1:  # No loop, so that what is inside can be told apart.
+    x, only = step(x, jax.tree.map(lambda leaf: leaf[0], stacked))
+    changed = jax.tree.map(lambda leaf: leaf[None], only)
+  else:
+    x, changed = lax.scan(step, x, stacked)
   if train and module.is_mutable_collection("batch_stats"):
     for index, name in enumerate(names):
       own = jax.tree.map(lambda leaf, i=index: leaf[i], changed)

@@ -33,6 +33,7 @@ from fbnax.models.cell_parts import (
   ReluConvNorm,
   average3x3,
 )
+from fbnax.ops.marks import feature_map
 from fbnax.spaces.cell import EDGES, OPS, STAGES, CellNetwork
 
 # The cell, the number of an edge, its input: the operation's result.
@@ -83,6 +84,8 @@ class CellSupernet(nn.Module):
     biased: as in `CellNet`.
     one_hot: choice weights are one-hot, and only what they choose is computed;
       there is no gradient toward them.
+    unrolled: with `one_hot` cells are compiled one by one and not as a loop, so
+      that their feature maps can be marked; compiling takes longer.
   """
 
   network: CellNetwork
@@ -90,6 +93,7 @@ class CellSupernet(nn.Module):
   affine: bool = True
   biased: bool = False
   one_hot: bool = False
+  unrolled: bool = False
 
   @nn.compact
   def __call__(
@@ -114,16 +118,19 @@ class CellSupernet(nn.Module):
     numbers = [jnp.argmax(own) for own in weights]
 
     def stage(names: Sequence[str], width: int, x: jax.Array) -> jax.Array:
-      return cell_loop.loop(
-        self,
-        names,
-        numbers,
-        width,
-        x,
-        affine=self.affine,
-        biased=self.biased,
-        train=train,
-      )
+      for group in [[n] for n in names] if self.unrolled else [names]:
+        x = cell_loop.loop(
+          self,
+          group,
+          numbers,
+          width,
+          x,
+          affine=self.affine,
+          biased=self.biased,
+          train=train,
+        )
+        x = feature_map(x) if self.unrolled else x
+      return x
 
     return _forward(self.network, self.num_classes, stage, images, train)
 
@@ -213,6 +220,7 @@ def _cells(module: CellNet | CellSupernet, edge: _Edge, train: bool) -> _Stage:
   def stage(names: Sequence[str], width: int, x: jax.Array) -> jax.Array:
     for name in names:
       x = _Cell(width, edge, module.affine, module.biased, train, name=name)(x)
+      x = feature_map(x)
     return x
 
   return stage
@@ -228,11 +236,12 @@ def _forward(
   """Builds and runs the layers inside a module's compact call."""
   width = network.channels
   x = CellConv(width, kernel=3, name="stem_conv")(images)
-  x = Norm(name="stem_norm")(x, train=train)
+  x = feature_map(Norm(name="stem_norm")(x, train=train))
   for index in range(STAGES):
     if index:
       width *= 2
       x = Reduction(width, name=f"stage{index}_reduction")(x, train=train)
+      x = feature_map(x)
     names = [f"stage{index}_cell{i}" for i in range(network.cells)]
     x = stage(names, width, x)
   x = nn.relu(Norm(name="head_norm")(x, train=train))

@@ -17,6 +17,7 @@ from fbnax.base.ranks import (
   spearman,
   spearman_matrix,
 )
+from fbnax.proxies.activations import regularised
 from fbnax.proxies.scoring import (
   PROXIES,
   Proxy,
@@ -27,12 +28,14 @@ from fbnax.proxies.scoring import (
 )
 from fbnax.proxies.votes import (
   VOTES,
+  dense_rank,
   log_rank,
   majority,
   mean_rank,
   normal_scores,
   one_factor,
   ranks,
+  vkdnw_aggregated,
 )
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
   "Scorer",
   "best_share",
   "check_batch",
+  "dense_rank",
   "kendall",
   "log_rank",
   "majority",
@@ -51,7 +55,9 @@ __all__ = [
   "one_factor",
   "partial_spearman",
   "ranks",
+  "regularised",
   "score",
   "spearman",
   "spearman_matrix",
+  "vkdnw_aggregated",
 ]

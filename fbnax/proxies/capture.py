@@ -26,9 +26,10 @@ from jax.ad_checkpoint import checkpoint_name
 from fbnax.proxies import relus
 
 LAYER = "fbnax.layer"
+MODULE = "fbnax.module"
 NORM = "fbnax.norm"
 RELU = "fbnax.relu"
-_MARKS = (LAYER, NORM)
+_MARKS = (LAYER, MODULE, NORM)
 
 Statistic = Callable[[jax.Array, int, int], Any]
 Function = Callable[..., Any]
@@ -41,11 +42,13 @@ class Layer(NamedTuple):
     path: names from the root module down.
     kernel: shape of its weights, `H, W, C / groups, C'` or `C, C'`.
     output: shape of its result, before BN.
+    biased: whether it adds a bias.
   """
 
   path: tuple[str, ...]
   kernel: tuple[int, ...]
   output: tuple[int, ...]
+  biased: bool
 
   @property
   def convolves(self) -> bool:
@@ -82,6 +85,7 @@ def intercept(
   output: Callable[[Layer, jax.Array], jax.Array] | None = None,
   norm: Callable[[nn.Module, jax.Array], jax.Array] | None = None,
   skip_norm: bool = False,
+  module: Callable[[jax.Array], jax.Array] | None = None,
 ) -> Iterator[None]:
   """Changes what layers give and BN takes, for calls made in the block.
 
@@ -89,24 +93,25 @@ def intercept(
     output: is given each layer and its result, gives what stands for it.
     norm: is given each BN and its input, gives what stands for that.
     skip_norm: BN passes its input on.
+    module: is given what any module gives, if that is one array; gives what
+      stands for it.
   """
 
   def interceptor(next_fun: Any, args: Any, kwargs: Any, context: Any) -> Any:
-    module = context.module
+    called = context.module
     if context.method_name != "__call__" or not args:
       return next_fun(*args, **kwargs)
-    if _is_norm(module):
+    if _is_norm(called):
       if skip_norm:
         return args[0]
       if norm is not None:
-        args = (norm(module, args[0]), *args[1:])
-      return next_fun(*args, **kwargs)
+        args = (norm(called, args[0]), *args[1:])
     result = next_fun(*args, **kwargs)
-    if output is not None and module.has_variable("params", "kernel"):
-      kernel = module.get_variable("params", "kernel")
-      if kernel.ndim > 1:
-        layer = Layer(module.path, kernel.shape, result.shape)
-        result = output(layer, result)
+    if output is not None and not _is_norm(called):
+      layer = _layer(called, result)
+      result = result if layer is None else output(layer, result)
+    if module is not None and isinstance(result, jax.Array):
+      result = module(result)
     return result
 
   with nn.intercept_methods(interceptor):
@@ -135,8 +140,9 @@ def watch(
   Args:
     function: calls modules; gives one array.
     statistics: for a kind what is summed: `LAYER` is given the result of each
-      layer with weights `[B, H, W, C]` or `[B, C]`, `NORM` the input of each BN
-      that has a scale, `RELU` the input of each `max(x, 0)`, ReLU's and ReLU6's
+      layer with weights `[B, H, W, C]` or `[B, C]`, `MODULE` that of each
+      module, containers too, `NORM` the input of each BN that has a scale,
+      `RELU` the input of each `max(x, 0)`, ReLU's and ReLU6's
       too, that has at least 2 axes and clamps no statistic. With the value
       come its place among those of its kind and how many there are. What a
       kind's statistic gives has one shape.
@@ -151,7 +157,11 @@ def watch(
       has_scale = module.has_variable("params", "scale")
       return checkpoint_name(x, NORM) if has_scale else x
 
-    with relus.standing(), intercept(output, norm):
+    def module(result: jax.Array) -> jax.Array:
+      return checkpoint_name(result, MODULE)
+
+    every = module if MODULE in statistics else None
+    with relus.standing(), intercept(output, norm, module=every):
       return function(*arguments)
 
   traced = jax.make_jaxpr(marked)(*arguments)
@@ -161,6 +171,30 @@ def watch(
   walk = _Walk(statistics, traced.jaxpr, moving)
   [result], sums = walk(traced.jaxpr, traced.consts, leaves, moving)
   return Watched(result, sums, walk.last_map)
+
+
+def looped(function: Function, *arguments: Any) -> bool:
+  """Whether a ReLU's maximum stands in a loop; computes nothing."""
+
+  def within(jaxpr: Any, loop: bool) -> bool:
+    for equation in jaxpr.eqns:
+      if loop and relus.operand(equation) is not None:
+        return True
+      inside = loop or equation.primitive.name in ("scan", "while")
+      if any(within(p, inside) for p in _programs(equation)):
+        return True
+    return False
+
+  return within(jax.make_jaxpr(function)(*arguments).jaxpr, False)
+
+
+def _programs(equation: Any) -> Iterator[Any]:
+  """The programs that an equation may run."""
+  branches = equation.params.get("branches", ())
+  for value in (*equation.params.values(), *branches):
+    program = getattr(value, "jaxpr", value)
+    if hasattr(program, "eqns"):
+      yield program
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
@@ -192,20 +226,22 @@ class _Walk:
     counted = {path[-1] for path in self.relus}
     self.last_map: jax.Array | None = None
     # Equations of a kind, in order; those of a program that is called twice
-    # share a place.
+    # share a place, but for ReLUs, whose program is one for all of a shape.
     self.places: dict[str, dict[int, int]] = {}
-    operands = {}
+    self.relu_places: dict[relus.Path, int] = {}
+    operands: dict[str, Any] = {}
     for equation in equations(jaxpr):
       kind, operand = _marked(equation) or ("", 0)
       if kind in statistics and (kind != RELU or id(equation) in counted):
         places = self.places.setdefault(kind, {})
         places.setdefault(id(equation), len(places))
-        operands[kind] = equation.invars[operand].aval
+        # That of the first place, with which the statistic is called below.
+        operands.setdefault(kind, equation.invars[operand].aval)
     self.start = {
       kind: jax.tree.map(
         lambda s: jnp.zeros(s.shape, s.dtype),
         jax.eval_shape(
-          lambda x, k=kind: statistics[k](x, 0, len(self.places[k])),
+          lambda x, k=kind: statistics[k](x, 0, self._count(k)),
           jax.ShapeDtypeStruct(aval.shape, aval.dtype),
         ),
       )
@@ -244,9 +280,8 @@ class _Walk:
         and (mark[0] != RELU or here in self.relus)
       ):
         kind, operand = mark
-        places = self.places[kind]
         value = self.statistics[kind](
-          inputs[operand], places[id(equation)], len(places)
+          inputs[operand], self._place(kind, here), self._count(kind)
         )
         sums = {**sums, kind: jax.tree.map(jnp.add, sums[kind], value)}
       flags = [not relus.is_literal(v) and v in moved for v in equation.invars]
@@ -258,6 +293,16 @@ class _Walk:
         moved.update(equation.outvars)
       values_of.update(zip(equation.outvars, outputs, strict=True))
     return [read(v) for v in jaxpr.outvars], sums
+
+  def _count(self, kind: str) -> int:
+    """How many places a kind has."""
+    return len(self.relus if kind == RELU else self.places[kind])
+
+  def _place(self, kind: str, path: relus.Path) -> int:
+    """The place of a value among those of its kind."""
+    if kind == RELU:
+      return self.relu_places.setdefault(path, len(self.relu_places))
+    return self.places[kind][path[-1]]
 
   def _apply(
     self,
@@ -344,6 +389,17 @@ def _marked(equation: Any) -> tuple[str, int] | None:
 def _has_pixels(value: Any) -> bool:
   shape: tuple[int, ...] = getattr(value, "shape", ())
   return len(shape) == 4 and shape[1] * shape[2] > 1
+
+
+def _layer(module: nn.Module, result: Any) -> Layer | None:
+  """The call of a module that has weights of its own."""
+  if not module.has_variable("params", "kernel"):
+    return None
+  kernel: Any = module.get_variable("params", "kernel")
+  biased = module.has_variable("params", "bias")
+  if kernel.ndim < 2:
+    return None
+  return Layer(module.path, kernel.shape, result.shape, biased)
 
 
 def _is_norm(module: nn.Module) -> bool:

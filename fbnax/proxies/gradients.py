@@ -14,10 +14,13 @@ the mean cross entropy toward them, `H` its Hessian, `B` images.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from fbnax.proxies.probe import Probe
+from fbnax.proxies.probe import Kernels, Probe
 
 
 def grad_norm(probe: Probe) -> jax.Array:
@@ -61,37 +64,46 @@ def fisher(probe: Probe) -> jax.Array:
   return probe.gradients[1]
 
 
-def zico(probe: Probe) -> jax.Array:
+def zico(count: int) -> Callable[[Probe], jax.Array]:
   """The sum over the layers of log(sum(mean |g| / deviation of g)).
 
-  Mean and deviation are over two batches, the halves of the given one. Weights
-  whose gradient does not vary are left out, and so are layers of only such.
+  Mean and deviation are over batches, consecutive parts of the given one; what
+  is left over after the last is not used. Weights whose gradient does not vary
+  are left out, and so are layers of only such.
+
+  Args:
+    count: of batches.
 
   Returns:
-    `f32[]`.
-
-  Raises:
-    ValueError: the batch has fewer than two images.
+    A measure, which gives `f32[]` and raises a ValueError where there are fewer
+    images than batches.
   """
-  half = probe.images.shape[0] // 2
-  if not half:
-    raise ValueError(
-      "zico: the batch has 1 image; legal: at least 2, as it compares the "
-      "gradients of its halves"
-    )
 
-  def gradient(images: jax.Array, labels: jax.Array) -> dict:
-    return jax.grad(probe.loss)(probe.kernels, images, labels)
+  def measure(probe: Probe) -> jax.Array:
+    """ZiCo's sum for a probe."""
+    size = probe.images.shape[0] // count
+    if not size:
+      raise ValueError(
+        f"zico: the batch has {probe.images.shape[0]} image(s); legal: at "
+        f"least {count}, as it compares the gradients of so many parts"
+      )
 
-  images, labels = probe.images, probe.labels
-  first = gradient(images[:half], labels[:half])
-  second = gradient(images[half : 2 * half], labels[half : 2 * half])
-  return _sum(_inverse_variation(first[p], second[p]) for p in first)
+    def gradient(batch: Any) -> Kernels:
+      return jax.grad(probe.loss)(probe.kernels, *batch)
+
+    used = probe.images[: size * count], probe.labels[: size * count]
+    batches = [a.reshape(count, size, *a.shape[1:]) for a in used]
+    gradients = jax.lax.map(gradient, batches)
+    return _sum(_inverse_variation(g) for g in gradients.values())
+
+  return measure
 
 
-def _inverse_variation(a: jax.Array, b: jax.Array) -> jax.Array:
-  mean = (jnp.abs(a) + jnp.abs(b)) / 2
-  deviation = jnp.abs(a - b) / 2  # Of two values.
+def _inverse_variation(gradients: jax.Array) -> jax.Array:
+  """The logarithm for a layer, of gradients `[batches, ...]`."""
+  mean = jnp.abs(gradients).mean(0)
+  # Of the differences to the first: equal gradients differ by exactly 0.
+  deviation = (gradients - gradients[0]).std(0)
   varies = deviation > 0
   total = jnp.where(varies, mean / jnp.where(varies, deviation, 1.0), 0.0).sum()
   return jnp.where(total > 0, jnp.log(jnp.where(total > 0, total, 1.0)), 0.0)

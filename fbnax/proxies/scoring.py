@@ -2,8 +2,8 @@
 
 A proxy has a part that is traced, and an end on the host in float64: logarithms
 and eigenvalues of a matrix that is small, and exact where the traced part is.
-All proxies that are asked for are one program, but synflow, which is a second
-one in float64.
+All proxies that are asked for are one program, but synflow and vkdnw, which are
+a second one in float64.
 
 Symbols: `B` images, `K` classes, `n` networks.
 """
@@ -21,10 +21,12 @@ import numpy as np
 
 from fbnax.proxies import (
   activations,
+  az,
   counts,
   gradients,
   jacobian,
   synflow,
+  vkdnw,
   zen,
 )
 from fbnax.proxies.probe import Probe
@@ -38,7 +40,7 @@ class Proxy(NamedTuple):
   """How a score is computed.
 
   Attributes:
-    measure: is traced, gives an array.
+    measure: is traced, gives an array or a tree of arrays.
     finish: makes the score of it, on the host.
     double: needs float64.
     of_choice: whether it is that of the chosen network, where a module computes
@@ -46,13 +48,16 @@ class Proxy(NamedTuple):
     of_mask: whether it is that of the chosen network, where a module cuts it
       out of larger layers with masks; a score of activations sees what is cut
       off too.
+    needs_marks: whether it takes values out of the program one by one, which
+      it cannot where they are made in a loop.
   """
 
-  measure: Callable[[Probe], jax.Array]
+  measure: Callable[[Probe], Any]
   finish: Callable[[Any], float] = float
   double: bool = False
   of_choice: bool = True
   of_mask: bool = True
+  needs_marks: bool = False
 
 
 PROXIES: dict[str, Proxy] = {
@@ -69,8 +74,32 @@ PROXIES: dict[str, Proxy] = {
   "synflow": Proxy(synflow.synflow, double=True),
   "log_synflow": Proxy(synflow.synflow, synflow.logarithm, double=True),
   "zen": Proxy(zen.zen, of_mask=False),
-  "zico": Proxy(gradients.zico),
+  "zico": Proxy(gradients.zico(2)),
+  "zico_4": Proxy(gradients.zico(4)),
   "meco": Proxy(activations.meco, of_mask=False),
+  "meco_modules": Proxy(activations.meco_modules, of_mask=False),
+  "swap": Proxy(
+    activations.swap, activations.distinct, of_mask=False, needs_marks=True
+  ),
+  "az_expressivity": Proxy(
+    az.entropies, az.expressivity, of_mask=False, needs_marks=True
+  ),
+  "az_progressivity": Proxy(
+    az.entropies, az.progressivity, of_mask=False, needs_marks=True
+  ),
+  "az_trainability": Proxy(az.trainability, of_mask=False, needs_marks=True),
+  "az_complexity": Proxy(
+    az.complexity, az.millions, of_choice=False, of_mask=False
+  ),
+  "vkdnw": Proxy(
+    vkdnw.jacobian, vkdnw.program, double=True, of_choice=False, of_mask=False
+  ),
+  "vkdnw_fisher": Proxy(
+    vkdnw.jacobian, vkdnw.fisher, double=True, of_choice=False, of_mask=False
+  ),
+  "vkdnw_dim": Proxy(
+    vkdnw.dimension, counts.whole, of_choice=False, of_mask=False
+  ),
 }
 
 
@@ -104,9 +133,9 @@ def score(
 
   Raises:
     ValueError: an unknown name, labels that do not fit, or a module or a batch
-      that a proxy has no score of: naswot without a ReLU, fisher and meco
-      without a convolution, zen without a feature map, jacob_cov and zico of
-      one image.
+      that a proxy has no score of: naswot and swap without a ReLU, fisher and
+      meco without a convolution, zen and the scores of AZ-NAS without a feature
+      map, jacob_cov and zico of one image.
   """
   scorer = _scorer(tuple(names), module)
   logits = jax.eval_shape(applied(module), variables, images, key, None)
@@ -199,9 +228,7 @@ class Scorer:
           kept = jax.tree.map(lambda leaf: leaf, variables)
           self._doubled = kept, jax.device_put(_doubled(variables))
         measured |= jax.device_get(
-          program(
-            self._group(True), self._doubled[1], _doubled(images[:1]), *rest
-          )
+          program(self._group(True), self._doubled[1], _doubled(images), *rest)
         )
     return measured
 
@@ -216,7 +243,7 @@ class Scorer:
     labels: jax.Array,
     key: jax.Array,
     choice: Any,
-  ) -> dict[str, jax.Array]:
+  ) -> dict[str, Any]:
     dropout_key, proxy_key = jax.random.split(key)
 
     def forward(
@@ -225,7 +252,7 @@ class Scorer:
       return self._network(variables, images, dropout_key, choice, train=train)
 
     probe = Probe(forward, variables, images, labels, proxy_key, group)
-    measured: dict[Any, jax.Array] = {}
+    measured: dict[Any, Any] = {}
     for name in group:
       measure = PROXIES[name].measure
       if measure not in measured:

@@ -86,6 +86,41 @@ def log_rank(scores: np.ndarray) -> np.ndarray:
   return np.log((ranks(scores) * (count - 1) + 1.0) / count).sum(1)
 
 
+def dense_rank(dimension: Any, entropy: Any) -> np.ndarray:
+  """VKDNW's single rank: by dimension, within one by entropy, `i64[n]`.
+
+  Equal pairs share a rank, and ranks leave no number out; 1 is the lowest. The
+  order is nearly that of the sum, which the paper gives (Tybl and Neumann
+  2025).
+
+  Args:
+    dimension: parameter arrays of the networks (`vkdnw_dim`), `[n]`.
+    entropy: their `vkdnw`, `[n]`.
+  """
+  pairs = np.stack([np.asarray(dimension), np.asarray(entropy)], 1)
+  _, places = np.unique(pairs, axis=0, return_inverse=True)
+  return places.reshape(-1) + 1
+
+
+def vkdnw_aggregated(
+  dimension: Any, entropy: Any, scores: np.ndarray
+) -> np.ndarray:
+  """VKDNW's rank with other scores', the sum of logarithms, `f64[n]`.
+
+  Args:
+    dimension: as of `dense_rank`.
+    entropy: likewise.
+    scores: `f64[n, k]`; the paper's are az_expressivity, az_trainability,
+      az_complexity and jacob_cov.
+
+  Raises:
+    ValueError: as `majority`.
+  """
+  single = np.log(dense_rank(dimension, entropy))
+  places = ranks(scores) * (len(scores) - 1) + 1.0
+  return single + np.log(places).sum(1)
+
+
 def one_factor(scores: np.ndarray) -> np.ndarray:
   """The sum of the normal scores, weighted by what they have in common.
 

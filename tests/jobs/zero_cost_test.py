@@ -204,30 +204,68 @@ def test_blocks_without_a_table(tmp_path):
   )
   run_job(config, str(tmp_path))
   result = _result(tmp_path)
-  assert result["sees_masked"] == ["naswot"]
   genotypes = [n["genotype"] for n in result["networks"]]
   assert len(np.unique(genotypes, axis=0)) == 3
   assert all(row["spearman"] is None for row in result["summary"]["proxies"])
   page = (tmp_path / "report.html").read_text()
   assert "There is no table of accuracies" in page
-  assert "of activations that masks cut off too" in page
-  # Synflow sees through the masks: it is that of the network's own weights.
+  # Synflow sees through the masks, naswot scores the network itself: both are
+  # scores of the network with its part of the weights.
   dataset = zero_cost.inputs.dataset(config)
   found = zero_cost_networks.networks(config, dataset)
   key, init_key = jax.random.split(jax.random.key(config.seed))
   variables = zero_cost_networks.initial(found, init_key, 1)
+  images, labels = zero_cost_networks.batch(config, dataset, 8)
   genotype = jnp.asarray(genotypes[0])
   own = proxies.score(
-    ("synflow",),
+    config.proxies,
     models.Network(found.space.architecture(genotypes[0]), 10),
     models.extract(found.space, genotype, variables),
-    jnp.zeros((2, 8, 8, 1)),
-    jnp.zeros(2, jnp.int32),
+    images,
+    labels,
     key,
   )
-  assert result["networks"][0]["scores"]["synflow"] == pytest.approx(
-    own["synflow"], rel=1e-6
+  for name, value in own.items():
+    scored = result["networks"][0]["scores"][name]
+    assert scored == pytest.approx(value, rel=1e-6), name
+
+
+@pytest.mark.parametrize(
+  ("space", "count"),
+  [
+    ("small", 1),
+    pytest.param("small", 20, marks=pytest.mark.slow),
+    pytest.param("mnasnet", 20, marks=pytest.mark.slow),
+    pytest.param("fbnetv2_f", 20, marks=pytest.mark.slow),
+    pytest.param("proxylessnas", 20, marks=pytest.mark.slow),
+  ],
+)
+def test_what_one_program_gives_is_that_of_the_network(space, count):
+  """Of every proxy that claims to see through masks."""
+  names = tuple(n for n, p in proxies.PROXIES.items() if p.of_mask)
+  names = ("snip", "jacob_cov") if count == 1 else names
+  config = make_config(
+    space=space,
+    sample=max(count, 2),
+    proxies=names,
+    batch_size=10,
+    fix="resolution=8" if space == "small" else "",
+    resolution=0 if space == "small" else 32,
+    data={"max_images": 200},
   )
+  dataset = zero_cost.inputs.dataset(config)
+  found = zero_cost_networks.networks(config, dataset)
+  key, init_key = jax.random.split(jax.random.key(config.seed))
+  variables = zero_cost_networks.initial(found, init_key, 1)
+  images, labels = zero_cost_networks.batch(config, dataset, found.resolution)
+  scorer = proxies.Scorer(names, found.network)
+  for genotype in found.genotypes[:count]:
+    choice = models.one_hot(found.space, jnp.asarray(genotype))
+    masked = scorer(variables, images, labels, key, choice)
+    module, own = zero_cost_networks.own(found, genotype, variables)
+    alone = proxies.score(names, module, own, images, labels, key)
+    for name in names:
+      assert masked[name] == pytest.approx(alone[name], rel=1e-2), name
 
 
 def test_networks_of_a_table_at_another_resolution(tmp_path):
@@ -260,7 +298,20 @@ def test_networks_of_a_table_at_another_resolution(tmp_path):
     assert network.resolution == 224
     network = dataclasses.replace(network, input_channels=1)
     assert macs == costs.count(network, 10).macs
-  assert zero_cost_networks.sees_masked(found, tuple(config.proxies)) == []
+  names = tuple(config.proxies)
+  assert zero_cost_networks.masked(found, names) == names
+
+
+def test_discounted_gain_by_hand():
+  gains = np.asarray([0.2, 0.9, 0.5])
+  log = np.log2([2, 3, 4])
+  best = (np.asarray([0.9, 0.5, 0.2]) / log).sum()
+  assert zero_cost_summary.ndcg(
+    np.asarray([1.0, 3.0, 2.0]), gains
+  ) == pytest.approx(1.0)
+  found = zero_cost_summary.ndcg(np.asarray([5.0, -np.inf, 2.0]), gains)
+  wanted = (np.asarray([0.2, 0.5, 0.9]) / log).sum() / best
+  assert found == pytest.approx(wanted)
 
 
 def test_the_best_have_an_order_only_if_they_are_some():
@@ -268,7 +319,7 @@ def test_the_best_have_an_order_only_if_they_are_some():
   values = random.normal(size=40)
   scores = {"snip": values, "macs": random.normal(size=40)}
   summary = zero_cost_summary.summarize(
-    scores, values**3, best=0.1, draws=20, seed=0
+    scores, np.exp(values), best=0.1, draws=20, seed=0
   )
   snip, macs = summary.proxies[:2]
   assert snip.spearman == pytest.approx(1.0)

@@ -18,13 +18,13 @@ CELL_EDGES = {  # Place of the operation among a cell's options.
 }
 
 
-def load(name):
+def load(name, kind="zero_cost"):
   """The arrays of a golden file, or a skipped test."""
   root = os.environ.get("FBNAX_SHARED")
   folder = (
     pathlib.Path(root) if root else pathlib.Path(__file__).parents[3] / "shared"
   )
-  path = folder / "golden" / f"zero_cost_{name}.npz"
+  path = folder / "golden" / f"{kind}_{name}.npz"
   if not path.exists():
     pytest.skip(f"no {path}; FBNAX_SHARED can name the folder")
   with np.load(path) as file:

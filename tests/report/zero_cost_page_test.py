@@ -37,7 +37,6 @@ def make(count=60, **changes):
       }
       for i in range(count)
     ],
-    "sees_masked": [],
     "summary": as_json(summary),
     "times": {"total": 12.0},
   }
@@ -66,12 +65,10 @@ def test_without_accuracies_scores_are_compared_alone(tmp_path):
   for row in result["summary"]["proxies"]:
     for key in ("spearman", "low", "high", "kendall", "best", "given_macs"):
       row[key] = None
-  result["sees_masked"] = ["naswot"]
   page = write(result, tmp_path)
   assert "There is no table of accuracies" in page
   assert 'id="chart-matrix"' in page
   assert 'id="chart-scatters"' not in page
-  assert "naswot: of activations that masks cut off too" in page
 
 
 def test_an_empty_result_has_a_page(tmp_path):

@@ -1,10 +1,11 @@
 """Job `zero_cost`: scores of networks that have not been trained.
 
 Networks of a space, or of a table of trained ones, are scored on one batch of
-images by one compiled program. What was scored is in `scores.jsonl`, a line for
-each network with its scores, its place in an order that only the seed decides,
-and a digest (`fbnax.base.records`); a run that was stopped goes on from it, and
-one that has ended goes on with a larger sample.
+images, by one compiled program where that sees what the network is. What was
+scored is in `scores.jsonl`, a line for each network with its scores, its place
+in an order that only the seed decides, and a digest (`fbnax.base.records`); a
+run that was stopped goes on from it, and one that has ended goes on with a
+larger sample.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from fbnax.jobs.zero_cost.result import (
   ScoredNetwork,
   ZeroCostResult,
 )
-from fbnax.proxies import PROXIES, Scorer, check_batch
+from fbnax.proxies import PROXIES, Scorer, check_batch, score
 from fbnax.report.schema import Rows
 from fbnax.search.benchmarks import tables
 from fbnax.training.progress import Progress
@@ -72,7 +73,6 @@ def run(
       )
       for i, genotype in enumerate(networks.genotypes)
     ),
-    sees_masked=tuple(networks_lib.sees_masked(networks, config.proxies)),
     summary=correlations,
   )
 
@@ -97,7 +97,7 @@ def lines(result: ZeroCostResult, folder: Path) -> Iterator[str]:
 
 
 def _check_proxies(names: tuple[str, ...]) -> None:
-  legal = [n for n in PROXIES if PROXIES[n].of_choice]
+  legal = [n for n in PROXIES if n not in summary.COUNTS]
   unknown = [n for n in names if n not in legal]
   if unknown or not names or len(set(names)) < len(names):
     raise ValueError(
@@ -124,7 +124,8 @@ def _scores(
   left = [i for i in range(total) if i not in rows.values]
   if left:
     key, init_key = jax.random.split(jax.random.key(config.seed))
-    scorer = Scorer(names, networks.network)
+    shared = networks_lib.masked(networks, names)
+    scorer = Scorer(shared, networks.network) if shared else None
     with progress.phase("initial weights"):
       variables = networks_lib.initial(networks, init_key, images.shape[-1])
     with progress.phase("scores", total, total - len(left)) as advance:
@@ -132,8 +133,14 @@ def _scores(
         new = {}
         for place in left[start : start + config.chunk]:
           genotype = jnp.asarray(networks.genotypes[place])
-          choice = models.one_hot(networks.space, genotype)
-          scored = scorer(variables, images, labels, key, choice)
+          scored = {}
+          if scorer is not None:
+            choice = models.one_hot(networks.space, genotype)
+            scored = scorer(variables, images, labels, key, choice)
+          if len(scored) < len(names):
+            module, own = networks_lib.own(networks, genotype, variables)
+            rest = [n for n in names if n not in scored]
+            scored |= score(rest, module, own, images, labels, key)
           new[place] = [scored[name] for name in names]
           advance(1)
         rows.add(new)

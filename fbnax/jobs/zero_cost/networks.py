@@ -2,8 +2,9 @@
 
 Cells are those of a `CellSupernet` at one-hot choice weights, which computes
 the chosen operations alone. Networks of blocks are cut out of a `Supernet` by
-masks: proxies that look at activations see what is cut off too, and are named
-in the result (`of_mask`).
+masks. Proxies that would see what masks cut off, or the whole module's
+parameters, score the network itself with its part of the weights, which is
+compiled for each network (`masked`, `own`).
 
 Symbols: `n` networks, `D` decisions, `B` images.
 """
@@ -11,6 +12,7 @@ Symbols: `n` networks, `D` decisions, `B` images.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -77,6 +79,7 @@ def networks(config: ZeroCostConfig, dataset: Dataset) -> Networks:
       affine=config.cells.affine,
       biased=config.cells.biased,
       one_hot=True,
+      unrolled=any(PROXIES[n].needs_marks for n in config.proxies),
     )
     resolution = table.resolution
   else:
@@ -144,12 +147,32 @@ def counts(scored: Networks, num_classes: int) -> dict[str, np.ndarray]:
   }
 
 
-def sees_masked(scored: Networks, names: tuple[str, ...]) -> list[str]:
-  """Proxies that see what masks cut off."""
+def masked(scored: Networks, names: Sequence[str]) -> tuple[str, ...]:
+  """The proxies that one program gives for all networks."""
   if isinstance(scored.space.table, CellNetwork):
-    return []
-  counted = ("macs", "params")
-  return [n for n in names if not PROXIES[n].of_mask and n not in counted]
+    return tuple(n for n in names if PROXIES[n].of_choice)
+  return tuple(n for n in names if PROXIES[n].of_mask)
+
+
+def own(scored: Networks, genotype: Any, variables: Any) -> tuple[Any, Any]:
+  """The module of a genotype alone, and its part of the weights.
+
+  Args:
+    scored: the networks.
+    genotype: `i32[D]`.
+    variables: of all networks, see `initial`.
+  """
+  module = scored.module
+  alone: Any
+  if isinstance(scored.space.table, CellNetwork):
+    cell = scored.space.architecture(genotype)
+    alone = models.CellNet(
+      cell, module.num_classes, affine=module.affine, biased=module.biased
+    )
+    return alone, models.extract_cell(cell, variables)
+  architecture = module.space.architecture(genotype)
+  alone = models.Network(architecture, module.num_classes)
+  return alone, models.extract(module.space, genotype, variables)
 
 
 def _resolution(space: SearchSpace, side: int) -> int:

@@ -135,12 +135,6 @@ def _matrix(result: ZeroCostResult) -> str:
   if drawn is None:
     return ""
   words = "Spearman's rank correlation between the scores."
-  if result.sees_masked:
-    names = ", ".join(label(n) for n in result.sees_masked)
-    words += (
-      f" {escape(names)}: of activations that masks cut off too, as the "
-      "networks are cut out of larger layers."
-    )
   return figure(drawn, words)
 
 
@@ -153,7 +147,13 @@ def _table(result: ZeroCostResult) -> str:
   best = "best" if share is None else f"best {percent(share, 0)}"
   head = ["Score"]
   if measured:
-    head += ["All networks", "95% interval", "Kendall", f"Of the {best}"]
+    head += [
+      "All networks",
+      "95% interval",
+      "Kendall",
+      "nDCG",
+      f"Of the {best}",
+    ]
     head += ["Given the MACs"]
   head += ["With the MACs", "Finite", "Different"]
   cells = []
@@ -167,6 +167,7 @@ def _table(result: ZeroCostResult) -> str:
         f"<strong>{number(row.spearman)}</strong>",
         f'<span class="whole">{between}</span>',
         number(row.kendall),
+        number(row.ndcg),
         number(row.best),
         number(row.given_macs),
       ]

@@ -25,7 +25,8 @@ class ProxyRow:
   """How a score, or a vote of several, orders the networks.
 
   Correlations with the accuracies are of all networks, of the best, and given
-  the MACs; low and high are the ends of 95% intervals.
+  the MACs; low and high are the ends of 95% intervals. `ndcg` is the normalised
+  discounted cumulative gain.
   """
 
   name: str = ""
@@ -37,6 +38,7 @@ class ProxyRow:
   low: float | None = None
   high: float | None = None
   kendall: float | None = None
+  ndcg: float | None = None
   best: float | None = None
   best_low: float | None = None
   best_high: float | None = None
@@ -70,7 +72,6 @@ class ZeroCostResult(JobResult):
   dataset: ScoredBatch = dataclasses.field(default_factory=ScoredBatch)
   space: Rows = dataclasses.field(default_factory=Rows)
   networks: tuple[ScoredNetwork, ...] = ()
-  sees_masked: tuple[str, ...] = ()
   summary: ScoreSummary = dataclasses.field(default_factory=ScoreSummary)
 
   def check(self) -> None:

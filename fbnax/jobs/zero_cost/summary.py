@@ -19,10 +19,17 @@ from fbnax.proxies import (
   partial_spearman,
   spearman,
   spearman_matrix,
+  vkdnw_aggregated,
 )
 
 # The three whose majority zero-cost-nas takes.
 CLASSIC = ("synflow", "jacob_cov", "snip")
+# What AZ-NAS puts together; MACs are its complexity.
+AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability", "macs")
+# What VKDNW puts together with its own rank.
+VKDNW = ("az_expressivity", "az_trainability", "macs", "jacob_cov")
+# Chosen before any of the newer scores was compared with accuracies.
+SEVEN = (*AZ_NAS, "synflow", "naswot", "jacob_cov")
 COUNTS = ("macs", "params")
 # Fewer networks have no order worth a number.
 _FEWEST = 10
@@ -44,6 +51,20 @@ def combinations(
     if "naswot" in proxies:
       sets["synflow, naswot, jacob_cov"] = ["synflow", "naswot", "jacob_cov"]
       sets["synflow, naswot"] = ["synflow", "naswot"]
+  for words, chosen in (
+    ("AZ-NAS", AZ_NAS),
+    ("AZ-NAS, synflow, naswot, jacob_cov", SEVEN),
+  ):
+    if set(chosen) <= set(scores):
+      sets[words] = list(chosen)
+  if {*VKDNW, "vkdnw_dim"} <= set(scores):
+    # Without the entropy, which needs a compilation for each network.
+    entropy = scores.get("vkdnw", np.zeros(len(scores["vkdnw_dim"])))
+    found["VKDNW"] = vkdnw_aggregated(
+      scores["vkdnw_dim"],
+      entropy,
+      np.stack([scores[name] for name in VKDNW], 1),
+    )
   for words, names in sets.items():
     if len(names) < 2:
       continue
@@ -103,6 +124,23 @@ def summarize(
   )
 
 
+def ndcg(scores: np.ndarray, gains: np.ndarray) -> float:
+  """Normalised discounted cumulative gain of an order: 1 is the best.
+
+  Each network's gain is its accuracy, divided by the logarithm of its place, so
+  that the first places count most; scikit-learn's definition, ties averaged.
+
+  Args:
+    scores: by which networks are ordered, `[n]`; -inf is last.
+    gains: not negative, `[n]`.
+  """
+  from scipy.stats import rankdata  # Slow to import.
+  from sklearn.metrics import ndcg_score
+
+  # Its order is that of the ranks, which are finite.
+  return float(ndcg_score([np.asarray(gains)], [rankdata(scores)]))
+
+
 def _agreement(
   scores: np.ndarray,
   accuracies: np.ndarray,
@@ -114,6 +152,7 @@ def _agreement(
   agreement = {
     "spearman": spearman(scores, accuracies),
     "kendall": kendall(scores, accuracies),
+    "ndcg": ndcg(scores, accuracies),
     "low": low,
     "high": high,
   }
