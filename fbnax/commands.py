@@ -16,6 +16,7 @@ import dataclasses
 import os
 import shlex
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,17 @@ class Flag:
 
   Attributes:
     name: without dashes.
-    keys: of the config that take its value.
+    keys: of the config that take its value; none in a command without.
     meaning: for the help.
     is_switch: it has no value.
+    default: where it is not given.
   """
 
   name: str
   keys: tuple[str, ...]
   meaning: str
   is_switch: bool = False
+  default: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +66,29 @@ class Command:
   is_needed: bool = False
   flags: tuple[Flag, ...] = ()
   examples: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Tool:
+  """A command that runs no job.
+
+  Attributes:
+    name: of the command.
+    words: what it does, in a line.
+    run: takes its parsed arguments, gives the exit code.
+    argument: what comes first, for the help; "" for nothing.
+    count: of arguments, as argparse has it: None for one, "?" or "+".
+    flags: of it.
+    examples: of its arguments.
+  """
+
+  name: str
+  words: str
+  run: Callable[[argparse.Namespace], int]
+  argument: str = ""
+  count: str | None = None
+  flags: tuple[Flag, ...] = ()
+  examples: tuple[str, ...] = ("",)
 
 
 def _limit(name: str, of: str) -> Flag:
@@ -184,13 +210,17 @@ def _chosen(argv: list[str]) -> int:
   try:
     parsed = _parser().parse_args(_known(argv))
     code: int = parsed.run(parsed)
-  except ValueError as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
   except BrokenPipeError:
     # Who reads has read enough; Python would say so once more at the end.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+  except Exception as error:
+    from fbnax.jobs.runtime.messages import explain
+
+    if (message := explain(error)) is None:
+      raise
+    print(f"error: {message}", file=sys.stderr)
+    return 2
   return code
 
 
@@ -207,7 +237,7 @@ def _known(argv: list[str]) -> list[str]:
   """
   from fbnax.base.names import nearest
 
-  legal = [*(c.name for c in COMMANDS), *_OTHERS]
+  legal = [c.name for c in (*COMMANDS, *TOOLS)]
   if argv and not argv[0].startswith("-") and argv[0] not in legal:
     near = nearest(argv[0], legal)
     raise ValueError(
@@ -224,7 +254,9 @@ def _parser() -> argparse.ArgumentParser:
     prog="fbnax",
     description="Designs efficient convolutional networks.",
     epilog="examples:\n"
-    + "\n".join(f"  fbnax {c.name} {c.examples[-1]}" for c in COMMANDS)
+    + "\n".join(
+      f"  fbnax {c.name} {c.examples[-1]}".rstrip() for c in (*COMMANDS, *TOOLS)
+    )
     + "\n\nA command's own help: fbnax COMMAND --help",
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
@@ -236,13 +268,41 @@ def _parser() -> argparse.ArgumentParser:
   )
   for command in COMMANDS:
     _add(commands, command)
-  for name, (words, argument, run) in _OTHERS.items():
-    other = commands.add_parser(name, help=words, description=words)
-    if argument:
-      nargs = "*" if name == "predict" else "?"
-      other.add_argument("arguments", nargs=nargs, metavar=argument)
-    other.set_defaults(run=run)
+  for tool in TOOLS:
+    _add_tool(commands, tool)
   return parser
+
+
+def _add_tool(commands: Any, tool: Tool) -> None:
+  parser = commands.add_parser(
+    tool.name,
+    help=tool.words,
+    description=f"{tool.words.capitalize()}.",
+    epilog=_examples(tool),
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  if tool.argument:
+    first, *others = tool.argument.split()
+    parser.add_argument(
+      "argument", nargs=None if others else tool.count, metavar=first
+    )
+    for other in others:
+      parser.add_argument(other.lower(), nargs=tool.count, metavar=other)
+  _add_flags(parser, tool.flags)
+  parser.set_defaults(run=tool.run)
+
+
+def _add_flags(parser: Any, flags: Sequence[Flag]) -> None:
+  for flag in flags:
+    action: dict[str, Any] = {"action": "store_true"} if flag.is_switch else {}
+    if flag.default is not None:
+      action = {"type": type(flag.default), "default": flag.default}
+    parser.add_argument(f"--{flag.name}", help=flag.meaning, **action)
+
+
+def _examples(command: Command | Tool) -> str:
+  lines = (f"  fbnax {command.name} {e}".rstrip() for e in command.examples)
+  return "\n".join(("examples:", *lines))
 
 
 def _add(commands: Any, command: Command) -> None:
@@ -250,10 +310,7 @@ def _add(commands: Any, command: Command) -> None:
     command.name,
     help=command.words,
     description=f"{command.words.capitalize()} (configs/{command.config}.py).",
-    epilog="examples:\n"
-    + "\n".join(
-      f"  fbnax {command.name} {e}".rstrip() for e in command.examples
-    )
+    epilog=_examples(command)
     + f"\n\nAll keys: fbnax keys {command.config}; what it does, and results: "
     f"fbnax docs {command.config}",
     formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -267,9 +324,7 @@ def _add(commands: Any, command: Command) -> None:
       if command.key == "images"
       else None,
     )
-  for flag in command.flags:
-    action = {"action": "store_true"} if flag.is_switch else {}
-    parser.add_argument(f"--{flag.name}", help=flag.meaning, **action)
+  _add_flags(parser, command.flags)
   parser.add_argument("--out", help="the work directory; default: runs/JOB")
   parser.add_argument("--preset", help="of the config")
   parser.add_argument(
@@ -367,15 +422,15 @@ def _jobs(_: argparse.Namespace) -> int:
 def _keys(given: argparse.Namespace) -> int:
   from fbnax import main as jobs
 
-  name = given.arguments or "nars"
+  name = given.argument or "nars"
   return jobs.main(["fbnax", f"--config={_path(name)}", "--explain"])
 
 
 def _docs(given: argparse.Namespace) -> int:
   from fbnax.jobs.runtime import config_files
 
-  if given.arguments:
-    print(config_files.docstring(given.arguments.partition(":")[0]))
+  if given.argument:
+    print(config_files.docstring(given.argument.partition(":")[0]))
     return 0
   readme = Path(__file__).parents[1] / "README.md"
   if readme.is_file():
@@ -394,30 +449,75 @@ def _path(name: str) -> str:
 def _predict(given: argparse.Namespace) -> int:
   from fbnax import predict
 
-  if len(given.arguments) < 2:
-    raise ValueError("fbnax predict MODEL IMAGE...: a model and images, please")
-  return predict.main(["fbnax predict", *given.arguments])
+  flags = [f"--top={given.top}"] + ([f"--html={given.html}"] * bool(given.html))
+  argv = ["fbnax", *flags, "--", given.argument, *given.image]
+  return predict.main(argv)
 
 
 def _report(given: argparse.Namespace) -> int:
   from fbnax import report
 
-  if not given.arguments:
-    raise ValueError(
-      "fbnax report RUN: the directory of a finished run, please"
-    )
-  print(report.write(given.arguments))
+  print(report.write(given.argument))
   return 0
 
 
-# Commands that run no job: what they do, their argument, and the function.
-_OTHERS: dict[str, tuple[str, str, Any]] = {
-  "predict": ("tells the classes of images", "MODEL IMAGE", _predict),
-  "report": ("writes the report of a finished run again", "RUN", _report),
-  "jobs": ("lists the jobs", "", _jobs),
-  "keys": ("explains the keys of a job", "JOB", _keys),
-  "docs": ("says what a job does, and its results", "JOB", _docs),
-}
+def _to_optuna(given: argparse.Namespace) -> int:
+  from fbnax import bridges
+
+  path = bridges.write_study(given.argument, given.out)
+  print(f"{path}\noptuna-dashboard sqlite:///{path}")
+  return 0
+
+
+TOOLS = (
+  Tool(
+    "predict",
+    "tells the classes of images",
+    _predict,
+    "MODEL IMAGE",
+    "+",
+    (
+      Flag("top", (), "classes to show", default=5),
+      Flag("html", (), "a page to write, too"),
+    ),
+    (
+      "runs/nars/members/small-800k a.jpg b.jpg",
+      "runs/nars/members/small-800k a.jpg --html page.html",
+    ),
+  ),
+  Tool(
+    "report",
+    "writes the report of a finished run again",
+    _report,
+    "RUN",
+    examples=("runs/nars",),
+  ),
+  Tool(
+    "to-optuna",
+    "writes the trials of a finished search as a study of Optuna",
+    _to_optuna,
+    "RUN",
+    flags=(Flag("out", (), "the file; default: RUN/optuna.sqlite"),),
+    examples=("runs/nars",),
+  ),
+  Tool("jobs", "lists the jobs", _jobs),
+  Tool(
+    "keys",
+    "explains the keys of a job",
+    _keys,
+    "JOB",
+    "?",
+    examples=("", "nars:photos"),
+  ),
+  Tool(
+    "docs",
+    "says what a job does, and its results",
+    _docs,
+    "JOB",
+    "?",
+    examples=("", "nars"),
+  ),
+)
 
 if __name__ == "__main__":
   script()

@@ -68,18 +68,49 @@ def test_every_row_names_keys_that_there_are(command):
     assert _argv(command.name, *example.split())
 
 
+@pytest.mark.parametrize("tool", commands.TOOLS, ids=lambda t: t.name)
+def test_the_examples_of_tools_are_command_lines(tool):
+  for example in tool.examples:
+    given = commands._parser().parse_args([tool.name, *example.split()])
+    assert given.run is tool.run
+
+
+def test_what_a_tool_is_told_goes_on(tmp_path, monkeypatch, capsys):
+  from fbnax import predict, report
+
+  given = []
+  monkeypatch.setattr(predict, "main", lambda argv: given.append(argv) or 0)
+  monkeypatch.setattr(report, "write", lambda run: f"page of {run}")
+  assert commands.main(["predict", "m", "x"]) == 0
+  assert commands.main(["predict", "m", "x", "y", "--html", "p.html"]) == 0
+  assert given == [
+    ["fbnax", "--top=5", "--", "m", "x"],
+    ["fbnax", "--top=5", "--html=p.html", "--", "m", "x", "y"],
+  ]
+  assert commands.main(["report", "r"]) == 0
+  assert capsys.readouterr().out == "page of r\n"
+  assert commands.main(["to-optuna", str(tmp_path)]) == 2
+  assert re.search(r"error: .*(result\.json|fbnax\[o)", capsys.readouterr().err)
+
+
 def test_help_and_wrong_names(capsys):
-  for words in (["--help"], ["search", "--help"]):
+  every = [c.name for c in (*commands.COMMANDS, *commands.TOOLS)]
+  for words in ([], *([name] for name in every)):
     with pytest.raises(SystemExit) as stopped:
-      commands.main(words)
+      commands.main([*words, "--help"])
     assert stopped.value.code == 0
-    assert re.search(r"examples:\n  fbnax search", capsys.readouterr().out)
+    said = capsys.readouterr().out
+    assert re.search(rf"examples:\n  fbnax {''.join(words)}", said)
+    assert re.match(rf"usage: fbnax {''.join(words)}", said)
   assert commands.main(["serch"]) == 2
   assert "nearest: search" in capsys.readouterr().err
   assert commands.main(["docs", "nras"]) == 2
   assert "nearest: nars" in capsys.readouterr().err
-  assert commands.main(["predict", "model"]) == 2
-  assert "MODEL IMAGE" in capsys.readouterr().err
+  with pytest.raises(SystemExit) as stopped:
+    commands.main(["predict", "model"])
+  assert stopped.value.code == 2
+  said = capsys.readouterr().err
+  assert "usage: fbnax predict" in said and "MODEL IMAGE" in said
   with pytest.raises(SystemExit):
     commands.main(["--version"])
   assert fbnax.__version__ in capsys.readouterr().out

@@ -27,11 +27,20 @@ ALLOWED = {
   "search": {*_LOWER, "proxies"},
   "report": {"base", "spaces"},
   "jobs": {*_LOWER, "nbdt", "proxies", "search", "report"},
+  "bridges": {*_LOWER, "nbdt", "report", "search", "jobs"},
   "main": {*_LOWER, "nbdt", "proxies", "search", "report", "jobs"},
   "predict": {*_LOWER, "nbdt", "proxies", "search", "report", "jobs"},
   # The task as a function, and as a command; how the package is built.
   "family": {"base", "data", "training", "jobs"},
-  "commands": {"base", "training", "report", "jobs", "main", "predict"},
+  "commands": {
+    "base",
+    "training",
+    "report",
+    "jobs",
+    "main",
+    "predict",
+    "bridges",
+  },
   "packaging": set(),
   "__init__": {"family"},
 }
@@ -43,6 +52,7 @@ LIGHT_LIBRARIES = {"jax", "flax", "optax", "numpy", "scipy"}
 LIGHT_EXCEPTIONS = {("costs/latency_convert.py", "yaml")}
 # Imported on top of a module, these make every start slow.
 SLOW = {"orbax", "tensorboardX", "rich", "matplotlib", "ray", "torch", "nltk"}
+SLOW |= {"optuna", "starlette", "uvicorn"}
 SLOW |= {"tensorflow", "tensorflow_datasets", "sklearn", "onnx", "yaml"}
 
 MAX_LINES = 600
