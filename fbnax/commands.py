@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import os
 import shlex
 import sys
@@ -469,6 +470,19 @@ def _to_optuna(given: argparse.Namespace) -> int:
   return 0
 
 
+def _serve(given: argparse.Namespace) -> int:
+  from fbnax.bridges import serving
+
+  limits = serving.ServingLimits(
+    given.megabytes, given.megapixels, given.seconds, given.threads
+  )
+  told = functools.partial(print, flush=True)
+  serving.serve(
+    given.argument, host=given.host, port=given.port, limits=limits, told=told
+  )
+  return 0
+
+
 TOOLS = (
   Tool(
     "predict",
@@ -483,6 +497,24 @@ TOOLS = (
     (
       "runs/nars/members/small-800k a.jpg b.jpg",
       "runs/nars/members/small-800k a.jpg --html page.html",
+    ),
+  ),
+  Tool(
+    "serve",
+    "answers with a trained model over HTTP, and shows a page",
+    _serve,
+    "MODEL",
+    flags=(
+      Flag("host", (), "the address to listen at", default="127.0.0.1"),
+      Flag("port", (), "likewise; 0 for one that is free", default=8000),
+      Flag("megabytes", (), "most of an image's file", default=20.0),
+      Flag("megapixels", (), "most of an image", default=50.0),
+      Flag("seconds", (), "most that a request may take", default=10.0),
+      Flag("threads", (), "images looked at at a time", default=2),
+    ),
+    examples=(
+      "runs/nars/members/small-800k",
+      "runs/nars/members/small-800k --port 8080 --megabytes 5",
     ),
   ),
   Tool(

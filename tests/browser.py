@@ -99,8 +99,9 @@ class Tab:
         return answer
 
   def open(self, page):
-    """Opens a file, and waits until it is loaded."""
-    self.call("Page.navigate", url=page.as_uri())
+    """Opens a file, or an address, and waits until it is loaded."""
+    url = page if isinstance(page, str) else page.as_uri()
+    self.call("Page.navigate", url=url)
     self._wait(lambda answer: answer.get("method") == "Page.loadEventFired")
 
   def run(self, expression):
@@ -127,8 +128,8 @@ class Tab:
 
 
 @contextlib.contextmanager
-def tab(tmp_path):
-  """A tab of a browser of its own, which ends with it."""
+def tab(tmp_path, *flags):
+  """A tab of a browser of its own, which ends with it; later flags win."""
   browser_in, to_browser = os.pipe()
   from_browser, browser_out = os.pipe()
   process = subprocess.Popen(
@@ -139,6 +140,7 @@ def tab(tmp_path):
       "bash",
       CHROMIUM,
       *FLAGS,
+      *flags,
       "--remote-debugging-pipe",
       f"--user-data-dir={tmp_path / 'profile'}",
     ],

@@ -122,10 +122,14 @@ def may_be_deep(path: Path) -> bool:
   return head.startswith(_TIFF)
 
 
-def largest_value(path: Path) -> int | None:
+def largest_value(encoded: Path | bytes, name: str = "") -> int | None:
   """The largest value of an image of more than 8 bits, as it is stored.
 
   Opacity does not count.
+
+  Args:
+    encoded: a file, or the content of one.
+    name: what to call the image in an error message; "" for its path.
 
   Returns:
     0 to 65535; None for an image of 8 bits, which is not decoded.
@@ -133,10 +137,11 @@ def largest_value(path: Path) -> int | None:
   Raises:
     ValueError: if it cannot be decoded.
   """
-  with _naming(str(path), "cannot be decoded"), opened(path) as image:
+  named = _naming(name or str(encoded), "cannot be decoded")
+  with named, opened(encoded) as image:
     if not is_deep(image):
       return None
-    return int(np.ceil(_deep_values(image, path)[..., :3].max()))
+    return int(np.ceil(_deep_values(image, encoded)[..., :3].max()))
 
 
 def resize(

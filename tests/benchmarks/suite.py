@@ -67,6 +67,7 @@ BENCHMARKS = (
   Benchmark("start_up", 3.0),
   Benchmark("programs", 4.0),
   Benchmark("compiling", 6.0),
+  Benchmark("serving", 1.0, packages=("starlette", "uvicorn")),
   Benchmark("latency", 1.0, files=("fbnet_latency_help.npz",)),
   Benchmark("graph_predictor", 4.0, files=("ofa_mbv3.npz", "splits.json")),
   Benchmark(

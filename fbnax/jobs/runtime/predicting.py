@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,7 @@ class Prediction(NamedTuple):
     drawing: the hierarchy with that path marked, an `<svg>`, "" without one.
     decision: what the image is taken for by the threshold of the model's card,
       in words; "" where it has none.
+    steps: the decisions of `path_text`, as data.
   """
 
   path: Path
@@ -53,6 +54,106 @@ class Prediction(NamedTuple):
   path_text: str
   drawing: str = ""
   decision: str = ""
+  steps: tuple[nbdt.Decision, ...] = ()
+
+
+class Predictor(NamedTuple):
+  """A model that is ready to predict; `open_model` makes it.
+
+  Attributes:
+    model: its directory.
+    saved: what was read of it.
+    hierarchy: beside it, or None.
+    apply: logits `f32[B, K]` of images `u8[B, H, W, C]`.
+  """
+
+  model: Path
+  saved: model_files.SavedModel
+  hierarchy: nbdt.Hierarchy | None
+  apply: Callable[[Any], Any]
+
+  def seen(
+    self, encoded: Path | bytes, name: str
+  ) -> tuple[np.ndarray, tuple[str, ...]]:
+    """An image as the model sees it, and what was done to it."""
+    given = self.saved.card["preprocessing"]
+    return prepared(
+      encoded,
+      self.saved.module.architecture.input_channels,
+      given["resolution"],
+      given.get("crop_ratio", 1.0),
+      self.saved.bits,
+      name,
+    )
+
+  def prediction(
+    self,
+    image: np.ndarray,
+    notes: tuple[str, ...],
+    *,
+    path: str | Path,
+    top: int,
+    drawn: str = "",
+  ) -> Prediction:
+    """What the model says of an image.
+
+    Args:
+      image: as `seen` gives it.
+      notes: likewise.
+      path: what the image is called.
+      top: how many classes.
+      drawn: the id of the hierarchy's drawing; "" for none.
+
+    Raises:
+      ValueError: the logits are not finite.
+    """
+    saved, hierarchy = self.saved, self.hierarchy
+    names = saved.card["class_names"]
+    logits = np.asarray(self.apply(jnp.asarray(image[None])))[0]
+    if not np.isfinite(logits).all():
+      raise ValueError(
+        f"{self.model} gives logits that are not finite for {path}; legal: a"
+        " model that can be used"
+      )
+    shares = np.asarray(jax.nn.softmax(logits / saved.calibration.by))
+    words, drawing = "", ""
+    steps: tuple[nbdt.Decision, ...] = ()
+    if hierarchy is not None:
+      steps = tuple(nbdt.explain(logits, hierarchy, names))
+      words = nbdt.describe(steps)
+      if drawn:
+        drawing = nbdt.tree_svg(
+          hierarchy,
+          class_names=names,
+          logits=logits,
+          name=drawn,
+          label=f"The decisions for {escaped(str(path))}",
+        )
+      logs = nbdt.path_log_probs(logits[None], hierarchy)
+      shares = np.exp(np.asarray(logs))[0]
+    best = np.argsort(-shares, kind="stable")[:top]
+    classes = tuple((names[i], float(shares[i])) for i in best)
+    decision = "" if hierarchy is not None else _decision(saved, shares)
+    return Prediction(
+      Path(path), image, notes, classes, words, drawing, decision, steps
+    )
+
+
+def open_model(model: str | Path) -> Predictor:
+  """Reads a model, to predict with.
+
+  Raises:
+    ValueError: there is no such model.
+  """
+  saved = model_files.load(model)
+  settings = saved.settings()
+  apply = jax.jit(
+    lambda x: saved.module.apply(
+      saved.variables, augment.prepare(x, settings), train=False
+    )
+  )
+  hierarchy = _hierarchy(Path(model), saved.card["class_names"])
+  return Predictor(Path(model), saved, hierarchy, apply)
 
 
 def predict(
@@ -70,47 +171,12 @@ def predict(
   """
   if top < 1:
     raise ValueError(f"top is {top}; legal: at least 1")
-  saved = model_files.load(model)
-  given = saved.card["preprocessing"]
-  channels = saved.module.architecture.input_channels
-  crop, side = given.get("crop_ratio", 1.0), given["resolution"]
-  names = saved.card["class_names"]
-  hierarchy = _hierarchy(Path(model), names)
-  images = [prepared(Path(p), channels, side, crop, saved.bits) for p in paths]
-  settings = saved.settings()
-  apply = jax.jit(
-    lambda x: saved.module.apply(
-      saved.variables, augment.prepare(x, settings), train=False
-    )
-  )
-  found: list[Prediction] = []
-  for path, (image, notes) in zip(paths, images, strict=True):
-    logits = np.asarray(apply(jnp.asarray(image[None])))[0]
-    if not np.isfinite(logits).all():
-      raise ValueError(
-        f"{model} gives logits that are not finite for {path}; legal: a model"
-        " that can be used"
-      )
-    shares = np.asarray(jax.nn.softmax(logits / saved.calibration.by))
-    text, drawing = "", ""
-    if hierarchy is not None:
-      text = nbdt.describe(nbdt.explain(logits, hierarchy, names))
-      drawing = nbdt.tree_svg(
-        hierarchy,
-        class_names=names,
-        logits=logits,
-        name=f"tree-{len(found)}",
-        label=f"The decisions for {escaped(str(path))}",
-      )
-      shares = np.exp(np.asarray(nbdt.path_log_probs(logits[None], hierarchy)))
-      shares = shares[0]
-    best = np.argsort(-shares, kind="stable")[:top]
-    classes = tuple((names[i], float(shares[i])) for i in best)
-    decision = "" if hierarchy is not None else _decision(saved, shares)
-    found.append(
-      Prediction(Path(path), image, notes, classes, text, drawing, decision)
-    )
-  return found
+  opened = open_model(model)
+  images = [opened.seen(Path(path), str(path)) for path in paths]
+  return [
+    opened.prediction(image, notes, path=path, top=top, drawn=f"tree-{i}")
+    for i, (path, (image, notes)) in enumerate(zip(paths, images, strict=True))
+  ]
 
 
 def text(prediction: Prediction) -> str:
@@ -159,24 +225,31 @@ def _hierarchy(model: Path, names: Sequence[str]) -> nbdt.Hierarchy | None:
 
 
 def prepared(
-  path: Path, channels: int, side: int, crop: float, known_bits: int | None
+  encoded: Path | bytes,
+  channels: int,
+  side: int,
+  crop: float,
+  known_bits: int | None,
+  name: str = "",
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """The image as a model sees it, `u8[H, W, C]`, and what was done to it.
 
   Args:
-    path: of the image.
+    encoded: the image's path, or the content of its file.
     channels: of the model's images.
     side: of them, pixels.
     crop: share of the shorter side that is seen, centred.
     known_bits: significant ones of images of 16 bits; None if it saw none.
+    name: what to call the image in an error message; "" for its path.
   """
   bits = known_bits or decoding.DEEPEST
-  image = decoding.decode(path, channels, str(path), bits)
+  name = name or str(encoded)
+  image = decoding.decode(encoded, channels, name, bits)
   if known_bits is None and not image[..., :3].any():
     # 8 bits in two bytes, as many programs write them, would stay black.
-    bits = 8 if decoding.largest_value(path) else bits
-    image = decoding.decode(path, channels, str(path), bits)
-  notes = [*_conversions(path, channels, bits)]
+    bits = 8 if decoding.largest_value(encoded, name) else bits
+    image = decoding.decode(encoded, channels, name, bits)
+  notes = [*_conversions(encoded, channels, bits)]
   height, width = image.shape[:2]
   if crop == 1.0 and height != width:
     notes.append(f"{width} x {height} pixels squeezed into a square")
@@ -186,9 +259,9 @@ def prepared(
   return streaming.resize_centre_crop(image, size, crop), tuple(notes)
 
 
-def _conversions(path: Path, channels: int, bits: int) -> list[str]:
+def _conversions(encoded: Path | bytes, channels: int, bits: int) -> list[str]:
   """What `decode` has done to an image, in words."""
-  with decoding.opened(path) as image:
+  with decoding.opened(encoded) as image:
     mode, frames = image.mode, decoding.frames(image)
     deep = "16 bits cut to 8"
     if bits < decoding.DEEPEST:
