@@ -83,7 +83,7 @@ class RefusedError(Exception):
 
 
 def application(
-  predictor: predicting.Predictor, limits: ServingLimits | None = None
+  predictor: predicting.ReadyModel, limits: ServingLimits | None = None
 ) -> Any:
   """The server as an ASGI application, for any server of these.
 
@@ -260,7 +260,7 @@ def _too_long(most: int) -> str:
 
 
 def _answer(
-  predictor: predicting.Predictor,
+  predictor: predicting.ReadyModel,
   content: bytes,
   top: int,
   tree: bool,
@@ -316,7 +316,7 @@ def _answer(
 
 
 def _facts(
-  predictor: predicting.Predictor, limits: ServingLimits
+  predictor: predicting.ReadyModel, limits: ServingLimits
 ) -> dict[str, Any]:
   """What the model is, for those who ask it."""
   saved = predictor.saved
@@ -329,7 +329,7 @@ def _facts(
   }
 
 
-def _warm(predictor: predicting.Predictor) -> None:
+def _warm(predictor: predicting.ReadyModel) -> None:
   """Compiles the programs, so that the first request need not wait."""
   side = predictor.saved.card["preprocessing"]["resolution"]
   channels = predictor.saved.module.architecture.input_channels

@@ -57,7 +57,7 @@ class Prediction(NamedTuple):
   steps: tuple[nbdt.Decision, ...] = ()
 
 
-class Predictor(NamedTuple):
+class ReadyModel(NamedTuple):
   """A model that is ready to predict; `open_model` makes it.
 
   Attributes:
@@ -139,7 +139,7 @@ class Predictor(NamedTuple):
     )
 
 
-def open_model(model: str | Path) -> Predictor:
+def open_model(model: str | Path) -> ReadyModel:
   """Reads a model, to predict with.
 
   Raises:
@@ -153,7 +153,7 @@ def open_model(model: str | Path) -> Predictor:
     )
   )
   hierarchy = _hierarchy(Path(model), saved.card["class_names"])
-  return Predictor(Path(model), saved, hierarchy, apply)
+  return ReadyModel(Path(model), saved, hierarchy, apply)
 
 
 def predict(
