@@ -151,6 +151,8 @@ def test_a_fresh_process_without_this_package(member, tmp_path):
   assert card["accuracy"]["test_accuracy"] == 0.75
   assert card["costs"]["macs"] > 0
   assert card["licence"] == "BSD"
+  readme = (tmp_path / "out" / "README.md").read_text()
+  assert readme.startswith('---\nlicense: "bsd"\n')
   assert card["budget"]["macs"] == [1.0, 2.0]
   assert card["latency"]["ms"] > 0
   assert card["input"]["dtype"] == "uint8"

@@ -3,7 +3,8 @@
 Leaves in the work directory `model.stablehlo` with `load.py`, `model.onnx`,
 `model.tflite`, `model_int8.tflite` with the C++ sources of a microcontroller
 (`fbnax.jobs.export.device`), `weights.safetensors` with timm's names where
-these exist, and `model.json`, the model card. Every program is run here and
+these exist, `model.json`, the model card, and `README.md`, the same for people
+and for a hub (`fbnax.jobs.export.hub_card`). Every program is run here and
 compared with the network, or judged beside it, and the StableHLO one is timed.
 """
 
@@ -23,6 +24,7 @@ from fbnax.data import Dataset
 from fbnax.jobs.export import (
   c_array,
   device,
+  hub_card,
   onnx_files,
   tflite_files,
   tflite_int8,
@@ -94,10 +96,17 @@ def run(
       f" accuracy; config.max_drop is {100 * config.max_drop:g}"
     )
   weights = _weights(saved, work.path)
-  card = _card(config, saved, shape, result, weights)
+  origin = _run_of(config.model)
+  card = json_values.plain(
+    _card(config, saved, shape, result, weights, origin), "card"
+  )
+  files.write_atomically(
+    work.path / hub_card.FILE,
+    hub_card.text(Path(config.model).absolute().name, card, _dataset(origin)),
+  )
   files.write_atomically(
     work.path / model_files.CARD,
-    json_values.to_json(json_values.plain(card, "card"), indent=2) + "\n",
+    json_values.to_json(card, indent=2) + "\n",
   )
   return result
 
@@ -349,6 +358,7 @@ def _card(
   shape: tuple[int, int, int],
   result: ExportResult,
   weights: str | None,
+  origin: Mapping[str, Any],
 ) -> dict[str, Any]:
   """The model card of what was exported."""
   card = saved.card
@@ -362,7 +372,7 @@ def _card(
       "test_log_loss": entry.get("test_log_loss"),
     },
     "costs": {"macs": counted.macs, "params": counted.params},
-    "budget": _budget(config.model),
+    "budget": _budget(config.model, origin),
     "licence": config.licence or card.get("licence", ""),
     "input": {
       "shape": ["batch", *shape],
@@ -378,16 +388,31 @@ def _card(
   }
 
 
-def _budget(model: str) -> Any:
-  """What the member was searched under, where its run says so."""
-  directory = Path(model).absolute()
+def _run_of(model: str) -> dict[str, Any]:
+  """The result of the run whose member a model is; empty where it is none."""
   try:
-    run = directory.parents[1]
-    result = json_values.read(files.inside(run, run / "result.json"))
-    members = list(result.get("members", []))
-  except (OSError, ValueError, IndexError, AttributeError, TypeError):
-    return None
-  for member in members:
-    if isinstance(member, dict) and member.get("name") == directory.name:
+    run = Path(model).absolute().parents[1]
+    return json_values.read_object(files.inside(run, run / "result.json"))
+  except (OSError, ValueError, IndexError):
+    return {}
+
+
+def _budget(model: str, run: Mapping[str, Any]) -> Any:
+  """What the member was searched under, where its run says so."""
+  members = run.get("members")
+  name = Path(model).absolute().name
+  for member in members if isinstance(members, list) else ():
+    if isinstance(member, dict) and member.get("name") == name:
       return member.get("budget")
   return None
+
+
+def _dataset(run: Mapping[str, Any]) -> dict[str, Any]:
+  """What the run says of its data, as far as it is what it must be."""
+  facts = run.get("dataset")
+  kinds = {"name": str, "test": int}
+  return {
+    key: facts[key]
+    for key, kind in kinds.items()
+    if isinstance(facts, dict) and isinstance(facts.get(key), kind)
+  }
