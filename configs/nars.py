@@ -66,6 +66,7 @@ departs from the method):
     4.3  accuracy is predicted         search.signal=accuracy
     4.3  itself, not its rank          search.ranks=False
     4.3  by one predictor              search.predictors=1
+    4.3  and by nothing else           search.learner=predictor
     4.3  Huber's loss with corner 1    search.huber=label
     4.3  which alone chooses           search.exploration=0.0
     4.3  the first round is no larger  search.first=0

@@ -16,6 +16,7 @@ from fbnax.jobs.runtime.comparing import summary
 from fbnax.jobs.runtime.shell import run_job
 from fbnax.report.searches import SearchEnd
 from fbnax.search.benchmarks import tables
+from fbnax.search.nars import posterior
 
 ROOT = pathlib.Path(__file__).parents[2]
 ROWS = 125
@@ -83,6 +84,35 @@ def _result(workdir):
   return json.loads((workdir / "result.json").read_text())
 
 
+def test_noise_is_that_of_the_seed_and_the_choice_a_key(table, tmp_path):
+  """Two methods of a seed see the same noise at the same cell."""
+  config = make_config(
+    table, noise=0.05, seeds=1, methods=("nars", "random"), evaluations=12
+  )
+  config = config.copy_and_resolve_references()
+  config.search.choice, config.search.learner = "measured", "posterior"
+  run_job(config.lock(), str(tmp_path))
+  with np.load(table) as file:
+    validation = dict(
+      zip(
+        map(tuple, file["genotypes"].tolist()), file["validation"], strict=True
+      )
+    )
+  seen = {}
+  for method in ("nars", "random"):
+    kept = records.read(tmp_path / "searches" / f"{method}-0.json")
+    for genotype, accuracy in zip(
+      map(tuple, kept["genotypes"]), kept["accuracies"], strict=True
+    ):
+      assert accuracy != validation[genotype]
+      assert abs(accuracy - validation[genotype]) < 0.25
+      assert seen.setdefault(genotype, accuracy) == accuracy
+    [search] = [
+      s for s in _result(tmp_path)["searches"] if s["method"] == method
+    ]
+    assert search["validation_accuracy"] == max(kept["accuracies"])
+
+
 def test_every_method_has_every_seed(finished, table):
   result = _result(finished[1])
   assert (result["schema_version"], result["job"]) == (1, "benchmark")
@@ -109,6 +139,14 @@ def test_a_search_is_judged_by_the_test_accuracy_of_its_best(finished, table):
     assert len(set(asked)) == search["evaluations"] == 12
     np.testing.assert_array_equal(kept["accuracies"], validation[asked])
     best = [max(asked[: i + 1], key=lambda r: validation[r]) for i in range(12)]
+    if search["method"] == "nars":
+      # After each round the posterior chooses among what it has measured.
+      space = spaces.get("nasbench201")
+      for end in (8, 10, 12):
+        chosen = posterior.chosen(
+          space, genotypes[asked[:end]], validation[asked[:end]], 10
+        )
+        best[end - 1 : end + 1] = [asked[chosen]] * len(best[end - 1 : end + 1])
     assert search["test_curve"] == test[best].tolist()
     assert search["test_accuracy"] == test[best[-1]]
     assert search["validation_accuracy"] == validation[best[-1]]

@@ -6,6 +6,9 @@ import dataclasses
 
 from fbnax.jobs.runtime import sections
 from fbnax.jobs.runtime.configs import key, section
+from fbnax.search.nars.planning import LEARNERS
+
+CHOICES = ("posterior", "measured")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +23,18 @@ class TableSearchKeys:
   )
   predictors: int = key(8, "size of the predictor's ensemble")
   ranks: bool = key(True, "the predictor learns ranks of accuracies")
+  learner: str = key(
+    "both",
+    "whose scores choose candidates: `predictor`, the Gaussian process"
+    " `posterior`, or `both`",
+    choices=LEARNERS,
+  )
+  choice: str = key(
+    "posterior",
+    "what the result is chosen by: `posterior` is a Gaussian process that knows"
+    " of noise, `measured` the best measurement",
+    choices=CHOICES,
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +73,12 @@ class BenchmarkConfig:
     100, "that each search may look up", "networks", least=1
   )
   epochs: int = key(1, "that a look-up stands for", "epochs", least=1)
+  noise: float = key(
+    0.0,
+    "deviation of normal noise on the accuracies that searches see",
+    "share",
+    least=0,
+  )
   seeds: int = key(20, "searches of each method", least=1)
   num_classes: int = key(10, "of the networks, for their costs")
   search: TableSearchKeys = section(TableSearchKeys)

@@ -2,9 +2,10 @@
 
 NARS, regularized evolution and random search evaluate the same number of
 distinct genotypes through the same evaluator, which knows validation
-accuracies. What a search has found after any number of evaluations is the test
-accuracy of the genotype with the best validation accuracy so far; it is looked
-up once all searches have ended.
+accuracies, with noise where that is asked for. What a search has found after
+any number of evaluations is the test accuracy of the genotype that it would
+return: the one with the best validation accuracy so far, or that of NARS's
+posterior. It is looked up once all searches have ended.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from fbnax.jobs.runtime.workdir import WorkDir
 from fbnax.report.schema import Rows
 from fbnax.report.searches import MethodSummary, SearchEnd, Spread
 from fbnax.search.benchmarks import tables
-from fbnax.search.benchmarks.baselines import Trajectory
-from fbnax.search.evaluators import Candidate
+from fbnax.search.benchmarks.baselines import Trajectory, best_measured
+from fbnax.search.evaluators import Candidate, Evaluator
 from fbnax.training.progress import Progress
 
 
@@ -64,7 +65,14 @@ def run(
   """Runs every method with every seed, or what is left of them."""
   space = tables.space_of(config.table)
   pool = tables.genotypes(config.table)
-  task = TableTask(config, space, pool, tables.by_table(config.table))
+  look_up = tables.by_table(config.table)
+
+  def evaluator(seed: int) -> Evaluator:
+    if not config.noise:
+      return look_up
+    return tables.noisy(look_up, config.noise, seed)
+
+  task = TableTask(config, space, pool, evaluator)
   _check_table(task)
   with work.phase("searches"):
     trajectories = _searches(task, work, progress)
@@ -121,7 +129,7 @@ def _check_table(task: TableTask) -> None:
       f"config.evaluations is {config.evaluations!r}; legal: up to "
       f"{len(pool)}, the rows of {config.table}"
     )
-  [[outcome]] = task.evaluate(
+  [[outcome]] = task.evaluate(config.seed)(
     [Candidate(0, tuple(pool[0].tolist()), 0)], config.epochs, lambda _: None
   )
   if len(outcome.curve) < config.epochs:
@@ -160,6 +168,7 @@ def _search(
     np.asarray(record["genotypes"], np.int32),
     # A record has null for what failed; here it is NaN.
     np.asarray(record["accuracies"], np.float64),
+    None if record.get("chosen") is None else np.asarray(record["chosen"]),
   )
 
 
@@ -170,18 +179,17 @@ def _end(
   trajectory: Trajectory,
 ) -> SearchEnd:
   """A search with what it had found at every evaluation."""
-  accuracies = np.where(
-    np.isnan(trajectory.accuracies), -np.inf, trajectory.accuracies
-  )
-  leads = np.maximum.accumulate(accuracies)
-  best = [int(np.flatnonzero(accuracies == lead)[0]) for lead in leads]
-  curve = [by_genotype[tuple(trajectory.genotypes[i].tolist())] for i in best]
+  chosen = trajectory.chosen
+  if chosen is None:
+    chosen = best_measured(trajectory.accuracies)
+  returned = trajectory.genotypes[chosen]
+  curve = [by_genotype[tuple(genotype)] for genotype in returned.tolist()]
   return SearchEnd(
     method=method,
     seed=seed,
-    evaluations=len(accuracies),
-    genotype=tuple(trajectory.genotypes[best[-1]].tolist()),
-    validation_accuracy=float(leads[-1]),
+    evaluations=len(chosen),
+    genotype=tuple(returned[-1].tolist()),
+    validation_accuracy=float(trajectory.accuracies[chosen[-1]]),
     test_accuracy=float(curve[-1]),
     test_curve=tuple(float(accuracy) for accuracy in curve),
   )

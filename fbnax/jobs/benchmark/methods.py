@@ -17,8 +17,9 @@ import numpy as np
 from fbnax.jobs.benchmark.config import BenchmarkConfig
 from fbnax.search import nars
 from fbnax.search.benchmarks import assisted, baselines, tables
-from fbnax.search.benchmarks.baselines import Trajectory
+from fbnax.search.benchmarks.baselines import Trajectory, best_measured
 from fbnax.search.evaluators import Evaluator
+from fbnax.search.nars import posterior
 from fbnax.search.nars.planning import NarsSizes
 from fbnax.search.trials import open_store
 from fbnax.spaces import SearchSpace
@@ -32,13 +33,14 @@ class TableTask(NamedTuple):
     config: of the job.
     space: of the table.
     pool: the genotypes of the table, `i32[n, D]`.
-    evaluate: looks their accuracies up.
+    evaluate: of a seed, the evaluator that looks accuracies up; their noise is
+      of the seed.
   """
 
   config: BenchmarkConfig
   space: SearchSpace
   pool: np.ndarray
-  evaluate: Evaluator
+  evaluate: Callable[[int], Evaluator]
 
 
 Method = Callable[[TableTask, int], Trajectory]
@@ -60,6 +62,7 @@ def _nars(task: TableTask, seed: int) -> Trajectory:
     first=keys.first,
     exploration=keys.exploration,
     ranks=keys.ranks,
+    learner=keys.learner,
   )
   # Memory alone: what has ended is kept by the job.
   with (
@@ -69,7 +72,7 @@ def _nars(task: TableTask, seed: int) -> Trajectory:
     searched = nars.search(
       task.space,
       config.num_classes,
-      task.evaluate,
+      task.evaluate(seed),
       store,
       options,
       progress,
@@ -77,18 +80,38 @@ def _nars(task: TableTask, seed: int) -> Trajectory:
       pool=task.pool,
       check=False,
     )
-  return Trajectory(
-    np.asarray([t.genotype for t in searched.trials], np.int32),
-    np.asarray(
-      [np.nan if t.accuracy is None else t.accuracy for t in searched.trials]
-    ),
+  genotypes = np.asarray([t.genotype for t in searched.trials], np.int32)
+  accuracies = np.asarray(
+    [np.nan if t.accuracy is None else t.accuracy for t in searched.trials]
   )
+  chosen = None
+  if keys.choice == "posterior":
+    chosen = _chosen(task, genotypes, accuracies)
+  return Trajectory(genotypes, accuracies, chosen)
+
+
+def _chosen(
+  task: TableTask, genotypes: np.ndarray, accuracies: np.ndarray
+) -> np.ndarray:
+  """Which would be returned after each evaluation, `i64[n]`.
+
+  After each round that of the largest posterior mean; within the first the best
+  measurement.
+  """
+  keys = task.config.search
+  places = best_measured(accuracies)
+  ends = range(keys.first, len(places) + 1, keys.candidates)
+  for end in ends:
+    places[end - 1 : end - 1 + keys.candidates] = posterior.chosen(
+      task.space, genotypes[:end], accuracies[:end], task.config.num_classes
+    )
+  return places
 
 
 def _random(task: TableTask, seed: int) -> Trajectory:
   config = task.config
   return baselines.random_search(
-    seed, task.evaluate, task.pool, config.evaluations, config.epochs
+    seed, task.evaluate(seed), task.pool, config.evaluations, config.epochs
   )
 
 
@@ -96,7 +119,7 @@ def _evolution(task: TableTask, seed: int) -> Trajectory:
   config = task.config
   return baselines.regularized_evolution(
     seed,
-    task.evaluate,
+    task.evaluate(seed),
     task.space,
     task.pool,
     config.evaluations,
@@ -113,7 +136,7 @@ def _naswot(samples: int) -> Method:
     config, (genotypes, scores) = task.config, _scored(task)
     return assisted.naswot(
       seed,
-      task.evaluate,
+      task.evaluate(seed),
       genotypes,
       scores,
       config.evaluations,
@@ -131,7 +154,7 @@ def _area(moves: bool) -> Method:
     config, (genotypes, scores) = task.config, _scored(task)
     return assisted.area(
       seed,
-      task.evaluate,
+      task.evaluate(seed),
       task.space,
       genotypes,
       scores,

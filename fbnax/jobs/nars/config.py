@@ -6,6 +6,7 @@ import dataclasses
 
 from fbnax.jobs.runtime import sections
 from fbnax.jobs.runtime.configs import key, section
+from fbnax.search.nars.planning import LEARNERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +106,13 @@ class NarsSearchKeys:
     "what candidates are ranked by: `accuracy`, the paper's, or `likelihood`, e"
     " to the minus log-loss, which still tells them apart where nearly all"
     " images are classified right",
+  )
+  learner: str = key(
+    "predictor",
+    "whose scores choose candidates: the `predictor`'s, the expected"
+    " improvement of a Gaussian process that knows of noise (`posterior`), or"
+    " `both`",
+    choices=LEARNERS,
   )
   ranks: bool = key(False, "the predictor learns ranks of accuracies")
   huber: str = key(

@@ -203,6 +203,7 @@ def _sizes(
     signal=search.signal,
     ranks=search.ranks,
     huber=search.huber,
+    learner=search.learner,
   )
 
 

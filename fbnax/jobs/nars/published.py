@@ -39,6 +39,7 @@ _METHOD = {
     ("accuracy is predicted", "search.signal", "accuracy"),
     ("itself, not its rank", "search.ranks", False),
     ("by one predictor", "search.predictors", 1),
+    ("and by nothing else", "search.learner", "predictor"),
     ("Huber's loss with corner 1", "search.huber", "label"),
     ("which alone chooses", "search.exploration", 0.0),
     ("the first round is no larger", "search.first", 0),

@@ -30,10 +30,24 @@ class Trajectory(NamedTuple):
     genotypes: all distinct, `i32[n, D]`.
     accuracies: validation accuracy at the last epoch, NaN where it failed,
       `f64[n]`.
+    chosen: which the search would return after each evaluation, `i64[n]`; None
+      for the best that it measured.
   """
 
   genotypes: np.ndarray
   accuracies: np.ndarray
+  chosen: np.ndarray | None = None
+
+
+def best_measured(accuracies: np.ndarray) -> np.ndarray:
+  """The place of the best of the first 1, 2, … accuracies, `i64[n]`.
+
+  Args:
+    accuracies: `f64[n]`, NaN where one failed, which is below all.
+  """
+  known = np.where(np.isnan(accuracies), -np.inf, accuracies)
+  leads = np.maximum.accumulate(known)
+  return np.asarray([int(np.flatnonzero(known == lead)[0]) for lead in leads])
 
 
 def random_search(

@@ -156,6 +156,34 @@ def by_table(path: str | os.PathLike[str]) -> Evaluator:
   return evaluate
 
 
+def noisy(evaluate: Evaluator, deviation: float, seed: int) -> Evaluator:
+  """An evaluator whose accuracies have normal noise, the same at each look-up.
+
+  Args:
+    evaluate: gives the accuracies, shares.
+    deviation: of the noise, a share; an accuracy stays between 0 and 1.
+    seed: of the noise.
+  """
+
+  def look_up(
+    candidates: Sequence[Candidate],
+    epochs: int,
+    progress: Callable[[float], None],
+    ended: Collection[int] = (),
+  ) -> Iterator[list[Outcome]]:
+    genotypes = {candidate.id: candidate.genotype for candidate in candidates}
+    for outcomes in evaluate(candidates, epochs, progress, ended):
+      changed = []
+      for outcome in outcomes:
+        random = np.random.default_rng([seed, *genotypes[outcome.id]])
+        errors = deviation * random.standard_normal(len(outcome.curve))
+        curve = np.clip(np.asarray(outcome.curve) + errors, 0.0, 1.0)
+        changed.append(outcome._replace(curve=tuple(curve.tolist())))
+      yield changed
+
+  return look_up
+
+
 def test_accuracy(
   path: str | os.PathLike[str], queried: np.ndarray
 ) -> np.ndarray:

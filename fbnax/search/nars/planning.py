@@ -16,12 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax import costs
+from fbnax.proxies import normal_scores
 from fbnax.search.nars import predictor
+from fbnax.search.nars.posterior import Posterior
 from fbnax.search.nars.selection import select_by_bins
 from fbnax.search.trials import Trial
 from fbnax.spaces.space import SearchSpace
 
 SIGNALS = ("accuracy", "likelihood")
+LEARNERS = ("predictor", "posterior", "both")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +55,9 @@ class NarsSizes:
     ranks: the predictor learns ranks of accuracies instead of accuracies (see
       `predictor`).
     huber: where the predictor's loss has its corner (see `predictor`).
+    learner: whose scores choose candidates: the `predictor`'s, as in the paper,
+      a Gaussian process's (`posterior`, which knows how noisy measurements
+      are), or the mean of `both` as normal scores.
   """
 
   pool: int
@@ -68,6 +74,7 @@ class NarsSizes:
   signal: str = "accuracy"
   ranks: bool = False
   huber: str = "deviation"
+  learner: str = "predictor"
 
   @property
   def total(self) -> int:
@@ -88,6 +95,10 @@ class NarsSizes:
     if self.signal not in SIGNALS:
       raise ValueError(
         f"search.signal is {self.signal!r}; legal: {', '.join(SIGNALS)}"
+      )
+    if self.learner not in LEARNERS:
+      raise ValueError(
+        f"search.learner is {self.learner!r}; legal: {', '.join(LEARNERS)}"
       )
     if self.first < 0 or self.exploration < 0:
       raise ValueError(
@@ -128,6 +139,7 @@ def plan_round(
   pool: jax.Array,
   pool_costs: costs.Costs,
   trials: Sequence[Trial],
+  process: Posterior | None = None,
 ) -> list[dict[str, Any]]:
   """The candidates of a round: the best predicted ones of each bin of MACs.
 
@@ -138,6 +150,7 @@ def plan_round(
     pool: `i32[p, D]`.
     pool_costs: `f32[p]` each.
     trials: so far; what was evaluated is not planned again.
+    process: the Gaussian process, where `options.learner` asks for it.
 
   Returns:
     `id`, `genotype` and `predicted` accuracy of each, as JSON.
@@ -152,11 +165,9 @@ def plan_round(
   if model is None:
     # Nothing is known yet: a random one of each bin.
     scores = np.random.default_rng(options.seed).random(len(genotypes))
+    predicted = scores
   else:
-    predicted = predictor.predict(model, pool)
-    scores = np.asarray(
-      predicted.score + options.exploration * predicted.deviation, np.float64
-    )
+    scores, predicted = _scores(options, model, pool, process)
   seen = {t.genotype for t in trials}
   repeated = np.zeros(len(genotypes), bool)
   for i, genotype in enumerate(map(tuple, genotypes.tolist())):
@@ -180,7 +191,24 @@ def plan_round(
     {
       "id": first + i,
       "genotype": genotypes[index].tolist(),
-      "predicted": None if model is None else float(scores[index]),
+      "predicted": None if model is None else float(predicted[index]),
     }
     for i, index in enumerate(chosen)
   ]
+
+
+def _scores(
+  options: NarsSizes, model: Any, pool: jax.Array, process: Posterior | None
+) -> tuple[np.ndarray, np.ndarray]:
+  """What candidates are chosen by, and the predictor's part of it, `f64[p]`."""
+  by_predictor = predictor.predict(model, pool)
+  optimistic = np.asarray(
+    by_predictor.score + options.exploration * by_predictor.deviation,
+    np.float64,
+  )
+  if process is None:
+    return optimistic, optimistic
+  scores = process.improvement(pool)
+  if options.learner == "both":
+    scores = normal_scores(scores) + normal_scores(optimistic)
+  return scores, optimistic

@@ -25,7 +25,7 @@ import numpy as np
 
 from fbnax import costs
 from fbnax.search.evaluators import Candidate, Evaluator, Outcome
-from fbnax.search.nars import predictor
+from fbnax.search.nars import posterior, predictor
 from fbnax.search.nars.free_labels import Scored, appended
 from fbnax.search.nars.planning import (
   NarsSizes,
@@ -121,12 +121,19 @@ def search(
         pretrain_key, space, genotypes, known_costs, extra
       )
   rounds = []
-  model = None
+  model = process = None
   for number in range(1, options.rounds + 1):
     plan = store.settled(
       plan_key(number),
       functools.partial(
-        plan_round, options, number, model, pool, pool_costs, store.all()
+        plan_round,
+        options,
+        number,
+        model,
+        pool,
+        pool_costs,
+        store.all(),
+        process,
       ),
     )
     stop = store.decisions().get("early_stop")
@@ -156,6 +163,9 @@ def search(
       )
       if checked is not None:
         rounds.append({"round": number, **checked})
+      if options.learner != "predictor" and number < options.rounds:
+        measured = [t.genotype for t in trials]
+        process = posterior.fit(space, measured, labels, num_classes)
   report = {
     "signal": options.signal,
     "predictor": {"pretraining": _pretraining(proxies), "rounds": rounds},
