@@ -321,7 +321,8 @@ def _add(commands: Any, command: Command) -> None:
       "argument",
       nargs=None if command.is_needed else "?",
       metavar=command.argument,
-      help="a folder with one for each class, or an .npz file"
+      help="a folder with one for each class, an .npz file, a folder of"
+      " WebDataset's shards, or what Hugging Face's save_to_disk left"
       if command.key == "images"
       else None,
     )
@@ -403,8 +404,9 @@ def arguments(command: Command, given: argparse.Namespace) -> list[str]:
 
 def _images(path: str) -> dict[str, str]:
   """The keys of a data set on disk."""
-  kind = "npz" if path.endswith(".npz") else "folder"
-  return {"data.name": kind, "data.path": path}
+  from fbnax import data
+
+  return {"data.name": data.kind(path), "data.path": path}
 
 
 def _tuple(text: str) -> str:

@@ -186,7 +186,8 @@ def design(
 
   Args:
     images: `u8[N, h, w, C]` or `u8[N, h, w]`; or a folder with one for each
-      class, or an `.npz` file; or a `fbnax.data.Dataset` in memory.
+      class, an `.npz` file, or another source on disk (`fbnax.data.kind`); or a
+      `fbnax.data.Dataset` in memory.
     labels: `[N]`, whole numbers from 0, of images in memory.
     macs: limits on multiply-accumulates, a network for each; none for those of
       the preset.
@@ -253,11 +254,10 @@ def _source(
 ) -> dict[str, Any]:
   """The keys of the data; images in memory are written beside the run."""
   from fbnax.base import files
-  from fbnax.data import Dataset, Split
+  from fbnax.data import Dataset, Split, kind
 
   if isinstance(images, str | Path):
-    kind = "npz" if str(images).endswith(".npz") else "folder"
-    return {"data.name": kind, "data.path": str(images)}
+    return {"data.name": kind(images), "data.path": str(images)}
   if isinstance(images, Dataset):
     arrays: dict[str, Any] = {}
     for part, split in (("train", images.train), ("test", images.test)):

@@ -34,6 +34,7 @@ ALLOWED = {
   "family": {"base", "data", "training", "jobs"},
   "commands": {
     "base",
+    "data",
     "training",
     "report",
     "jobs",

@@ -9,7 +9,7 @@ device.
 from fbnax.data.assembling import Request, assemble
 from fbnax.data.checking import check
 from fbnax.data.dataset import AnySplit, Dataset, Split, StreamedSplit
-from fbnax.data.sources import SOURCES, load, names
+from fbnax.data.sources import SOURCES, kind, load, names
 from fbnax.data.splitting import fold, hold_out, some_classes, subset
 from fbnax.data.statistics import normalization, shared_images
 from fbnax.data.streaming import stream
@@ -25,6 +25,7 @@ __all__ = [
   "check",
   "fold",
   "hold_out",
+  "kind",
   "load",
   "names",
   "normalization",

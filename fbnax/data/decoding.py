@@ -67,16 +67,20 @@ def opened(encoded: Path | bytes) -> Iterator[Any]:
     yield image
 
 
-def probe(path: Path) -> tuple[int, int, bool]:
+def probe(encoded: Path | bytes, name: str = "") -> tuple[int, int, bool]:
   """Height, width (pixels, as decoded) and greyness, from the header alone.
 
   (A PNG whose EXIF stands after its pixels is decoded for it.)
 
+  Args:
+    encoded: a file, or the content of one.
+    name: what to call the image in an error message; "" for its path.
+
   Raises:
-    ValueError: if `path` is no image that is read here.
+    ValueError: if it is no image that is read here.
   """
   problem = "is no image that can be read"
-  with _naming(str(path), problem), opened(path) as image:
+  with _naming(name or str(encoded), problem), opened(encoded) as image:
     width, height = image.size
     if _turn(image) in _TURNED_BY_90_DEGREES:
       width, height = height, width

@@ -17,8 +17,10 @@ from fbnax.data.checking import check
 from fbnax.data.dataset import Dataset
 from fbnax.data.digits import load_digits
 from fbnax.data.folder import load_folder
+from fbnax.data.hugging_face import is_hugging_face, load_hugging_face
 from fbnax.data.npz import load_npz
 from fbnax.data.tfds import load_tfds
+from fbnax.data.webdataset import is_webdataset, load_webdataset
 
 Source = Callable[[Request], Dataset]
 
@@ -27,12 +29,26 @@ SOURCES: dict[str, Source] = {
   "npz": load_npz,
   "folder": load_folder,
   "tfds": load_tfds,
+  "hf": load_hugging_face,
+  "webdataset": load_webdataset,
+}
+# How a path is known that a person names without its kind; else a folder.
+_KINDS: dict[str, Callable[[Path], bool]] = {
+  "npz": lambda path: path.suffix == ".npz",
+  "hf": is_hugging_face,
+  "webdataset": is_webdataset,
 }
 
 
 def names() -> tuple[str, ...]:
   """The names that `load` knows."""
   return tuple(SOURCES)
+
+
+def kind(path: str | os.PathLike[str]) -> str:
+  """The name of the source that reads a path, by what is there."""
+  where = Path(path).expanduser()
+  return next((n for n, is_it in _KINDS.items() if is_it(where)), "folder")
 
 
 def load(
@@ -54,7 +70,8 @@ def load(
 
   Args:
     name: one of `names()`, or a function that takes a `Request`.
-    path: the .npz file, the folder of images, or tfds' data folder.
+    path: the .npz file, the folder of images or of shards, what Hugging Face's
+      `save_to_disk` left, or tfds' data folder.
     tfds_name: e.g. "cifar10" or "cifar10/3k", for "tfds" alone.
     test_fraction: in (0, 1); the part held out as the test set, class by class,
       where the source has no test set of its own.

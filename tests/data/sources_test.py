@@ -14,7 +14,8 @@ def pixels(split):
 
 
 def test_every_name_is_in_the_table():
-  assert data.names() == ("digits", "npz", "folder", "tfds")
+  names = ("digits", "npz", "folder", "tfds", "hf", "webdataset")
+  assert data.names() == names
   assert set(data.SOURCES) == set(data.names())
 
 

@@ -46,7 +46,9 @@ class SourceKeys:
   """Where images come from, and which of them are the test images."""
 
   name: str = key(
-    "digits", "`digits`, `npz`, `folder`, `tfds`, or a part of your own"
+    "digits",
+    "`digits`, `npz`, `folder`, `tfds`, `hf` (Hugging Face's datasets on disk,"
+    " extra `datasets`), `webdataset`, or a part of your own",
   )
   path: str = key("", "file or folder of the data")
   tfds_name: str = key("", "name of the set below `data.path`, for `tfds`")
