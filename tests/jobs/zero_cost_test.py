@@ -82,7 +82,7 @@ def test_scores_are_those_of_the_cells_own_networks(finished):
   found = zero_cost_networks.networks(config, dataset)
   images, labels = zero_cost_networks.batch(config, dataset, found.resolution)
   key, init_key = jax.random.split(jax.random.key(config.seed))
-  variables = zero_cost_networks.initial(found, init_key, 1)
+  variables = zero_cost_networks.initial(found, 1)(init_key)
   for row in result["networks"][:2]:
     network = found.space.architecture(row["genotype"])
     counted = costs.count(network, 10)
@@ -214,7 +214,7 @@ def test_blocks_without_a_table(tmp_path):
   dataset = zero_cost.inputs.dataset(config)
   found = zero_cost_networks.networks(config, dataset)
   key, init_key = jax.random.split(jax.random.key(config.seed))
-  variables = zero_cost_networks.initial(found, init_key, 1)
+  variables = zero_cost_networks.initial(found, 1)(init_key)
   images, labels = zero_cost_networks.batch(config, dataset, 8)
   genotype = jnp.asarray(genotypes[0])
   own = proxies.score(
@@ -256,7 +256,7 @@ def test_what_one_program_gives_is_that_of_the_network(space, count):
   dataset = zero_cost.inputs.dataset(config)
   found = zero_cost_networks.networks(config, dataset)
   key, init_key = jax.random.split(jax.random.key(config.seed))
-  variables = zero_cost_networks.initial(found, init_key, 1)
+  variables = zero_cost_networks.initial(found, 1)(init_key)
   images, labels = zero_cost_networks.batch(config, dataset, found.resolution)
   scorer = proxies.Scorer(names, found.network)
   for genotype in found.genotypes[:count]:
@@ -300,6 +300,19 @@ def test_networks_of_a_table_at_another_resolution(tmp_path):
     assert macs == costs.count(network, 10).macs
   names = tuple(config.proxies)
   assert zero_cost_networks.masked(found, names) == names
+
+
+def test_within_groups_size_alone_knows_nothing():
+  """Groups of ten networks of one size, told apart by one score alone."""
+  random = np.random.default_rng(0)
+  macs = np.repeat(np.arange(10.0), 10)
+  luck = random.permutation(100) / 1000
+  accuracies = macs + luck
+  within = zero_cost_summary.within_groups
+  assert within(macs, accuracies, macs) == 0.0
+  assert within(luck, accuracies, macs) == pytest.approx(1.0)
+  assert within(macs - luck, accuracies, macs) == pytest.approx(-1.0)
+  assert within(luck[:99], accuracies[:99], macs[:99]) is None
 
 
 def test_discounted_gain_by_hand():

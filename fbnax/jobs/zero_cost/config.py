@@ -41,6 +41,9 @@ class ZeroCostConfig:
     "of `fbnax.proxies.names()`",
   )
   batch_size: int = key(32, "that networks are scored on", "images")
+  redraw: bool = key(
+    False, "weights are drawn anew for each network, not once for all"
+  )
   chunk: int = key(8, "that a kill can cost", "networks", least=1)
   bootstrap: int = key(1000, "draws for the 95% intervals; 0 for none", least=0)
   best: float = key(

@@ -127,12 +127,15 @@ def _scores(
     shared = networks_lib.masked(networks, names)
     scorer = Scorer(shared, networks.network) if shared else None
     with progress.phase("initial weights"):
-      variables = networks_lib.initial(networks, init_key, images.shape[-1])
+      draw = networks_lib.initial(networks, images.shape[-1])
+      variables = draw(init_key)
     with progress.phase("scores", total, total - len(left)) as advance:
       for start in range(0, len(left), config.chunk):
         new = {}
         for place in left[start : start + config.chunk]:
           genotype = jnp.asarray(networks.genotypes[place])
+          if config.redraw:
+            variables = draw(jax.random.fold_in(init_key, place))
           scored = {}
           if scorer is not None:
             choice = models.one_hot(networks.space, genotype)

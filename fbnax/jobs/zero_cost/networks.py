@@ -12,7 +12,7 @@ Symbols: `n` networks, `D` decisions, `B` images.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -94,8 +94,15 @@ def networks(config: ZeroCostConfig, dataset: Dataset) -> Networks:
   return Networks(space, genotypes, network, module, resolution)
 
 
-def initial(scored: Networks, key: jax.Array, channels: int) -> Any:
-  """Weights of all networks at once, as `models.initialize` draws them."""
+def initial(
+  scored: Networks, channels: int
+) -> Callable[[jax.Array], dict[str, Any]]:
+  """Of a random key, weights of all networks, as `models.initialize` has them.
+
+  Args:
+    scored: the networks.
+    channels: of the images.
+  """
   side = scored.resolution
   images = jnp.zeros((1, side, side, channels))
   weights = models.one_hot(scored.space, jnp.asarray(scored.genotypes[0]))
@@ -103,7 +110,7 @@ def initial(scored: Networks, key: jax.Array, channels: int) -> Any:
     lambda key: models.initialize(
       scored.module, key, images, weights, train=False
     )
-  )(key)
+  )
 
 
 def batch(

@@ -170,12 +170,14 @@ def _table(result: ZeroCostResult) -> str:
         number(row.ndcg),
         number(row.best),
         number(row.given_macs),
+        number(row.within_macs),
       ]
     line += [number(row.macs), whole(row.finite), whole(row.distinct)]
     cells.append(line)
   words = (
     "<p>Rank correlations, Spearman's where nothing else is said. A score that "
-    "is not finite ranks last.</p>"
+    "is not finite ranks last. Within MACs: the mean within ten groups of "
+    "nearly equal MACs.</p>"
   )
   return words + markup.table(head, cells)
 

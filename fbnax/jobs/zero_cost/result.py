@@ -26,7 +26,8 @@ class ProxyRow:
 
   Correlations with the accuracies are of all networks, of the best, and given
   the MACs; low and high are the ends of 95% intervals. `ndcg` is the normalised
-  discounted cumulative gain.
+  discounted cumulative gain. `within_macs` is the mean correlation within
+  groups of networks of nearly equal MACs.
   """
 
   name: str = ""
@@ -43,6 +44,7 @@ class ProxyRow:
   best_low: float | None = None
   best_high: float | None = None
   given_macs: float | None = None
+  within_macs: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,8 @@ SEVEN = (*AZ_NAS, "synflow", "naswot", "jacob_cov")
 COUNTS = ("macs", "params")
 # Fewer networks have no order worth a number.
 _FEWEST = 10
+# Groups of networks of nearly equal MACs.
+_GROUPS = 10
 
 
 def combinations(
@@ -110,7 +112,12 @@ def summarize(
       if name != "macs":
         given_macs = partial_spearman(values, accuracies, scores["macs"])
       agreement = _agreement(values, accuracies, best, resampled)
-      row = dataclasses.replace(row, given_macs=given_macs, **agreement)
+      row = dataclasses.replace(
+        row,
+        given_macs=given_macs,
+        within_macs=within_groups(values, accuracies, scores["macs"]),
+        **agreement,
+      )
     rows.append(row)
   best_networks = None
   if accuracies is not None:
@@ -122,6 +129,29 @@ def summarize(
     best_share=best,
     best_networks=best_networks,
   )
+
+
+def within_groups(
+  scores: np.ndarray, accuracies: np.ndarray, macs: np.ndarray
+) -> float | None:
+  """The mean rank correlation within ten groups of nearly equal MACs.
+
+  What a score knows where a budget has fixed the size. Groups have equally many
+  networks; one in which all scores or accuracies are equal counts as 0.
+
+  Args:
+    scores: `f64[n]`.
+    accuracies: `f64[n]`.
+    macs: `f64[n]`.
+
+  Returns:
+    None where a group would have fewer than ten networks.
+  """
+  if len(scores) < _GROUPS * _FEWEST:
+    return None
+  groups = np.array_split(np.argsort(macs, kind="stable"), _GROUPS)
+  found = [spearman(scores[g], accuracies[g]) for g in groups]
+  return float(np.mean(np.nan_to_num(found)))
 
 
 def ndcg(scores: np.ndarray, gains: np.ndarray) -> float:
