@@ -176,11 +176,24 @@ def tree_superclass(
 
 
 def plain_superclass(
-  logits: jax.Array, superclasses: Sequence[int] | np.ndarray
+  logits: jax.Array,
+  superclasses: Sequence[int] | np.ndarray,
+  *,
+  within: bool = False,
 ) -> jax.Array:
-  """The superclass of the class that the plain network predicts, `i32[N]`."""
+  """The superclass of the class that the plain network predicts, `i32[N]`.
+
+  Args:
+    logits: `f32[N, K]`.
+    superclasses: of each class, `i32[K]`, -1 for none.
+    within: the class is chosen among those that have a superclass, as a tree
+      chooses; without it -1 is an answer, which is never right.
+  """
   of_class = jnp.asarray(superclasses, jnp.int32)
-  return of_class[jnp.argmax(jnp.asarray(logits), axis=-1)]
+  scores = jnp.asarray(logits)
+  if within:
+    scores = jnp.where(of_class >= 0, scores, -jnp.inf)
+  return of_class[jnp.argmax(scores, axis=-1)]
 
 
 def _checked(

@@ -49,12 +49,14 @@ class TreePictures:
 class SuperclassShares:
   """The share of images that are given their superclass: Table 5.6 of Wan 2022.
 
-  `plain` by the network's prediction, `tree` by the tree's, `plain_sum` and
-  `tree_sum` by the largest summed probability.
+  `plain` by the network's prediction, which may be a class without a
+  superclass, `plain_within` by its prediction among the others, `tree` by the
+  tree's, `plain_sum` and `tree_sum` by the largest summed probability.
   """
 
   images: int = 0
   plain: float | None = None
+  plain_within: float | None = None
   tree: float | None = None
   plain_sum: float | None = None
   tree_sum: float | None = None

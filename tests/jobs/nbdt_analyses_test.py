@@ -181,7 +181,13 @@ def test_summary_of_unseen_classes():
       soft_accuracy=0.9,
       hard_accuracy=0.9,
       superclasses=UnseenClasses(
-        6, plain, tree, plain, tree, 6 if seed else None
+        6,
+        plain=plain,
+        plain_within=plain + 0.02,
+        tree=tree,
+        plain_sum=plain + 0.04,
+        tree_sum=tree,
+        node=6 if seed else None,
       ),
     )
 
@@ -197,4 +203,7 @@ def test_summary_of_unseen_classes():
   # Over the plain network of the same seed: 0.2, 0.3.
   assert soft.gain.mean == pytest.approx(0.25)
   assert none.gain.mean == pytest.approx(0.15)
+  # Over what a network says that may choose as little as the tree.
+  assert soft.gain_within.mean == pytest.approx(0.23)
+  assert soft.gain_sum.mean == pytest.approx(0.21)
   assert (soft.divided, soft.seeds, soft.images) == (1, 2, 6)

@@ -229,6 +229,12 @@ def test_superclasses_of_unseen_classes():
   )
   plain = np.asarray(KINDS)[logits.argmax(1)]
   np.testing.assert_array_equal(nbdt.plain_superclass(z, KINDS), plain)
+  # Among the classes that have a superclass, as the tree must choose.
+  within = nbdt.plain_superclass(z, KINDS, within=True)
+  np.testing.assert_array_equal(
+    within, np.asarray(KINDS)[logits[:, :5].argmax(1)]
+  )
+  assert (plain == -1).any()
   soft = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
   sums = np.stack([soft[:, [0, 4]].sum(1), soft[:, 1:4].sum(1)], 1)
   np.testing.assert_allclose(

@@ -249,6 +249,7 @@ def _unseen(result: NbdtResult) -> str:
     "Superclass",
     "Images",
     "Network",
+    "Network, within",
     "Tree",
     "Network, summed",
     "Tree, summed",
@@ -262,7 +263,8 @@ def _unseen(result: NbdtResult) -> str:
   words = (
     "Share of the test images of classes held out of training that are given "
     "their superclass (Table 5.6). The network says the superclass of the "
-    f"class that it predicts; in the tree {how}."
+    "class that it predicts, which may have none; within: of the likeliest "
+    f"class that has one, as a tree must choose; in the tree {how}."
   )
   before = result.unseen_plain
   if before is not None:
@@ -281,6 +283,7 @@ def _unseen_row(
     escape(superclass),
     whole(shares.images),
     percent(shares.plain, 2),
+    percent(shares.plain_within, 2),
     percent(shares.tree, 2),
     percent(shares.plain_sum, 2),
     percent(shares.tree_sum, 2),

@@ -186,11 +186,14 @@ def _superclasses(result: TablesResult) -> str:
         + ("no tree loss" if s.loss == "none" else f"{s.loss} loss")
       ),
       _mean(s.plain),
+      _mean(s.plain_within),
       _mean(s.tree),
       _mean(s.plain_sum),
       _mean(s.tree_sum),
-      _points(s.gain.mean)
-      + f'<span class="under whole">{_ends(s.gain)}</span>',
+      *(
+        _points(gain.mean) + f'<span class="under whole">{_ends(gain)}</span>'
+        for gain in (s.gain, s.gain_within, s.gain_sum)
+      ),
       f"{s.divided} of {s.seeds}",
     )
     for s in result.summary.superclasses
@@ -207,17 +210,21 @@ def _superclasses(result: TablesResult) -> str:
   head = (
     "Trained with",
     "Network",
+    "Network, within",
     "Tree",
     "Network, summed",
     "Tree, summed",
     "Tree less plain network",
+    "less within",
+    "less summed",
     "One node decides",
   )
   images = result.summary.superclasses[0].images
   return (
     f"<p>{named}Share of {whole(images)} test images of classes that were held "
     "out of training which are given their superclass (Table 5.6). The network "
-    "says the superclass of the class it predicts; the tree that of its node's "
+    "says that of the class it predicts, which may have none; within: of the "
+    "likeliest class that has one; the tree that of its node's "
     "decision where one node tells the superclasses apart, else the one with "
     "the larger sum of path probabilities. Summed: the larger sum for both.</p>"
     + markup.table(head, rows)

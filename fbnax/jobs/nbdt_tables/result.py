@@ -83,15 +83,23 @@ class CellSummary(Cell):
 
 @dataclasses.dataclass(frozen=True)
 class SuperclassSummary(Cell):
-  """Images of unseen classes that were given their superclass."""
+  """Images of unseen classes that were given their superclass.
+
+  The gains are the tree's over the plainly trained network: over its
+  prediction, over that within the superclasses, and over its summed
+  probabilities.
+  """
 
   seeds: int = 0
   images: int = 0
   plain: SeedMean = dataclasses.field(default_factory=SeedMean)
+  plain_within: SeedMean = dataclasses.field(default_factory=SeedMean)
   tree: SeedMean = dataclasses.field(default_factory=SeedMean)
   plain_sum: SeedMean = dataclasses.field(default_factory=SeedMean)
   tree_sum: SeedMean = dataclasses.field(default_factory=SeedMean)
   gain: SeedMean = dataclasses.field(default_factory=SeedMean)
+  gain_within: SeedMean = dataclasses.field(default_factory=SeedMean)
+  gain_sum: SeedMean = dataclasses.field(default_factory=SeedMean)
   divided: int = 0
 
 

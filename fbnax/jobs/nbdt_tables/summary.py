@@ -22,6 +22,7 @@ from fbnax.jobs.nbdt_tables.result import (
   TablesSummary,
   TrainedCell,
 )
+from fbnax.report.tree_schema import SuperclassShares
 
 METRICS = ("network_accuracy", "soft_accuracy", "hard_accuracy")
 
@@ -34,7 +35,7 @@ def summarize(cases: Sequence[TrainedCell]) -> TablesSummary:
   plain = [c for c in cases if c.loss == "none"]
   network = {(c.seed, c.unseen): c.network_accuracy for c in plain}
   answers = {
-    c.seed: c.superclasses.plain for c in plain if c.superclasses is not None
+    c.seed: c.superclasses for c in plain if c.superclasses is not None
   }
   cells, superclasses = [], []
   for cell, trained in by_cell.items():
@@ -55,21 +56,29 @@ def summarize(cases: Sequence[TrainedCell]) -> TablesSummary:
 
 
 def _asked(
-  cell: Cell, cases: Sequence[TrainedCell], baseline: Mapping[int, float | None]
+  cell: Cell,
+  cases: Sequence[TrainedCell],
+  baseline: Mapping[int, SuperclassShares],
 ) -> SuperclassSummary:
-  """Means over seeds, and the gain over the plain network's answers."""
+  """Means over seeds, and the gains over the plain network's answers."""
   shares = [c.superclasses for c in cases if c.superclasses is not None]
-  before = _values(baseline.get(c.seed) for c in cases)
+  trees = _values(s.tree for s in shares)
   means: dict[str, Any] = {
     name: _mean(_values(getattr(s, name) for s in shares))
-    for name in ("plain", "tree", "plain_sum", "tree_sum")
+    for name in ("plain", "plain_within", "tree", "plain_sum", "tree_sum")
   }
+  for gain, answer in (
+    ("gain", "plain"),
+    ("gain_within", "plain_within"),
+    ("gain_sum", "plain_sum"),
+  ):
+    before = _values(getattr(baseline.get(c.seed), answer, None) for c in cases)
+    means[gain] = _mean(trees - before)
   return SuperclassSummary(
     **vars(cell),
     **means,
     seeds=len(shares),
     images=shares[0].images,
-    gain=_mean(_values(s.tree for s in shares) - before),
     divided=sum(s.node is not None for s in shares),
   )
 

@@ -90,6 +90,7 @@ def superclasses(
   divider = nbdt.divider(hierarchy, kinds)
   answers = {
     "plain": nbdt.plain_superclass(z, kinds),
+    "plain_within": nbdt.plain_superclass(z, kinds, within=True),
     "tree": nbdt.tree_superclass(z, hierarchy, kinds),
     "plain_sum": nbdt.superclass_log_probs(z, None, kinds).argmax(-1),
     "tree_sum": nbdt.superclass_log_probs(z, hierarchy, kinds).argmax(-1),
