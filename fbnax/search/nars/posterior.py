@@ -7,13 +7,11 @@ themselves show: by it a result is chosen (`chosen`), and candidates where
 `search.learner` says so.
 
 The kernel is v exp(-8 times the mean over d of w_d times the squared distance
-in d), plus a times the mean over d of exp(-w_d times it), by which few
-measurements show what each decision is worth alone (Duvenaud et al. 2011,
-"Additive Gaussian Processes"). It runs over decisions (0 or 1 of a categorical
-one, the difference of places of an ordinal one, all from 0 to 1) and over the
-logarithms of MACs and parameters, which cost nothing to know. Its parameters
-have the largest marginal likelihood times a prior; Rasmussen and Williams 2006,
-"Gaussian Processes for Machine Learning", sections 2.2 and 5.4.
+in d), over decisions (0 or 1 of a categorical one, the difference of places of
+an ordinal one, all from 0 to 1) and over the logarithms of MACs and parameters,
+which cost nothing to know. Its parameters have the largest marginal likelihood
+times a prior; Rasmussen and Williams 2006, "Gaussian Processes for Machine
+Learning", sections 2.2 and 5.4.
 
 Symbols: `n` measured networks, `p` others, `D` decisions, `G` distances, those
 in each decision and in both costs.
@@ -30,11 +28,12 @@ from fbnax import costs
 from fbnax.proxies import normal_scores
 from fbnax.spaces.space import SearchSpace
 
-# Logarithms of the parameters: where their prior has its middle, and its width.
-_JOINT, _ADDED, _NOISE, _DECISION, _COST = -1.0, 0.0, -1.0, -1.5, -2.0
-_WIDTH = 1.0
-# Of how many distances the joint part's is the sum, on average: with more
-# decisions all networks would be strangers to each other.
+# Of the logarithms of the parameters: where their prior has its middle, and its
+# width.
+_SCALE, _NOISE, _DECISION, _COST = 0.0, -2.0, -1.0, -2.0
+_WIDTH = 2.0
+# Of how many distances the sum is taken, on average: with more decisions all
+# networks would be strangers to each other.
 _NEAR = 8.0
 _JITTER = 1e-6
 _STEPS = (
@@ -49,8 +48,7 @@ class Posterior(NamedTuple):
   Attributes:
     points: `f64[n, G]`, see `_points`, costs in their deviations.
     categorical: which of the `G` are, `bool[G]`.
-    parameters: logarithms of the two parts' scales, of the noise and of the
-      weights, `f64[3 + G]`.
+    parameters: logarithms of scale, noise and weights, `f64[2 + G]`.
     factor: the Cholesky factor of the measured networks' covariance, with
       noise, `f64[n, n]`.
     weights: what their labels weigh in a mean, `f64[n]`.
@@ -71,7 +69,7 @@ class Posterior(NamedTuple):
   @property
   def noise(self) -> float:
     """Deviation of a measurement, in deviations of the labels."""
-    return float(np.exp(self.parameters[2] / 2))
+    return float(np.exp(self.parameters[1] / 2))
 
   def predict(self, genotypes: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation without noise of genotypes `i32[p, D]`, `f64[p]`."""
@@ -86,7 +84,7 @@ class Posterior(NamedTuple):
         self.parameters, _distances(rows, self.points, self.categorical)
       )
       explained = solve_triangular(self.factor, between.T, lower=True)
-      left = np.exp(self.parameters[:2]).sum() - (explained**2).sum(0)
+      left = np.exp(self.parameters[0]) - (explained**2).sum(0)
       means.append(between @ self.weights)
       deviations.append(np.sqrt(np.maximum(left, 0.0)))
     return np.concatenate(means), np.concatenate(deviations)
@@ -147,7 +145,7 @@ def fit(
   categorical = np.asarray([*kinds, False, False])
   distances = _distances(points, points, categorical)
   middle = np.asarray(
-    [_JOINT, _ADDED, _NOISE, *([_DECISION] * len(kinds)), _COST, _COST]
+    [_SCALE, _NOISE, *([_DECISION] * len(kinds)), _COST, _COST]
   )
   best = minimize(
     _loss,
@@ -158,7 +156,7 @@ def fit(
     bounds=[(m - 4 * _WIDTH, m + 4 * _WIDTH) for m in middle],
     options={"maxiter": _STEPS},
   )
-  noise = (np.exp(best.x[2]) + _JITTER) * np.eye(len(targets))
+  noise = (np.exp(best.x[1]) + _JITTER) * np.eye(len(targets))
   factor = np.linalg.cholesky(_kernel(best.x, distances) + noise)
   return Posterior(
     points,
@@ -224,18 +222,8 @@ def _distances(
 
 
 def _kernel(parameters: np.ndarray, distances: np.ndarray) -> np.ndarray:
-  joint, added, _ = _parts(parameters, distances)
-  return joint + added
-
-
-def _parts(
-  parameters: np.ndarray, distances: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """The joint part and the sum of the others, and these, `f64[G, n, p]`."""
-  weighted = np.exp(parameters[3:])[:, None, None] * distances
-  joint = np.exp(parameters[0] - _NEAR * weighted.mean(0))
-  alone = np.exp(parameters[1] - weighted) / len(weighted)
-  return joint, alone.sum(0), alone
+  weights = np.exp(parameters[2:]) * _NEAR / len(distances)
+  return np.exp(parameters[0] - np.tensordot(weights, distances, 1))
 
 
 def _solved(factor: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -251,21 +239,20 @@ def _loss(
   middle: np.ndarray,
 ) -> tuple[float, np.ndarray]:
   """Minus the logarithm of likelihood times prior, and its gradient."""
-  joint, added, alone = _parts(parameters, distances)
-  noise = np.exp(parameters[2])
-  eye = np.eye(len(targets))
-  factor = np.linalg.cholesky(joint + added + (noise + _JITTER) * eye)
+  kernel = _kernel(parameters, distances)
+  noise, eye = np.exp(parameters[1]), np.eye(len(targets))
+  factor = np.linalg.cholesky(kernel + (noise + _JITTER) * eye)
   weights = _solved(factor, targets)
   away = (parameters - middle) / _WIDTH
   loss = targets @ weights / 2 + np.log(np.diag(factor)).sum() + away @ away / 2
   # Of the loss by the covariance's entries (equation 5.9).
   pull = (_solved(factor, eye) - np.outer(weights, weights)) / 2
-  near = joint * _NEAR / len(distances)
-  by_weights = -np.einsum("ij,gij,gij->g", pull, distances, near + alone)
+  by_kernel = pull * kernel
+  by_weights = -np.tensordot(distances, by_kernel, 2) * _NEAR / len(distances)
   gradient = np.concatenate(
     [
-      [(pull * joint).sum(), (pull * added).sum(), np.trace(pull) * noise],
-      by_weights * np.exp(parameters[3:]),
+      [by_kernel.sum(), np.trace(pull) * noise],
+      by_weights * np.exp(parameters[2:]),
     ]
   )
   return float(loss), gradient + away / _WIDTH
