@@ -95,6 +95,22 @@ def test_autobuild_to_the_report(table, tmp_path):
   methods = [s["method"] for s in found["searches"]]
   assert methods == ["autobuild", "stage", "layer"]
   assert all(len(s["points"]) == 30 for s in found["searches"])
+  for search in found["searches"]:
+    assert len(search["genotypes"]) == 30
+    points = [(-a, c) for a, c in search["points"]]
+    # Each of the front is handed over as a network, and no other beats it.
+    assert search["front"]
+    for member in search["front"]:
+      own = (-member["accuracy"], member["cost"])
+      assert not any(
+        p != own and p[0] <= own[0] and p[1] <= own[1] for p in points
+      )
+      place = points.index(own)
+      assert search["genotypes"][place] == member["genotype"]
+      network = spaces.Architecture.from_json(
+        json.dumps(member["architecture"])
+      )
+      assert network == SPACE.architecture(np.asarray(member["genotype"]))
   assert {i["feature"] for i in row["importance"]} >= {"kernel", "expansion"}
   page = (tmp_path / "report.html").read_text()
   assert "acc / phone" in page and "chart-fronts" in page

@@ -156,6 +156,7 @@ def _searches(
     return tuple(
       autobuild_search.search(
         method,
+        space,
         jax.random.fold_in(jax.random.key(config.seed + 1), seed),
         objectives,
         config.search,

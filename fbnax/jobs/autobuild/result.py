@@ -114,13 +114,29 @@ class Baselines:
 
 
 @dataclasses.dataclass(frozen=True)
+class FrontNetwork:
+  """A network that no other of a search beats in accuracy and cost."""
+
+  accuracy: float | None = None
+  cost: float | None = None
+  genotype: tuple[int, ...] = ()
+  architecture: Architecture | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class SearchedNetworks:
-  """All networks that one search evaluated, in order."""
+  """All networks that one search evaluated, in order, and its front.
+
+  Each point has its genotype, the front's networks their architectures, which
+  the jobs `train` and `export` take as JSON files.
+  """
 
   method: str = ""
   seed: int | None = None
   size: float | None = None
   points: Points = ()
+  genotypes: tuple[tuple[int, ...], ...] = ()
+  front: tuple[FrontNetwork, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +177,11 @@ class AutobuildResult(JobResult):
           )
     for i, search in enumerate(self.searches):
       groups.append((f"searches[{i}].points", search.points))
+      if search.genotypes and len(search.genotypes) != len(search.points):
+        raise ValueError(
+          f"searches[{i}] has {len(search.genotypes)} genotypes and "
+          f"{len(search.points)} points"
+        )
     for where, points in groups:
       for j, point in enumerate(points):
         if len(point) != 2:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax.jobs.autobuild.config import ModuleSearchKeys
-from fbnax.jobs.autobuild.result import SearchedNetworks
+from fbnax.jobs.autobuild.result import FrontNetwork, SearchedNetworks
 from fbnax.search.autobuild import construction, modules
 from fbnax.search.evolution.multi_objective import (
   Objectives,
@@ -25,6 +25,7 @@ from fbnax.search.evolution.multi_objective import (
   evolve_front,
   swap_groups,
 )
+from fbnax.search.pareto import pareto_front
 from fbnax.spaces import SearchSpace
 
 Groups = list[tuple[tuple[int, ...], np.ndarray]]
@@ -83,13 +84,14 @@ def methods(
 
 def search(
   method: Method,
+  space: SearchSpace,
   key: jax.Array,
   objectives: Objectives,
   keys: ModuleSearchKeys,
   seed: int,
   advance: Callable[..., None],
 ) -> SearchedNetworks:
-  """One search: all that it evaluated, in order."""
+  """One search: all that it evaluated, in order, and its front by cost."""
   first_key, key = jax.random.split(key)
   first = _drawn(method, first_key, keys.first)
   searched = evolve_front(
@@ -102,11 +104,23 @@ def search(
   )
   points = np.asarray(searched.objectives, np.float64)
   advance(1, method=method.name)
+  genotypes = np.asarray(space.canonical(searched.genotypes))
+  front = np.flatnonzero(np.asarray(pareto_front(jnp.asarray(points))))
   return SearchedNetworks(
     method=method.name,
     seed=seed,
     size=method.size,
     points=tuple((-float(a), float(c)) for a, c in points),
+    genotypes=tuple(map(tuple, genotypes.tolist())),
+    front=tuple(
+      FrontNetwork(
+        -float(points[i, 0]),
+        float(points[i, 1]),
+        tuple(genotypes[i].tolist()),
+        space.architecture(genotypes[i]),
+      )
+      for i in front[np.argsort(points[front, 1])]
+    ),
   )
 
 
