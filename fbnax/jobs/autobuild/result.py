@@ -114,7 +114,7 @@ class Baselines:
 
 
 @dataclasses.dataclass(frozen=True)
-class FrontNetwork:
+class UnbeatenNetwork:
   """A network that no other of a search beats in accuracy and cost."""
 
   accuracy: float | None = None
@@ -136,7 +136,7 @@ class SearchedNetworks:
   size: float | None = None
   points: Points = ()
   genotypes: tuple[tuple[int, ...], ...] = ()
-  front: tuple[FrontNetwork, ...] = ()
+  front: tuple[UnbeatenNetwork, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

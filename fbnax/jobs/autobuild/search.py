@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fbnax.jobs.autobuild.config import ModuleSearchKeys
-from fbnax.jobs.autobuild.result import FrontNetwork, SearchedNetworks
+from fbnax.jobs.autobuild.result import SearchedNetworks, UnbeatenNetwork
 from fbnax.search.autobuild import construction, modules
 from fbnax.search.evolution.multi_objective import (
   Objectives,
@@ -113,7 +113,7 @@ def search(
     points=tuple((-float(a), float(c)) for a, c in points),
     genotypes=tuple(map(tuple, genotypes.tolist())),
     front=tuple(
-      FrontNetwork(
+      UnbeatenNetwork(
         -float(points[i, 0]),
         float(points[i, 1]),
         tuple(genotypes[i].tolist()),
