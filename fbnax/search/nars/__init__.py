@@ -5,14 +5,15 @@
    scores of untrained networks beside them (`free_labels`).
 2. Rounds. Within each bin of the MAC range the candidate with the best
    predicted accuracy is trained, plus half a deviation of the ensemble, so that
-   what is little known is tried (the paper has no ensemble). `trials.sqlite`
-   records what comes of it, and the predictor learns from it. After the first
-   round the epoch is found from which on the ranking agrees with the final one
-   (rank correlation 0.92); later candidates stop there. Architectures are
-   choice weights over one supernet and recipes are numbers, so candidates share
-   programs. Masks cost the space's largest network, though: on a CPU, where
-   candidates are trained one after the other, those whose trainings take longer
-   than a compilation get a program for their own part of the space
+   what is little known is tried (the paper has no ensemble); a Gaussian process
+   that knows how noisy measurements are may choose them (`posterior`).
+   `trials.sqlite` records what comes of it, and both learn from it. After the
+   first round the epoch is found from which on the ranking agrees with the
+   final one (rank correlation 0.92); later candidates stop there. Architectures
+   are choice weights over one supernet and recipes are numbers, so candidates
+   share programs. Masks cost the space's largest network, though: on a CPU,
+   where candidates are trained one after the other, those whose trainings take
+   longer than a compilation get a program for their own part of the space
    (`evaluators.grouping`).
 3. An adaptive genetic algorithm, one program for all budgets (`evolution`),
    finds the architecture and recipe with the best predicted accuracy under each
