@@ -302,6 +302,22 @@ def test_networks_of_a_table_at_another_resolution(tmp_path):
   assert zero_cost_networks.masked(found, names) == names
 
 
+def test_combinations_are_those_whose_parts_are_there():
+  random = np.random.default_rng(1)
+  names = {*zero_cost_summary.SEVEN, "vkdnw_dim"}
+  scores = {name: random.normal(size=20) for name in sorted(names)}
+  found = zero_cost_summary.combinations(scores)
+  assert "VKDNW without its entropy" in found and "VKDNW" not in found
+  scores["vkdnw"] = random.normal(size=20)
+  assert "VKDNW" in zero_cost_summary.combinations(scores)
+  four = np.stack([scores[name] for name in zero_cost_summary.AZ_NAS], 1)
+  by_hand = np.log(stats.rankdata(four, axis=0) / 20).sum(1)
+  np.testing.assert_allclose(found["log rank of AZ-NAS"], by_hand)
+  del scores["az_trainability"]
+  kept = zero_cost_summary.combinations(scores)
+  assert not any("AZ-NAS" in name or "VKDNW" in name for name in kept)
+
+
 def test_within_groups_size_alone_knows_nothing():
   """Groups of ten networks of one size, told apart by one score alone."""
   random = np.random.default_rng(0)

@@ -60,11 +60,13 @@ def combinations(
     if set(chosen) <= set(scores):
       sets[words] = list(chosen)
   if {*VKDNW, "vkdnw_dim"} <= set(scores):
-    # Without the entropy, which needs a compilation for each network.
-    entropy = scores.get("vkdnw", np.zeros(len(scores["vkdnw_dim"])))
-    found["VKDNW"] = vkdnw_aggregated(
-      scores["vkdnw_dim"],
-      entropy,
+    # The entropy needs a compilation for each network, so it may not be there.
+    has_entropy = "vkdnw" in scores
+    label = "VKDNW" if has_entropy else "VKDNW without its entropy"
+    dimension = scores["vkdnw_dim"]
+    found[label] = vkdnw_aggregated(
+      dimension,
+      scores["vkdnw"] if has_entropy else np.zeros(len(dimension)),
       np.stack([scores[name] for name in VKDNW], 1),
     )
   for words, names in sets.items():
