@@ -32,6 +32,12 @@ row has neither: `--config.search.learner=predictor
 to 19, the process's prior at seeds 100 to 119 and 300 to 311. p is two-sided,
 of Mann and Whitney. A search takes four to five seconds.
 
+On Accel-NASBench (`--config.table=accel_nasbench_imagenet.npz
+--config.num_classes=1000 --config.seed=400 --config.seeds=10`), whose 5,138
+networks have one accuracy, NARS finds the best (67.05%) with every seed, by the
+predictor alone too; regularized evolution has 66.04 ± 0.39% (p = 0.00006),
+random search 65.72 ± 0.50%. A search takes twenty seconds.
+
 Searches that a zero-cost score assists (Mellor et al. 2021), by the table's
 published naswot scores `nwot`: NASWOT trains the best-scored of N random cells,
 then of N others; AREA begins regularized evolution with the best-scored 20 of
