@@ -7,21 +7,25 @@ two CPU cores and scikit-learn's digits. `fbnax/search/__init__.py` says how it
 works. Every key, its unit and default: add --explain to the command. What the
 run would take, measured on this device: add --dry_run.
 
-Images of your own come from one of three sources:
+Images of your own come from one of five sources:
 
     --config.data.name=folder --config.data.path=photos
     --config.data.name=npz --config.data.path=images.npz
     --config.data.name=tfds --config.data.tfds_name=cifar10 \
       --config.data.path=DIR
+    --config.data.name=hf --config.data.path=flowers
+    --config.data.name=webdataset --config.data.path=shards
 
 A folder holds a folder for each class, or `train/` and `test/` with a folder
 for each class. An `.npz` file holds `train_x` and `train_y`, and may hold
 `test_x`, `test_y` and `class_names`. `tfds` reads a data set that TensorFlow
-Datasets has prepared in DIR as array_record; TensorFlow is not needed. The job
-resizes images to the resolutions that it searches: `small` has 8, 12, 16, 24
-and 32 pixels, `fbnetv3_cifar` 32 to 39, `fbnetv3` 224 to 272 (`--config.space=`
-and `--config.fix=`). A budget that no network can meet is answered with the
-range that can be met.
+Datasets has prepared in DIR as array_record; TensorFlow is not needed. `hf`
+reads what Hugging Face's `datasets` has saved to disk (an extra of that name),
+`webdataset` a folder of `.tar` shards, where they lie. The job resizes images
+to the resolutions that it searches: `small` has 8, 12, 16, 24 and 32 pixels,
+`fbnetv3_cifar` 32 to 39, `fbnetv3` 224 to 272 (`--config.space=` and
+`--config.fix=`). A budget that no network can meet is answered with the range
+that can be met.
 
 Photographs of defects, of patients, of objects:
 
