@@ -29,8 +29,8 @@ how noisy measurements are (`search.learner=both`), and by that it chooses what
 it returns, not by the best measurement (`search.choice=posterior`). The second
 row has neither: `--config.search.learner=predictor
 --config.search.choice=measured`. NARS's sizes were chosen by looking at seeds 0
-to 19, the process's prior at seeds 100 to 119 and 300 to 311. p is two-sided,
-of Mann and Whitney. A search takes four to five seconds.
+to 19, the process's prior at seeds 100 to 119, 200 to 219 and 300 to 311. p is
+two-sided, of Mann and Whitney. A search takes four to five seconds.
 
 On Accel-NASBench (`--config.table=accel_nasbench_imagenet.npz
 --config.num_classes=1000 --config.seed=400 --config.seeds=10`), whose 5,138

@@ -80,15 +80,18 @@ install() {
 
 # The job lives on without the connection, and leaves its exit code; where it
 # runs already it is not started again. Its lock says so only when it has loaded
-# and until it ends, ~/tpu.lock from the start to the exit code. `start again`
-# does nothing where there is an exit code.
+# and until it ends, ~/tpu.lock from the start to the exit code: that is tried
+# first, as who tries the job's own lock holds it for a moment, and a job that
+# takes it just then would end. `start again` does nothing where there is an exit
+# code.
 start() {
   local job first="rm -f $workdir/tpu.code"
   [[ ${1:-} != again ]] || first="[[ ! -f $workdir/tpu.code ]]"
   job=$(quoted .venv/bin/python -m fbnax.main --config="$config" \
     --workdir="$workdir" "${arguments[@]}")
   job="if $first; then $job; echo \$? >$workdir/tpu.code; fi"
-  on_vm "cd fbnax && mkdir -p $workdir && if flock -n $workdir/lock true;\
+  on_vm "cd fbnax && mkdir -p $workdir && if flock -n ~/tpu.lock true &&\
+ flock -n $workdir/lock true;\
  then nohup setsid flock -n -o ~/tpu.lock bash -c ${job@Q}\
  >>$workdir/tpu.log 2>&1 </dev/null & fi"
 }
