@@ -208,8 +208,8 @@ the member: at a quarter of the widths it keeps 128 pixels, and the space of the
 preset has no width below a half (`around.widths`). The run was ended there; the
 other budgets' baselines were not trained.
 
-With `--config.around.widths="(0.25,0.5,0.75,1.0)"` and nothing else running,
-one seed, 15 min 32 s, without baselines: the supernet's largest 87.5%, 0.307;
+With `--config.around.widths="(0.25,0.5,0.75,1.0)"`, beside lighter work, one
+seed, 15 min 32 s, without baselines: the supernet's largest 87.5%, 0.307;
 members 86.4%, 0.321 (111,105,920 MACs), 85.2%, 0.347 (60,601,088 at 128
 pixels), 83.7%, 0.378 (30,220,384) and 80.6%, 0.419 (14,574,592 at 64 pixels).
 The smallest is still behind the narrowed network: the search prefers fewer

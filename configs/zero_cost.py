@@ -57,9 +57,9 @@ but jacob_cov and grasp, 0.05 below. These two hang on one batch of images and
 on one set of weights: ours and the published ones correlate by 0.93 and 0.72,
 the others by 0.985 to 0.999. With `--config.seed=1
 --config.proxies="('jacob_cov','synflow')"` jacob_cov has 0.687 (0.638 to 0.730)
-and synflow 0.766 (0.738 to 0.792). That all cells share one draw of weights is
-not what is missing: of 200 cells with `--config.redraw=True` jacob_cov has
-0.719 (0.623 to 0.806), with the one draw 0.700 (0.596 to 0.787).
+and synflow 0.766 (0.738 to 0.792). Whether it matters that all cells share one
+draw of weights is not told apart: of 200 cells with `--config.redraw=True`
+jacob_cov has 0.719 (0.623 to 0.806), with the one draw 0.700 (0.596 to 0.787).
 
 The one factor (Parisi et al. 2014) was chosen before these accuracies were
 looked at; it is worse than the vote, since grad_norm, snip and fisher are
@@ -98,9 +98,7 @@ accuracy. Its nDCG is 0.9995 (AZ-NAS 0.9993), and of the best tenth it orders
 the cells with 0.54 (AZ-NAS 0.51, synflow 0.42). Within ten groups of nearly
 equal MACs, where size says nothing, the mean correlation is 0.84 (AZ-NAS 0.77,
 jacob_cov 0.66, az_expressivity 0.60, synflow 0.33). Published numbers are of
-all 15,625 cells, VKDNW's with the entropy of its Fisher matrix, and its number
-of layers counts a cell's BN parameters, which the cells scored here do not
-have.
+all 15,625 cells, VKDNW's with the entropy of its Fisher matrix.
 """
 
 from ml_collections import config_dict

@@ -69,12 +69,7 @@ def meco(probe: Probe) -> jax.Array:
       "meco: the module calls no convolution (a module with a parameter "
       "`kernel` of more than two axes); legal: at least one"
     )
-  return capture.watch(
-    probe.forward,
-    {capture.LAYER: _least_correlation},
-    probe.variables,
-    probe.images,
-  ).sums[capture.LAYER]
+  return _summed(probe, capture.LAYER, _least_correlation)
 
 
 def meco_modules(probe: Probe) -> jax.Array:
@@ -85,12 +80,7 @@ def meco_modules(probe: Probe) -> jax.Array:
   each module around them. The sum therefore depends on how a network is cut
   into modules; that of `meco` does not.
   """
-  return capture.watch(
-    probe.forward,
-    {capture.MODULE: _least_correlation},
-    probe.variables,
-    probe.images,
-  ).sums[capture.MODULE]
+  return _summed(probe, capture.MODULE, _least_correlation)
 
 
 def swap(probe: Probe) -> jax.Array:
@@ -160,6 +150,14 @@ def regularised(
     raise ValueError(f"width is {width!r}; legal: above 0")
   distance = np.asarray(params, np.float64) / 1e3 - centre
   return np.asarray(swap_score, np.float64) * np.exp(-(distance**2) / width)
+
+
+def _summed(probe: Probe, kind: str, statistic: capture.Statistic) -> Any:
+  """A statistic's sum over the values of a kind."""
+  seen = capture.watch(
+    probe.forward, {kind: statistic}, probe.variables, probe.images
+  )
+  return seen.sums[kind]
 
 
 def _patterns(x: jax.Array, words: int) -> jax.Array:

@@ -39,6 +39,7 @@ _JITTER = 1e-6
 _STEPS = (
   25  # Of the optimizer, after which a larger likelihood chooses no other.
 )
+_GROUP = 256  # Networks whose costs are counted together.
 _ROWS = 4096  # Networks whose distances are in memory at a time.
 
 
@@ -206,9 +207,13 @@ def _points(space: SearchSpace, genotypes: Any, num_classes: int) -> np.ndarray:
   # An index is a distance for an ordinal decision, a name for another.
   kinds = np.asarray([d.categorical for d in space.decisions], bool)
   places = np.where(kinds, genotypes, genotypes / last)
-  counted = costs.batch(space, jnp.asarray(genotypes), num_classes)
+  # As many as make a whole number of groups: fewer programs are compiled.
+  count = -(-len(genotypes) // _GROUP) * _GROUP
+  padded = jnp.asarray(np.resize(genotypes, (count, genotypes.shape[1])))
+  counted = costs.batch(space, padded, num_classes)
   logs = np.log([np.maximum(counted.macs, 1), np.maximum(counted.params, 1)])
-  return np.concatenate([places, np.asarray(logs, np.float64).T], 1)
+  logs = np.asarray(logs, np.float64).T[: len(genotypes)]
+  return np.concatenate([places, logs], 1)
 
 
 def _distances(
