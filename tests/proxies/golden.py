@@ -152,6 +152,17 @@ def variables(name, data):
 NETWORKS = {"plain16": Plain, "nb201_C8N1_16": CellNet}
 
 
+def forward_of(module):
+  """The function that a `Probe` wants, of a module."""
+
+  def forward(variables, images, train=True):
+    return module.apply(
+      variables, images, train=train, mutable=["batch_stats"]
+    )[0]
+
+  return forward
+
+
 def batch(data):
   """Images NHWC and labels."""
   return (

@@ -52,11 +52,7 @@ def probe_of(network, names=()):
   data, module, variables = network
   images, labels = golden.batch(data)
 
-  def forward(variables, images, train=True):
-    return module.apply(
-      variables, images, train=train, mutable=["batch_stats"]
-    )[0]
-
+  forward = golden.forward_of(module)
   return Probe(
     forward, variables, images, labels, jax.random.key(0), names
   ), data

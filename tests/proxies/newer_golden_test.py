@@ -37,16 +37,11 @@ def network(request):
   variables = golden.variables(request.param, data)
   images, labels = golden.batch(data)
 
-  def forward(variables, images, train=True):
-    return module.apply(
-      variables, images, train=train, mutable=["batch_stats"]
-    )[0]
-
   key = jax.random.key(0)
   return types.SimpleNamespace(
     values=golden.load(request.param, "proxies"),
     scores=proxies.score(NAMES, module, variables, images, labels, key),
-    probe=Probe(forward, variables, images, labels, key, ()),
+    probe=Probe(golden.forward_of(module), variables, images, labels, key, ()),
   )
 
 
